@@ -1,0 +1,1 @@
+"""Questions about a configuration: is it harmless, what does it come to."""

@@ -1,0 +1,1 @@
+"""Delivery status notifications (bounce(8), RFC 3464)."""

@@ -1,0 +1,1 @@
+"""The pipeline into the queue (cleanup(8)): headers, envelope rewriting, virtual aliases, Received."""

@@ -1,0 +1,1 @@
+"""Operations on a running or stopped system: queue listing and actions, status, reload."""

@@ -1,0 +1,1 @@
+"""Delivery agents: one small interface, one RecipientStatus per recipient."""

@@ -1,0 +1,1 @@
+"""Length-prefixed msgpack frames between our processes, and the structs they carry."""

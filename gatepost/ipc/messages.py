@@ -1,0 +1,173 @@
+"""The structs that pass between processes. Plain values; every frame is one of these (msgpack, tagged arrays)."""
+
+import msgspec
+
+from gatepost.mail.envelope import Body, Message, Origin, Ret
+from gatepost.mail.status import RecipientStatus
+
+
+class Hello(msgspec.Struct, tag=1, array_like=True):
+    """First frame of a worker. `role`: smtpd, delivery, local. `running`: requests it still works on (after a lost queue manager)."""
+
+    role: str
+    pid: int
+    slot: int
+    epoch: int = 0
+    running: list[int] = msgspec.field(default_factory=list)
+
+
+class Welcome(msgspec.Struct, tag=2, array_like=True):
+    """The queue manager's answer: its epoch, a number that is new at each of its starts."""
+
+    epoch: int
+
+
+class IdRange(msgspec.Struct, tag=3, array_like=True):
+    """A durable range of queue-ID numbers for the receiver's use."""
+
+    first: int
+    count: int
+
+
+class NeedIds(msgspec.Struct, tag=4, array_like=True):
+    """A worker's range runs low."""
+
+    count: int
+
+
+class Submit(msgspec.Struct, tag=5, array_like=True):
+    """Store this message; the answer carries the same ticket."""
+
+    ticket: int
+    message: Message
+
+
+class Committed(msgspec.Struct, tag=6, array_like=True):
+    """These tickets are on stable storage."""
+
+    tickets: list[int]
+
+
+class Refused(msgspec.Struct, tag=7, array_like=True):
+    """Not stored; `full`: for lack of space (452 4.3.1), else 451 4.3.0."""
+
+    tickets: list[int]
+    full: bool
+
+
+class DeliveryRecipient(msgspec.Struct, array_like=True):
+    """A recipient of a request; `index` is its number in the message."""
+
+    index: int
+    address: str
+    original: str = ""
+    notify: int = 0
+    orcpt: str = ""
+
+
+class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
+    """Deliver one message to recipients that share transport and nexthop.
+
+    `content` is there when it was still at hand, else `content_file` names a file, else the worker asks with NeedContent.
+    `arrival`, `active` (entered the active queue): wall-clock seconds. `keep`: more mail waits for this destination, so
+    keep the connection for reuse. `size`: content octets.
+    """
+
+    request_id: int
+    epoch: int
+    queue_id: str
+    transport: str
+    nexthop: str
+    sender: str
+    recipients: list[DeliveryRecipient]
+    size: int
+    arrival: float
+    active: float
+    content: bytes = b""
+    content_file: str = ""
+    body: Body = ""
+    smtputf8: bool = False
+    ret: Ret = ""
+    envid: str = ""
+    keep: bool = False
+    origin: Origin = msgspec.field(default_factory=Origin)
+
+
+class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
+    """The end of a request: one status per recipient.
+
+    `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative feedback;
+    empty: the destination answered. `site_dsn` is its DSN.
+    """
+
+    request_id: int
+    epoch: int
+    statuses: list[RecipientStatus]
+    site_failure: str = ""
+    site_dsn: str = ""
+
+
+class Count(msgspec.Struct, tag=10, array_like=True):
+    """Client rate accounting (anvil(8)): `what` is connect, disconnect, mail, rcpt, auth, newtls; `ticket` 0 = no answer wanted."""
+
+    ticket: int
+    what: str
+    service: str
+    client: str
+
+
+class Counted(msgspec.Struct, tag=11, array_like=True):
+    """Answer to Count: simultaneous connections and the rate in this time unit."""
+
+    ticket: int
+    count: int
+    rate: int
+
+
+class Ask(msgspec.Struct, tag=12, array_like=True):
+    """A control request: `what` names the operation, `arguments` are its own."""
+
+    ticket: int
+    what: str
+    arguments: list[str] = msgspec.field(default_factory=list)
+
+
+class Part(msgspec.Struct, tag=13, array_like=True):
+    """A piece of the answer to Ask: `lines` (text or JSON), `last` ends it; `error` is for people."""
+
+    ticket: int
+    lines: list[str]
+    last: bool = False
+    error: str = ""
+
+
+class Space(msgspec.Struct, tag=14, array_like=True):
+    """Free octets of the store, told to the smtpd workers now and then (queue_minfree)."""
+
+    free: int
+
+
+class Reconfigure(msgspec.Struct, tag=15, array_like=True):
+    """A new configuration snapshot: `step` is prepare, switch or drop."""
+
+    number: int
+    step: str
+    main_cf: str = ""
+    master_cf: str = ""
+
+
+class Ready(msgspec.Struct, tag=16, array_like=True):
+    """Answer to a Reconfigure step; `error` is empty when it is well."""
+
+    number: int
+    error: str = ""
+
+
+class Stop(msgspec.Struct, tag=17, array_like=True):
+    """Finish what is under way and end."""
+
+
+Frame = (
+    Hello | Welcome | IdRange | NeedIds | Submit | Committed | Refused | DeliveryRequest | DeliveryDone
+    | Count | Counted | Ask | Part | Space | Reconfigure | Ready | Stop
+)

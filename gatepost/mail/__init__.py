@@ -1,0 +1,1 @@
+"""Nouns of mail, pure values: address, envelope, reply, headers, delivery status, DSN. No I/O, no clock."""

@@ -1,0 +1,75 @@
+"""Sender, recipients and the facts that travel with a message from its acceptance to its last delivery."""
+
+from typing import Literal
+
+import msgspec
+
+# NOTIFY= of RFC 3461 as bits; 0 = not given.
+NOTIFY_NEVER = 1
+NOTIFY_SUCCESS = 2
+NOTIFY_FAILURE = 4
+NOTIFY_DELAY = 8
+
+Body = Literal["", "7bit", "8bitmime"]
+Ret = Literal["", "FULL", "HDRS"]
+
+
+class Recipient(msgspec.Struct, array_like=True):
+    """One envelope recipient.
+
+    `address` is the internal (unquoted) form after rewriting and alias expansion; `original` what the client gave
+    (empty: the same); `notify` NOTIFY bits; `orcpt` as `rfc822;user@dom`, xtext decoded (RFC 3461).
+    """
+
+    address: str
+    original: str = ""
+    notify: int = 0
+    orcpt: str = ""
+
+
+class Origin(msgspec.Struct, array_like=True):
+    """Where a message came from; local submission has an empty `address`."""
+
+    name: str = ""
+    address: str = ""
+    port: str = ""
+    reverse_name: str = ""
+    helo: str = ""
+    protocol: str = ""
+    login: str = ""
+    # The rewriting context of its headers: local (append our domain) or remote.
+    context: Literal["local", "remote"] = "remote"
+
+
+class Message(msgspec.Struct, array_like=True):
+    """A finished message: what cleanup makes, the store keeps and the queue manager schedules.
+
+    `arrival` is wall-clock seconds. `size` is the number of content octets with LF line ends (`size=` in the log).
+    Content is `content` if it has at most INLINE_LIMIT octets, else the file `content_file` in the store's folder
+    (then `content` is empty). `checksum` is zlib.crc32 of the content.
+    `verp`, `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out.
+    `orig_queue_id`: an earlier queue ID, for the log. `trace`: 0, or what a delivery report is wanted for.
+    """
+
+    queue_id: str
+    arrival: float
+    sender: str
+    recipients: list[Recipient]
+    size: int
+    content: bytes = b""
+    content_file: str = ""
+    checksum: int = 0
+    origin: Origin = msgspec.field(default_factory=Origin)
+    body: Body = ""
+    smtputf8: bool = False
+    ret: Ret = ""
+    envid: str = ""
+    filter: str = ""
+    hold: bool = False
+    warn_sent: bool = False
+    trace: int = 0
+    orig_queue_id: str = ""
+
+
+INLINE_LIMIT = 128 * 1024
+"""Content up to this many octets is kept in the store's own file, larger content in a file of its own."""

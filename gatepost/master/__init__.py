@@ -1,0 +1,1 @@
+"""Where the parts are joined: services, processes, supervision."""

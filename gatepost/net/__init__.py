@@ -1,0 +1,1 @@
+"""Connections with deadlines and flow control; listeners."""

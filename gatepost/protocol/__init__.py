@@ -1,0 +1,1 @@
+"""Sans-I/O protocols: bytes in, events out; replies in, bytes out. No sockets, no clock, no logging."""

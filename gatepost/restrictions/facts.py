@@ -1,0 +1,81 @@
+"""What the restrictions see of a session, and what they leave behind for the message."""
+
+from dataclasses import dataclass, field
+
+# Status of a client's name (smtpd_peer): as in the digits of `client NAME ADDR 2|4|5|6` of smtpd-check.
+NAME_OK = 2
+NAME_TEMPORARY = 4
+NAME_PERMANENT = 5
+NAME_FORGED = 6
+
+
+@dataclass(slots=True)
+class Client:
+    """Who is connected: verified `name` (or `unknown`), address without brackets, unverified `reverse_name`."""
+
+    name: str
+    address: str
+    port: str = "0"
+    name_status: int = NAME_OK
+    reverse_name: str = "unknown"
+    reverse_name_status: int = NAME_PERMANENT
+    namaddr: str = ""  # `name[address]`, or with `:port` if smtpd_client_port_logging
+
+    def __post_init__(self) -> None:
+        if not self.namaddr:
+            self.namaddr = f"{self.name}[{self.address}]"
+
+
+@dataclass(slots=True)
+class Effects:
+    """What access(5) results leave with the message of this transaction."""
+
+    hold: bool = False
+    discard: bool = False
+    filter: str = ""
+    redirect: str = ""
+    bcc: list[str] = field(default_factory=list)
+    prepend: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A deferral that waits for a permit (or a reject): the reply text `CODE DSN text`, empty if none."""
+
+    defer_if_permit: str = ""
+    defer_if_reject: str = ""
+
+
+@dataclass(slots=True)
+class SessionFacts:
+    """One SMTP session as the restrictions see it. The server keeps it up to date; the evaluator owns the pending fields.
+
+    `stage` is the word for log lines: CONNECT HELO EHLO MAIL RCPT DATA BDAT END-OF-MESSAGE VRFY ETRN. `sender` is None before MAIL;
+    addresses are internal forms after rewriting in the local context. `recipient_count` counts accepted recipients.
+    """
+
+    client: Client
+    protocol: str = "SMTP"  # or ESMTP, as logged
+    stage: str = "CONNECT"
+    helo_name: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    recipient_count: int = 0
+    etrn_name: str | None = None
+    size: int = 0  # octets: SIZE= or, at END-OF-MESSAGE, what arrived
+    queue_id: str = ""
+    instance: str = ""
+    smtputf8: bool = False
+    sasl_method: str = ""
+    sasl_username: str = ""
+    sasl_sender: str = ""
+    fingerprints: tuple[str, ...] = ()
+    encrypted: bool = False
+    sent_ahead: bool = False  # improper pipelining was seen (reject_unauth_pipelining)
+    server_address: str = ""
+    server_port: str = ""
+    stress: str = ""
+    effects: Effects = field(default_factory=Effects)
+    client_pending: Pending = field(default_factory=Pending)
+    helo_pending: Pending = field(default_factory=Pending)
+    sender_pending: Pending = field(default_factory=Pending)

@@ -1,0 +1,1 @@
+"""Lookup tables and match lists. Three answers: found, not found, cannot tell now (LookupTemporaryFailure)."""
