@@ -1,0 +1,112 @@
+"""How a message enters the queue: the server opens an Incoming, writes content, and finishes it.
+
+`QueueWriter` is the way to the store, implemented where the parts are joined (over IPC, or directly).
+"""
+
+from asyncio import Future
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gatepost.mail.envelope import Body, Message, Origin, Recipient, Ret
+
+
+class QueueUnavailable(Exception):
+    """The queue manager cannot be reached or could not store: 451 4.3.0. The message may have been stored."""
+
+
+class QueueFull(Exception):
+    """No space: 452 4.3.1. The message was not stored."""
+
+
+class LargeContent(Protocol):
+    """Content that is too large for a row: a file in the store's folder, synced (file and folder) by `finish`."""
+
+    name: str
+
+    def write(self, data: bytes) -> None:
+        """Append; raises QueueFull when there is no space."""
+        ...
+
+    def finish(self) -> "Future[None]":
+        """Sync in a thread; the future raises QueueFull or QueueUnavailable."""
+        ...
+
+    def abandon(self) -> None: ...
+
+
+class QueueWriter(Protocol):
+    """`submit`'s future is done only when the message is on stable storage; it raises QueueUnavailable or QueueFull."""
+
+    def new_queue_id(self) -> str:
+        """A queue ID never used before; raises QueueUnavailable."""
+        ...
+
+    def submit(self, message: Message) -> "Future[None]": ...
+
+    def large_content(self, queue_id: str) -> LargeContent: ...
+
+    def free(self) -> int:
+        """Octets of space left, as last heard of."""
+        ...
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The envelope of one MAIL ... end-of-data, or of one locally made message.
+
+    `received`: write a Received: header from `origin` (SMTP mail). `prepend`: header lines (no line end) above it. `client_line` is `name [addr]` as in
+    that header. `namaddr` is for cleanup's own log lines. `effects` of access(5): hold, discard, filter, redirect, bcc.
+    """
+
+    sender: str
+    recipients: list[Recipient]
+    origin: Origin
+    namaddr: str = ""
+    body: Body = ""
+    smtputf8: bool = False
+    ret: Ret = ""
+    envid: str = ""
+    received: bool = True
+    prepend: list[str] = field(default_factory=list)
+    hold: bool = False
+    discard: bool = False
+    filter: str = ""
+    redirect: str = ""
+    bcc: list[str] = field(default_factory=list)
+    # Internal mail (notices) skips filters and checks; `arrival` in wall-clock seconds, 0 = now.
+    internal: bool = False
+    arrival: float = 0.0
+
+
+Outcome = Literal["ok", "size", "hops", "content", "space", "write", "defer"]
+"""ok; message too big; too many hops; refused by a content check; no space; cannot store now; temporary failure of a table."""
+
+
+@dataclass(slots=True)
+class CleanupResult:
+    """`text` is the reply text where the outcome alone does not tell it (`DSN text`)."""
+
+    outcome: Outcome
+    text: str = ""
+
+
+class Incoming(Protocol):
+    """One message on its way in. `write` takes content with LF line ends, not dot-stuffed, in pieces of any size."""
+
+    queue_id: str
+
+    def write(self, data: bytes) -> None: ...
+
+    async def finish(self, transaction: Transaction) -> CleanupResult:
+        """Complete the headers, expand aliases, store durably. Only an `ok` allows `250`."""
+        ...
+
+    def abandon(self) -> None:
+        """The client went away, or the transaction was reset."""
+        ...
+
+
+class Cleanup(Protocol):
+    """`open` allots the queue ID (raises QueueUnavailable)."""
+
+    def open(self) -> Incoming: ...

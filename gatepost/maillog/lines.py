@@ -1,0 +1,133 @@
+"""The text of each mail-log line, one function per kind, as Postfix 3.7 words it (logformats in postfix-logwatch(1), smtpd(8), qmgr(8)).
+
+Pure: every value comes as an argument. Addresses come in external (quoted) form.
+"""
+
+from collections.abc import Mapping
+
+COMMAND_ORDER = (
+    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset", "noop", "vrfy", "etrn", "quit", "unknown",
+)  # fmt: skip
+
+
+def connect_from(namaddr: str) -> str:
+    return "connect from " + namaddr
+
+
+def disconnect_from(namaddr: str, counts: Mapping[str, tuple[int, int]]) -> str:
+    """`counts`: command -> (succeeded, total); commands that were not used are left out."""
+    good = total = 0
+    parts = ["disconnect from ", namaddr]
+    for command in COMMAND_ORDER:
+        pair = counts.get(command)
+        if pair is None or pair[1] == 0:
+            continue
+        ok, all_ = pair
+        good += ok
+        total += all_
+        parts.append(f" {command}={ok}" if ok == all_ else f" {command}={ok}/{all_}")
+    parts.append(f" commands={good}" if good == total and total else f" commands={good}/{total}")
+    return "".join(parts)
+
+
+def client(queue_id: str, namaddr: str, sasl: str = "", original: str = "") -> str:
+    """`sasl` and `original` (XFORWARD) are the ready-made further parts, each beginning with `, `."""
+    return f"{queue_id}: client={namaddr}{sasl}{original}"
+
+
+def reject(
+    queue_id: str, verb: str, stage: str, namaddr: str, text: str, sender: str | None, recipient: str | None, protocol: str, helo: str | None
+) -> str:
+    """`verb`: reject, reject_warning, hold, discard, filter, redirect, bcc, warn, info, permit, hangup."""
+    parts = [f"{queue_id or 'NOQUEUE'}: {verb}: {stage} from {namaddr}: {text};"]
+    if sender is not None:
+        parts.append(f" from=<{sender}>")
+    if recipient is not None:
+        parts.append(f" to=<{recipient}>")
+    parts.append(f" proto={protocol}")
+    if helo is not None:
+        parts.append(f" helo=<{helo}>")
+    return "".join(parts)
+
+
+def lost_connection(stage: str, namaddr: str) -> str:
+    return f"lost connection after {stage} from {namaddr}"
+
+
+def ended_in_data(reason: str, stage: str, octets: int, namaddr: str) -> str:
+    """`reason`: lost connection, timeout, ...; `stage`: DATA or BDAT."""
+    return f"{reason} after {stage} ({octets} bytes) from {namaddr}"
+
+
+def timeout(stage: str, namaddr: str) -> str:
+    return f"timeout after {stage} from {namaddr}"
+
+
+def too_many_errors(stage: str, namaddr: str) -> str:
+    return f"too many errors after {stage} from {namaddr}"
+
+
+def improper_pipelining(stage: str, namaddr: str, input_: str) -> str:
+    """`input_`: what was sent ahead, escaped, at most 100 octets."""
+    return f"improper command pipelining after {stage} from {namaddr}: {input_}"
+
+
+def message_id(queue_id: str, text: str, resent: bool = False) -> str:
+    return f"{queue_id}: {'resent-' if resent else ''}message-id={text}"
+
+
+def queue_active(queue_id: str, sender: str, size: int, nrcpt: int) -> str:
+    return f"{queue_id}: from=<{sender}>, size={size}, nrcpt={nrcpt} (queue active)"
+
+
+def removed(queue_id: str) -> str:
+    return f"{queue_id}: removed"
+
+
+def expired(queue_id: str, sender: str, forced: bool = False) -> str:
+    return f"{queue_id}: from=<{sender}>, status={'force-' if forced else ''}expired, returned to sender"
+
+
+def notification(queue_id: str, kind: str, new_id: str) -> str:
+    """`kind`: sender non-delivery, postmaster non-delivery, sender delay, postmaster delay, sender delivery status."""
+    return f"{queue_id}: {kind} notification: {new_id}"
+
+
+def pickup(queue_id: str, uid: int, sender: str) -> str:
+    return f"{queue_id}: uid={uid} from=<{sender}>"
+
+
+def delivery(
+    queue_id: str, recipient: str, original: str, relay: str, conn_use: int, delays: tuple[float, float, float, float], dsn: str, status: str, text: str,
+    resolution: int = 2,
+) -> str:  # fmt: skip
+    """One recipient's outcome. `delays`: seconds before the queue manager, in it, setting up, transmitting; `original` empty if the same."""
+    a, b, c, d = delays
+    orig = f", orig_to=<{original}>" if original and original.lower() != recipient.lower() else ""
+    use = f", conn_use={conn_use}" if conn_use > 1 else ""
+    f = format_delay
+    return (
+        f"{queue_id}: to=<{recipient}>{orig}, relay={relay}{use}, delay={f(a + b + c + d, resolution)}, "
+        f"delays={f(a, resolution)}/{f(b, resolution)}/{f(c, resolution)}/{f(d, resolution)}, dsn={dsn}, status={status} ({text})"
+    )
+
+
+def format_delay(seconds: float, resolution: int = 2) -> str:
+    """Two significant digits, at most `resolution` decimals, no trailing zeros: 0.07, 0.3, 1.2, 11, 105 (delay_logging_resolution_limit)."""
+    if seconds <= 0:
+        return "0"
+    if seconds >= 10:
+        return str(int(seconds))
+    tick = 10**resolution
+    # Postfix rounds the microseconds to the last digit that is printed.
+    if seconds >= 1:
+        digits = min(1, resolution)
+    elif seconds >= 0.1:
+        digits = min(2, resolution)
+    else:
+        digits = resolution
+    units = round(seconds * 10**digits)
+    if units == 0:
+        return "0"
+    text = f"{units / 10**digits:.{digits}f}" if digits and tick else str(units)
+    return text.rstrip("0").rstrip(".") if "." in text else text
