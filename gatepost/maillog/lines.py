@@ -114,20 +114,11 @@ def delivery(
 
 def format_delay(seconds: float, resolution: int = 2) -> str:
     """Two significant digits, at most `resolution` decimals, no trailing zeros: 0.07, 0.3, 1.2, 11, 105 (delay_logging_resolution_limit)."""
-    if seconds <= 0:
-        return "0"
-    if seconds >= 10:
-        return str(int(seconds))
-    tick = 10**resolution
-    # Postfix rounds the microseconds to the last digit that is printed.
-    if seconds >= 1:
-        digits = min(1, resolution)
-    elif seconds >= 0.1:
-        digits = min(2, resolution)
-    else:
-        digits = resolution
-    units = round(seconds * 10**digits)
-    if units == 0:
-        return "0"
-    text = f"{units / 10**digits:.{digits}f}" if digits and tick else str(units)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    # As Postfix's format_tv(): two significant digits, rounded to the last one that is printed.
+    digits = min(resolution, 2) if seconds < 1 else min(resolution, 1) if seconds < 10 else 0
+    units = int(seconds * 10**digits + 0.5) if seconds > 0 else 0
+    if not digits:
+        return str(units)
+    whole, part = divmod(units, 10**digits)
+    text = f"{part:0{digits}d}".rstrip("0")
+    return f"{whole}.{text}" if text else str(whole)
