@@ -1,0 +1,87 @@
+"""The log line of each recipient, with its delays, for all delivery agents (as smtp(8), local(8), ... log)."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gatepost.delivery.interface import Log
+from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
+from gatepost.mail.headers import external_form
+from gatepost.mail.status import RecipientStatus
+from gatepost.maillog import lines
+
+
+class ReportSettings(Protocol):
+    """What is needed of the settings."""
+
+    @property
+    def delay_logging_resolution_limit(self) -> int: ...
+
+
+class AttemptLog:
+    """One delivery attempt: notes its times, keeps its statuses and logs each of them.
+
+    Made when the agent takes up the request; `connected` when the connection is set up (or has failed for good), so
+    that the time until then counts as set-up and the rest as transmission. Agents that make no connection omit it.
+    `clock` gives wall-clock seconds, as `request.arrival` and `request.active` do.
+    """
+
+    __slots__ = ("_clock", "_connected", "_log", "_recipients", "_request", "_resolution", "_started", "statuses")
+
+    def __init__(
+        self, request: DeliveryRequest, log: Log, clock: Callable[[], float], settings: ReportSettings
+    ) -> None:
+        self.statuses: list[RecipientStatus] = []
+        self._request = request
+        self._log = log
+        self._clock = clock
+        self._resolution = settings.delay_logging_resolution_limit
+        self._recipients: dict[int, DeliveryRecipient] | None = None
+        self._started = clock()
+        self._connected = 0.0
+
+    def started(self) -> None:
+        """Count from now what was counted from the making of this object (a request that waited in the agent)."""
+        self._started = self._clock()
+
+    def connected(self) -> None:
+        """The connection stands (the last one counts), or there will be none."""
+        self._connected = self._clock()
+
+    def status(self, status: RecipientStatus, conn_use: int = 0) -> None:
+        """Log the outcome of one recipient and keep it. `conn_use`: uses of the connection, logged from 2 on."""
+        self.statuses.append(status)
+        recipient = self._recipient(status.index)
+        self._log(
+            lines.delivery(
+                self._request.queue_id,
+                external_form(recipient.address),
+                external_form(recipient.original) if recipient.original else "",
+                status.relay,
+                conn_use,
+                self._delays(),
+                status.dsn,
+                status.action,
+                status.text,
+                self._resolution,
+            )
+        )
+
+    def reported(self, index: int) -> bool:
+        """Whether this recipient has its status."""
+        return any(status.index == index for status in self.statuses)
+
+    def _recipient(self, index: int) -> DeliveryRecipient:
+        recipients = self._request.recipients
+        if len(recipients) == 1:
+            return recipients[0]
+        if self._recipients is None:
+            self._recipients = {recipient.index: recipient for recipient in recipients}
+        return self._recipients[index]
+
+    def _delays(self) -> tuple[float, float, float, float]:
+        """Seconds: before the queue manager, in it, setting up, transmitting; never below 0 (a clock set back)."""
+        request, now, start = self._request, self._clock(), self._started
+        connected = self._connected
+        setup, transmit = (connected - start, now - connected) if connected else (0.0, now - start)
+        before, within = request.active - request.arrival, start - request.active
+        return max(before, 0.0), max(within, 0.0), max(setup, 0.0), max(transmit, 0.0)
