@@ -1,0 +1,67 @@
+"""Quoting of local parts: between the internal form of an address and the forms of RFC 822 and RFC 5321."""
+
+import re
+
+# RFC 822 3.3: an atom holds no specials, blanks or controls; a local part is atoms separated by single dots. Text
+# beyond ASCII is left alone, as RFC 6531 wants it and as Postfix does (8BITCLEAN).
+_DOT_STRING = re.compile(r'(?![.])(?:[^\x00-\x20\x7f()<>@,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
+_DOT_STRING_7BIT = re.compile(r'(?![.])(?:[^\x00-\x20\x7f-\U0010ffff()<>@,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
+_DOT_STRING_EXPOSE_AT = re.compile(r'(?![.])(?:[^\x00-\x20\x7f()<>,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
+_SPECIAL_822 = re.compile(r'["\\\r]')
+_SPECIAL_821 = re.compile(r'["\\\r\n]')
+_SPECIAL_7BIT = re.compile(r'["\\\r\x80-\U0010ffff]')
+_ESCAPE = re.compile(r'\\(.)|["\\]', re.S)
+
+
+def quote_822_local(address: str, *, eight_bit_clean: bool = True, expose_at: bool = False) -> str:
+    """External (RFC 822) form of an internal address: the local part in quotes if it needs them, `""` if it is empty.
+
+    A source route (`@a,@b:`) before the local part stays as it is. `expose_at` leaves a local part unquoted that has an
+    "@" but nothing else to quote. Source: Postfix quote_822_local(3).
+    """
+    route = ""
+    if address.startswith("@"):
+        head, colon, tail = address.partition(":")
+        if colon:
+            route, address = head + colon, tail
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    pattern = _DOT_STRING_EXPOSE_AT if expose_at else _DOT_STRING if eight_bit_clean else _DOT_STRING_7BIT
+    if pattern.fullmatch(local):
+        return route + address
+    special = _SPECIAL_822 if eight_bit_clean else _SPECIAL_7BIT
+    return f'{route}"{special.sub(_backslash, local)}"{at}{domain}'
+
+
+def quote_821_local(address: str, *, expose_at: bool = False) -> str:
+    """External form for SMTP commands (RFC 5321 section 4.1.2): as quote_822_local, but it knows no source routes."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    if (_DOT_STRING_EXPOSE_AT if expose_at else _DOT_STRING).fullmatch(local):
+        return address
+    return f'"{_SPECIAL_821.sub(_backslash, local)}"{at}{domain}'
+
+
+def unquote_822_local(address: str) -> str:
+    """Internal form of an external address: quotes and backslashes of the local part removed."""
+    if '"' not in address and "\\" not in address:
+        return address
+    route = ""
+    if address.startswith("@"):
+        head, colon, tail = address.partition(":")
+        if colon:
+            route, address = head + colon, tail
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    return route + _ESCAPE.sub(_escaped, local) + at + domain
+
+
+def _backslash(found: re.Match[str]) -> str:
+    return "\\" + found.group()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found.group(1) or ""
