@@ -9,7 +9,10 @@ Outcome = Literal["found", "no_name", "no_data", "try_again", "invalid"]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One resource record. `data`: address, host name (MX: without preference) or joined text; `preference`: MX only."""
+    """One resource record. `data`: address, host name (MX: without preference) or joined text; `preference`: MX, SRV.
+
+    Host names have no final dot; the root, which makes a null MX (RFC 7505), is the empty string.
+    """
 
     name: str
     type: RRType

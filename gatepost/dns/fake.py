@@ -1,0 +1,57 @@
+"""The resolver's double: answers from a zone text, never suspends. Passes the same contract suite as the real one."""
+
+from pathlib import Path
+
+from gatepost.dns.answers import Answer, Record, RRType
+from gatepost.dns.hostname import acceptable_target, query_name
+from gatepost.dns.resolver import HOST_NOT_FOUND, INVALID_NAME, MALFORMED, NO_DATA, TRY_AGAIN
+from gatepost.dns.wire import CNAME_LIMIT
+from gatepost.dns.zone import Zone, parse_zone
+
+_NAME_TYPES = frozenset({"MX", "NS", "PTR", "CNAME"})
+
+
+class FakeResolver:
+    """Implements Resolver over a Zone. `asked` keeps the questions in their order; `authentic` is the AD bit."""
+
+    def __init__(self, zone: Zone | str = "", *, authentic: bool = False) -> None:
+        self.zone = zone if isinstance(zone, Zone) else parse_zone(zone)
+        self.authentic = authentic
+        self.asked: list[tuple[str, RRType]] = []
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "FakeResolver":
+        """Read a zone file. Raises OSError, ZoneError."""
+        return cls(Path(path).read_text(encoding="utf-8"))
+
+    async def query(self, name: str, rrtype: RRType) -> Answer:
+        """As Resolver.query."""
+        self.asked.append((name, rrtype))
+        asked = query_name(name, rrtype)
+        if asked is None:
+            return Answer("invalid", reason=INVALID_NAME)
+        target = asked
+        for _ in range(CNAME_LIMIT + 1):
+            listed = self.zone.find(target)
+            if listed is None:
+                return Answer("no_name", ttl=60, authentic=self.authentic, reason=HOST_NOT_FOUND)
+            behaviour = self.zone.behaviour.get(listed, {})
+            if behaviour.keys() & {"SERVFAIL", "DROP", "GARBAGE"}:
+                return Answer("try_again", reason=TRY_AGAIN)
+            records = self.zone.records[listed]
+            if rrtype in records:
+                return self._found(target, rrtype, records[rrtype])
+            if "CNAME" not in records:
+                return Answer("no_data", ttl=60, authentic=self.authentic, reason=NO_DATA)
+            target = records["CNAME"][0].data
+        return Answer("no_data", reason=f"Name server loop for {asked}")
+
+    def _found(self, owner: str, rrtype: RRType, records: list[Record]) -> Answer:
+        answers = tuple(
+            Record(owner, rrtype, r.data, r.preference, r.ttl)
+            for r in records
+            if rrtype not in _NAME_TYPES or acceptable_target(r.data)
+        )
+        if not answers:
+            return Answer("invalid", ttl=60, authentic=self.authentic, reason=MALFORMED)
+        return Answer("found", answers, min(r.ttl for r in answers), self.authentic)

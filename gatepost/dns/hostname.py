@@ -1,0 +1,47 @@
+"""What may be asked of DNS and what may come out of it as a host name: the grammar, and names in other scripts."""
+
+import re
+
+import idna
+
+from gatepost.dns.answers import RRType
+
+NAME_LIMIT = 255  # RFC 1035 2.3.4, octets
+# Labels of letters, digits, hyphens and underscores (names such as _25._tcp occur), no hyphen at either end.
+_LABEL = r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_NON_DIGIT = re.compile(r"[^0-9.]")
+
+
+def valid_hostname(name: str) -> bool:
+    """Is this ASCII text a host name by Postfix's rules: labels of 1 to 63 octets, not digits and dots alone?"""
+    return len(name) <= NAME_LIMIT and _HOSTNAME.fullmatch(name) is not None and _NON_DIGIT.search(name) is not None
+
+
+def query_name(name: str, rrtype: RRType) -> str | None:
+    """The form in which `name` is asked: lower case, no final dot, IDNA A-labels; None if it is no domain name.
+
+    The root (`.`) may be asked for MX and NS only in theory; nobody gains from it, so it is refused here.
+    """
+    if name.endswith("."):
+        name = name[:-1]
+    if not name.isascii():
+        try:
+            name = ".".join(
+                label if label.isascii() else idna.alabel(label).decode("ascii")
+                for label in idna.uts46_remap(name, std3_rules=False, transitional=False).split(".")
+            )
+        except (idna.IDNAError, UnicodeError, ValueError):
+            return None
+    if rrtype in ("PTR", "TXT", "CNAME", "NS") and name.isascii():
+        # RFC 2317 delegations put a slash into reverse names (0/25.2.0.192.in-addr.arpa).
+        return name.lower() if valid_hostname(name.replace("/", "-").replace("*", "x")) else None
+    return name.lower() if valid_hostname(name) else None
+
+
+def acceptable_target(name: str) -> bool:
+    """May `name` stand in MX, NS, PTR or CNAME data? As Postfix: host names, IPv4 addresses, and the root (null MX)."""
+    if not name or valid_hostname(name):
+        return True
+    parts = name.split(".")
+    return len(parts) == 4 and all(p.isdecimal() and p.isascii() and int(p) < 256 for p in parts)

@@ -1,0 +1,136 @@
+"""Which name servers are asked: those of resolv.conf(5), re-read when it changes, or a fixed list."""
+
+import ipaddress
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gatepost.config.errors import ConfigError
+
+DNS_PORT = 53
+_MAX_SERVERS = 3  # resolv.conf(5): MAXNS
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One name server. `trusted`: its AD bit may be believed (it is on this host, or the operator named it)."""
+
+    address: str
+    port: int = DNS_PORT
+    trusted: bool = False
+
+
+class ServerSettings(msgspec.Struct, frozen=True):
+    """Whom to ask, how long to wait for each (seconds), how many rounds over all of them."""
+
+    servers: tuple[Server, ...]
+    timeout: float = 5.0
+    attempts: int = 2
+    rotate: bool = False
+
+
+class ServerSource(Protocol):
+    """Where the resolver learns whom to ask, anew for each question."""
+
+    def settings(self) -> ServerSettings: ...
+
+
+class FixedServers:
+    """The servers of `gatepost_dns_servers`."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+
+    def settings(self) -> ServerSettings:
+        return self._settings
+
+
+class ResolvConf:
+    """resolv.conf(5), looked at again at most once a second and read again when it has changed.
+
+    A missing or empty file means the server on this host, as for the C library.
+    """
+
+    def __init__(self, clock: Callable[[], float], path: str = "/etc/resolv.conf") -> None:
+        self._clock = clock
+        self._path = path
+        self._next_check = float("-inf")
+        self._stamp: tuple[int, int, int] | None = None
+        self._settings = parse_resolv_conf("")
+
+    def settings(self) -> ServerSettings:
+        now = self._clock()
+        if now >= self._next_check:
+            self._next_check = now + 1.0
+            self._reread()
+        return self._settings
+
+    def _reread(self) -> None:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - one call, no object around it
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp == self._stamp:
+                return
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError:
+            # Gone for a moment while somebody writes it anew: what we know is better than nothing.
+            return
+        self._stamp = stamp
+        self._settings = parse_resolv_conf(text)
+
+
+def parse_resolv_conf(text: str) -> ServerSettings:
+    """Read `nameserver` and the options timeout, attempts, rotate, trust-ad. Bad lines are skipped, as in libc."""
+    addresses: list[str] = []
+    timeout, attempts, rotate, trust_ad = 5.0, 2, False, False
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0][0] in "#;":
+            continue
+        if words[0] == "nameserver" and _is_address(words[1]) and len(addresses) < _MAX_SERVERS:
+            addresses.append(words[1])
+        elif words[0] == "options":
+            for option in words[1:]:
+                key, _, value = option.partition(":")
+                if key == "timeout" and value.isdecimal():
+                    timeout = float(min(max(int(value), 1), 30))
+                elif key == "attempts" and value.isdecimal():
+                    attempts = min(max(int(value), 1), 5)
+                elif key == "rotate":
+                    rotate = True
+                elif key == "trust-ad":
+                    trust_ad = True
+    servers = tuple(Server(a, DNS_PORT, trust_ad or _is_loopback(a)) for a in addresses or ["127.0.0.1"])
+    return ServerSettings(servers, timeout, attempts, rotate)
+
+
+def parse_servers(text: str, parameter: str = "gatepost_dns_servers") -> ServerSettings:
+    """Read `ADDR`, `ADDR:PORT`, `[ADDR6]:PORT` separated by blanks or commas. Raises ConfigError."""
+    servers: list[Server] = []
+    for item in text.replace(",", " ").split():
+        address, port = item, str(DNS_PORT)
+        if item.startswith("["):
+            address, bracket, rest = item[1:].partition("]")
+            port = rest[1:] if rest.startswith(":") else port if bracket and not rest else ""
+        elif item.count(":") == 1:
+            address, _, port = item.partition(":")
+        if not _is_address(address) or not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
+            raise ConfigError(f"bad name server address: {item}", parameter=parameter)
+        servers.append(Server(address, int(port), True))
+    if not servers:
+        raise ConfigError("no name server given", parameter=parameter)
+    return ServerSettings(tuple(servers))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(text: str) -> bool:
+    return ipaddress.ip_address(text).is_loopback
