@@ -13,6 +13,13 @@ class LookupTemporaryFailure(Exception):
         super().__init__(f'{table} lookup error for "{key}"' + (f": {reason}" if reason else ""))
 
 
+class EmptyResult(LookupTemporaryFailure):
+    """The table answered with nothing, which is a mistake in it and not the same as 'not found' (maps(3))."""
+
+    def __init__(self, table: str, key: str = "") -> None:
+        super().__init__(table, key, "empty string result is not allowed")
+
+
 class Table(Protocol):
     """One `type:name` table.
 

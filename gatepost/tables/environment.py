@@ -1,0 +1,59 @@
+"""What tables need from outside: clocks, a place for warnings, files and the surroundings' facts."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gatepost.tables.table import Table
+
+# Opens one table of a type that lives elsewhere (socketmap, ldap, ...): full spec and the text after `type:`.
+TableOpener = Callable[[str, str], Table]
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def read_file(path: str) -> bytes:
+    """The whole file. Never waits for a writer, should somebody name a FIFO. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
+def error_text(error: OSError) -> str:
+    """What the C library says of an error, as Postfix prints it (`No such file or directory`)."""
+    return error.strerror or str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class TableEnvironment:
+    """Surroundings of all tables of one process.
+
+    `clock` gives monotonic seconds. `warn` takes the text of a log line, without the word `warning: `.
+    `directory` is where relative file names start. `alias_tables` names the tables of alias_maps and
+    alias_database (`hash:/etc/aliases`): their sources have the syntax of aliases(5), whichever parameter
+    opens them. `stat_file` and `read_file` may be replaced where another process opens the files.
+    """
+
+    clock: Callable[[], float]
+    warn: Callable[[str], None]
+    smtputf8: bool = True
+    directory: str = ""
+    alias_tables: frozenset[str] = frozenset()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    openers: Mapping[str, TableOpener] = field(default_factory=dict)
+    wall_clock: Callable[[], float] = time.time
+    stat_file: Callable[[str], os.stat_result] = os.stat
+    read_file: Callable[[str], bytes] = read_file
+    choose: Callable[[list[str]], str] = random.choice
+
+    def path(self, name: str) -> str:
+        """`name` as a path that can be opened."""
+        return os.path.join(self.directory, name) if self.directory else name  # noqa: PTH118
+
+    def fold(self, key: str) -> str:
+        """The key as indexed tables keep it: Unicode case folding with smtputf8_enable, ASCII otherwise."""
+        if key.isascii():
+            return key.lower()
+        return key.casefold() if self.smtputf8 else key.translate(_ASCII_LOWER)

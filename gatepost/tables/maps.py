@@ -1,0 +1,58 @@
+"""A parameter's list of tables, searched in order (maps(3))."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gatepost.tables.table import EmptyResult, LookupTemporaryFailure, Table
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """What was found: the value, the table (`type:name`) that had it, and the key it was found under."""
+
+    value: str
+    table: str
+    key: str
+
+
+class Maps:
+    """The tables of one parameter. Empty maps are false."""
+
+    __slots__ = ("_fixed", "_warn", "parameter", "tables")
+
+    def __init__(self, parameter: str, tables: Sequence[Table], warn: Callable[[str], None]) -> None:
+        self.parameter = parameter
+        self.tables = tuple(tables)
+        self._fixed = tuple(table for table in self.tables if table.fixed)
+        self._warn = warn
+
+    def __bool__(self) -> bool:
+        return bool(self.tables)
+
+    async def find(self, key: str, *, full_key: bool = True) -> Hit | None:
+        """The first hit. `full_key=False`: the key is a part of what is asked, which pattern tables must not see.
+
+        A table that cannot tell ends the search: LookupTemporaryFailure, after a warning in the log.
+        """
+        if not key:
+            return None  # Postfix asks no table for the empty key
+        for table in self.tables if full_key else self._fixed:
+            try:
+                value = await table.lookup(key)
+            except LookupTemporaryFailure as failure:
+                self._report(table, key, failure)
+                raise
+            if value is not None:
+                return Hit(value, table.name, key)
+        return None
+
+    async def find_partial(self, key: str) -> Hit | None:
+        """As `find` for a partial key: only indexed ("fixed") tables are asked."""
+        return await self.find(key, full_key=False) if self._fixed else None
+
+    def _report(self, table: Table, key: str, failure: LookupTemporaryFailure) -> None:
+        if isinstance(failure, EmptyResult):
+            self._warn(f"{self.parameter} lookup of {key} returns an empty string result")
+            self._warn(f"{self.parameter} should return NO RESULT in case of NOT FOUND")
+        else:
+            self._warn(f'{table.name} lookup error for "{key[:100]}"')

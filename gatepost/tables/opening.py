@@ -1,0 +1,71 @@
+"""From `type:name` to an open table. Tables of the same name are one table."""
+
+from collections.abc import Callable
+
+from gatepost.config.errors import ConfigError
+from gatepost.tables.braces import split_items
+from gatepost.tables.cidr import CidrTable
+from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.literal import EnvironTable, FailTable, InlineTable, StaticTable
+from gatepost.tables.maps import Maps
+from gatepost.tables.table import Table
+from gatepost.tables.text_tables import INDEX_SUFFIXES, TextTable
+
+# Full spec, text after `type:`, syntax of an indexed source.
+Opener = Callable[[str, str, str], Table]
+
+
+class Tables:
+    """All tables of one process, by the name they have in main.cf."""
+
+    def __init__(self, env: TableEnvironment) -> None:
+        self.env = env
+        self._open: dict[str, Table] = {}
+        self._openers: dict[str, Opener] = {
+            "texthash": lambda spec, name, syntax: TextTable(env, spec, name),
+            "inline": lambda spec, name, syntax: InlineTable(env, spec, name),
+            "static": lambda spec, name, syntax: StaticTable(spec, name),
+            "environ": lambda spec, name, syntax: EnvironTable(env, spec),
+            "fail": lambda spec, name, syntax: FailTable(env, spec),
+            "cidr": lambda spec, name, syntax: CidrTable(env, spec, name),
+            "proxy": lambda spec, name, syntax: self.open(name, syntax=syntax),
+        }
+        for kind in INDEX_SUFFIXES:
+            self._openers[kind] = lambda spec, name, syntax: TextTable(env, spec, name, syntax)
+        for kind, opener in env.openers.items():
+            self._openers[kind] = lambda spec, name, syntax, opener=opener: opener(spec, name)  # type: ignore[misc]
+
+    @property
+    def types(self) -> list[str]:
+        """The table types that can be opened, as `postconf -m` lists them."""
+        return sorted(self._openers)
+
+    def open(self, spec: str, *, syntax: str = "postmap") -> Table:
+        """The table that `spec` names. Raises ConfigError for an unknown type or text that no type can read.
+
+        `syntax` is that of an indexed table's source: `postmap` or `aliases`; tables in env.alias_tables are alias
+        files anyway. A file that cannot be read now is no error here: each lookup fails until it can.
+        """
+        if spec in self.env.alias_tables or spec.removeprefix("proxy:") in self.env.alias_tables:
+            syntax = "aliases"
+        cached = self._open.get(f"{syntax} {spec}")
+        if cached is not None:
+            return cached
+        kind, colon, name = spec.partition(":")
+        if not colon or not name or not kind:
+            raise ConfigError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
+        opener = self._openers.get(kind)
+        if opener is None:
+            raise ConfigError(f"unsupported dictionary type: {kind}")
+        table = self._open[f"{syntax} {spec}"] = opener(spec, name, syntax)
+        return table
+
+    def maps(self, parameter: str, text: str, *, syntax: str = "postmap") -> Maps:
+        """The tables that the value of a parameter lists. Raises ConfigError with the parameter's name."""
+        tables: list[Table] = []
+        for spec in split_items(text):
+            try:
+                tables.append(self.open(spec, syntax=syntax))
+            except ConfigError as error:
+                raise ConfigError(error.message, parameter=parameter) from None
+        return Maps(parameter, tables, self.env.warn)
