@@ -6,14 +6,36 @@ from gatepost.mail.envelope import Body, Message, Origin, Ret
 from gatepost.mail.status import RecipientStatus
 
 
+class Claim(msgspec.Struct, array_like=True):
+    """A request that a worker still works on for an earlier queue manager: the message and its recipients' numbers."""
+
+    request_id: int
+    epoch: int
+    queue_id: str
+    indexes: list[int]
+
+
+class Result(msgspec.Struct, array_like=True):
+    """What a worker reported lately, said again after a lost queue manager, which may not have written it down."""
+
+    queue_id: str
+    statuses: list[RecipientStatus]
+
+
 class Hello(msgspec.Struct, tag=1, array_like=True):
-    """First frame of a worker. `role`: smtpd, delivery, local. `running`: requests it still works on (after a lost queue manager)."""
+    """First frame of a worker. `role`: smtpd, delivery, local, control.
+
+    `epoch` is that of the queue manager it had before (0: none); `running` and `finished` what it does and has lately
+    done for that one. `ids`: how many queue-ID numbers it wants. `draining`: it takes no new requests.
+    """
 
     role: str
     pid: int
-    slot: int
     epoch: int = 0
-    running: list[int] = msgspec.field(default_factory=list)
+    running: list[Claim] = msgspec.field(default_factory=list)
+    finished: list[Result] = msgspec.field(default_factory=list)
+    ids: int = 0
+    draining: bool = False
 
 
 class Welcome(msgspec.Struct, tag=2, array_like=True):
@@ -102,6 +124,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
 
     request_id: int
     epoch: int
+    queue_id: str
     statuses: list[RecipientStatus]
     site_failure: str = ""
     site_dsn: str = ""

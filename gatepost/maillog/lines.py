@@ -122,3 +122,8 @@ def format_delay(seconds: float, resolution: int = 2) -> str:
     whole, part = divmod(units, 10**digits)
     text = f"{part:0{digits}d}".rstrip("0")
     return f"{whole}.{text}" if text else str(whole)
+
+
+def superuser_act(queue_id: str, past: str) -> str:
+    """postsuper(1): removed, placed on hold, released from hold."""
+    return f"{queue_id}: {past}"

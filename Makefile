@@ -1,0 +1,43 @@
+# Gatepost. `make run`: a relay on port 2525. `make test`: the whole test suite. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 2525
+
+.PHONY: help run test check lint unit crash fuzz bench clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements-dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/.run ## a relay on port 2525 (PORT=) with a commented starter configuration in run/, its log on the screen
+	@$(BIN)/python -m gatepost.cli.starter --port $(PORT) run
+
+test: $(VENV)/.test ## everything: style, types, layers, unit tests, dialogues, comparison with Postfix, scenarios
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+lint: $(VENV)/.test ## style, types and layers only
+	$(BIN)/ruff check gatepost tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+crash: $(VENV)/.test ## 200 runs that kill a random process under load (about an hour)
+	$(BIN)/python -m pytest -q tests/crash --crash-runs 200
+
+fuzz: $(VENV)/.test ## long runs of the property tests
+	$(BIN)/python -m pytest -q tests --hypothesis-profile long -m fuzz
+
+bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (needs root and Debian's postfix)
+	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py
+
+clean:
+	rm -rf $(VENV) run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

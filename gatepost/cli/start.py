@@ -1,0 +1,78 @@
+"""gatepost start: read, check, open, fork, serve."""
+
+import argparse
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.master.daemon import Daemon
+from gatepost.master.plan import prepare_queue_directory
+from gatepost.master.privileges import raise_file_limit
+from gatepost.master.prove import prove
+
+
+def main(arguments: list[str], directory: str) -> int:
+    parser = argparse.ArgumentParser(prog="gatepost start", description="Start the mail system.")
+    parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
+    parser.add_argument("--single-process", action="store_true", help="everything in one process (small machines, tests)")
+    options = parser.parse_args(arguments)
+    configuration = Configuration.read(directory)
+    problems = prove(configuration, strict=False)
+    if problems:
+        for problem in problems:
+            print(f"gatepost start: fatal: {problem}", file=sys.stderr)
+        return 1
+    owner = prepare_queue_directory(configuration.settings)
+    lock = take_lock(Path(configuration.settings.gatepost_queue_directory) / "pid" / "master.pid")
+    raise_file_limit()
+    daemon = Daemon(configuration, directory, owner, foreground=options.foreground)
+    daemon.open()
+    if options.foreground:
+        write_pid(lock)
+        return daemon.run(single_process=options.single_process)
+    return _background(daemon, lock, options.single_process)
+
+
+def take_lock(path: Path) -> int:
+    """The lock that one master holds while it lives; raises ConfigError if there is one already."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError("the mail system is already running") from None
+    return descriptor
+
+
+def write_pid(lock: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid():>10d}\n".encode(), 0)
+
+
+def _background(daemon: Daemon, lock: int, single_process: bool) -> int:
+    """Fork; the parent returns when the child serves, or has failed."""
+    read, write = os.pipe()
+    if os.fork():
+        os.close(write)
+        told = os.read(read, 16)
+        if told != b"serving":
+            print("gatepost start: fatal: the mail system did not come up; see the log", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    os.close(read)
+    os.setsid()
+    write_pid(lock)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+    def serving() -> None:
+        os.write(write, b"serving")
+        os.close(write)
+
+    daemon.on_serving = serving
+    return daemon.run(single_process=single_process)

@@ -1,0 +1,81 @@
+"""The command line's end of the control socket: one request, its answer as an iterator of lines. Blocking."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gatepost.ipc.messages import Ask, Frame, Hello, Part
+
+TIMEOUT = 60.0
+"""Seconds without a word from the queue manager."""
+
+
+class ControlError(Exception):
+    """The request could not be carried out; the text is for people."""
+
+
+class NotRunning(ControlError):
+    """Nobody listens on the control socket."""
+
+
+def control_path(queue_directory: str) -> str:
+    return os.fspath(Path(queue_directory) / "public" / "control")
+
+
+class ControlClient:
+    """Raises NotRunning when the mail system is down, ControlError for everything else that goes wrong."""
+
+    def __init__(self, queue_directory: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(TIMEOUT)
+        try:
+            self._socket.connect(control_path(queue_directory))
+        except (FileNotFoundError, ConnectionRefusedError) as exc:
+            self._socket.close()
+            raise NotRunning("the mail system is not running") from exc
+        except PermissionError as exc:
+            self._socket.close()
+            raise ControlError(f"{control_path(queue_directory)}: permission denied; be root, mail_owner or a member of setgid_group") from exc
+        self._stream = self._socket.makefile("rb")
+        self._decode = msgspec.msgpack.Decoder(Frame).decode  # type: ignore[type-var]
+        self._send(Hello("control", os.getpid()))
+
+    def _send(self, frame: Frame) -> None:
+        data = msgspec.msgpack.encode(frame)
+        self._socket.sendall(len(data).to_bytes(4, "big") + data)
+
+    def ask(self, what: str, *arguments: str) -> Iterator[str]:
+        """The lines of the answer, as they come."""
+        self._send(Ask(1, what, list(arguments)))
+        while True:
+            try:
+                head = self._stream.read(4)
+                frame = self._decode(self._stream.read(int.from_bytes(head, "big"))) if len(head) == 4 else None
+            except (TimeoutError, OSError) as exc:
+                raise ControlError(f"no answer from the queue manager: {exc}") from exc
+            if frame is None:
+                raise ControlError("the queue manager closed the connection")
+            if isinstance(frame, Part):
+                yield from frame.lines
+                if frame.error:
+                    raise ControlError(frame.error)
+                if frame.last:
+                    return
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
+
+
+def counts(queue_directory: str) -> dict[str, int]:
+    """Messages per queue, from the running queue manager."""
+    client = ControlClient(queue_directory)
+    try:
+        (line,) = client.ask("count")
+        return dict(json.loads(line))
+    finally:
+        client.close()

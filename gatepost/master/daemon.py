@@ -1,0 +1,110 @@
+"""master as a whole: a Plan opened, workers forked from it, reload."""
+
+import os
+import pwd
+from collections.abc import Callable
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.parameters import MAIL_VERSION
+from gatepost.maillog.sink import ProgramLog
+from gatepost.master.listeners import open_listeners
+from gatepost.master.logfile import open_log, reopen
+from gatepost.master.plan import Plan, open_unix_socket
+from gatepost.master.privileges import group_id
+from gatepost.master.prove import prove
+from gatepost.master.services import smtpd_services
+from gatepost.master.supervisor import Place, Supervisor
+from gatepost.master.workers import delivery_entry, local_needed, queue_entry, smtpd_entry
+
+
+class Daemon:
+    """`open` binds and opens everything (raises ConfigError); `run` serves until it is told to stop."""
+
+    def __init__(self, configuration: Configuration, directory: str, owner: pwd.struct_passwd | None, *, foreground: bool) -> None:
+        self._directory = directory
+        self._foreground = foreground
+        self._configuration = configuration
+        self._owner = owner
+        self.on_serving: Callable[[], None] | None = None
+
+    def open(self) -> None:
+        settings = self._configuration.settings
+        output, descriptor = open_log(settings, foreground=self._foreground)
+        self._plan = Plan(self._configuration, self._owner, output, descriptor)
+        plan = self._plan
+        plan.listeners = open_listeners(
+            smtpd_services(self._configuration), settings, plan.smtpd_processes(), self._configuration.master_path
+        )
+        plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
+        plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
+        self._new_log()
+
+    def _new_log(self) -> None:
+        self._mail_log = self._plan.new_log()
+        self._log = self._mail_log.program("master")
+
+    def _say(self, write: Callable[[ProgramLog], None]) -> None:
+        if self._mail_log.pid != os.getpid():  # a child, or master after it went to the background
+            self._new_log()
+        write(self._log)
+        self._mail_log.flush()
+
+    def run(self, *, single_process: bool) -> int:
+        self._say(lambda log: log.info(f"daemon started -- version {MAIL_VERSION}, configuration {self._directory}"))
+        if single_process:
+            from gatepost.master.single import run_single
+
+            return run_single(self._plan, lambda: self.on_serving and self.on_serving())
+        self._supervisor = Supervisor(
+            info=lambda text: self._say(lambda log: log.info(text)),
+            warn=lambda text: self._say(lambda log: log.warning(text)),
+            in_child=lambda: None,
+            on_reload=self._reload,
+            on_rotate=lambda: reopen(self._plan.settings, self._plan.log_descriptor),
+            on_serving=lambda: self.on_serving() if self.on_serving else None,
+            places=self._places(),
+        )
+        self._supervisor.run()
+        return 0
+
+    def _places(self) -> list[Place]:
+        plan = self._plan
+        places = [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True)]
+        places += [Place(f"smtpd[{slot}]", smtpd_entry(plan, slot)) for slot in range(plan.smtpd_processes())]
+        places += [Place(f"delivery[{slot}]", delivery_entry(plan, "delivery")) for slot in range(plan.delivery_processes())]
+        if local_needed(plan):
+            places.append(Place("local", delivery_entry(plan, "local")))
+        return places
+
+    def _live_delivery_workers(self) -> int:
+        """Workers that may have requests of an earlier queue manager under way."""
+        supervisor = self._supervisor
+        alive = [p.name for p in supervisor.places if p.pid] + [gone.name for gone in supervisor.leaving.values()]
+        return sum(name.startswith(("delivery", "local")) for name in alive)
+
+    def _reload(self) -> None:
+        """A new configuration, proved in full, takes over; any mistake in it keeps the old one everywhere."""
+        old = self._plan
+        try:
+            configuration = Configuration.read(self._directory)
+            problems = prove(configuration, strict=True)
+            if problems:
+                raise ConfigError(problems[0])
+            self._check_restart_only(configuration)
+            listeners = open_listeners(
+                smtpd_services(configuration), configuration.settings, old.smtpd_processes(), configuration.master_path, old.listeners
+            )
+        except (ConfigError, OSError) as error:
+            text = str(error)
+            self._say(lambda log: log.error(f"reload: {text}; the old configuration goes on"))
+            return
+        self._configuration = configuration
+        self._plan = Plan(configuration, self._owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket)
+        self._say(lambda log: log.info(f"reload -- version {MAIL_VERSION}, configuration {self._directory}"))
+        self._supervisor.replace(self._places())
+
+    def _check_restart_only(self, configuration: Configuration) -> None:
+        for name in ("gatepost_queue_directory", "mail_owner", "gatepost_smtpd_processes", "gatepost_delivery_processes"):
+            if configuration.settings.text(name) != self._plan.settings.text(name):
+                raise ConfigError("a change of this parameter needs stop and start", parameter=name)

@@ -1,0 +1,80 @@
+"""A delivery worker: requests from the queue manager to the agents, their results back."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gatepost.delivery.interface import DeliveryAgent
+from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Frame, Hello, Result
+from gatepost.mail.status import RecipientStatus
+from gatepost.net.stepping import start
+
+REMEMBERED = 5.0
+"""Seconds for which results are kept after they were reported: a queue manager that dies may not have written them down.
+It writes marks within 100 ms of quiet, or with the next commit."""
+
+
+class DeliveryWorker:
+    """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager if there is one at present."""
+
+    def __init__(self, role: str, pid: int, agents: Mapping[str, DeliveryAgent], report: Callable[[DeliveryDone], None]) -> None:
+        self.role = role
+        self.pid = pid
+        self.epoch = 0
+        self.draining = False
+        self.agents = agents
+        self._report = report
+        self._running: dict[int, DeliveryRequest] = {}
+        self._recent: deque[tuple[float, DeliveryDone]] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def hello(self) -> Hello:
+        """What this worker tells a (new) queue manager."""
+        running = [Claim(r.request_id, r.epoch, r.queue_id, [p.index for p in r.recipients]) for r in self._running.values()]
+        finished = [Result(done.queue_id, done.statuses) for _, done in self._recent]
+        return Hello(self.role, self.pid, self.epoch, running, finished, draining=self.draining)
+
+    def frame(self, frame: Frame) -> None:
+        if isinstance(frame, DeliveryRequest):
+            self.deliver(frame)
+
+    def deliver(self, request: DeliveryRequest) -> None:
+        self._running[request.request_id] = request
+        self.idle.clear()
+        start(self._deliver(request), self._tasks)
+
+    async def _deliver(self, request: DeliveryRequest) -> None:
+        agent = self.agents.get(request.transport)
+        if agent is None:
+            done = self._all(request, "4.3.0", "mail transport unavailable")
+        else:
+            try:
+                done = await agent.deliver(request)
+            except Exception:
+                # A fault of ours in one delivery: its recipients wait, the others go on. The loop's handler logs it.
+                self._finished(self._all(request, "4.3.0", "unknown mail transport error"))
+                raise
+        self._finished(done)
+
+    def _all(self, request: DeliveryRequest, dsn: str, text: str) -> DeliveryDone:
+        statuses = [RecipientStatus(r.index, "deferred", dsn, "none", text) for r in request.recipients]
+        return DeliveryDone(request.request_id, request.epoch, request.queue_id, statuses)
+
+    def _finished(self, done: DeliveryDone) -> None:
+        del self._running[done.request_id]
+        now = time.monotonic()
+        recent = self._recent
+        recent.append((now, done))
+        while recent[0][0] < now - REMEMBERED:
+            recent.popleft()
+        self._report(done)
+        if not self._running:
+            self.idle.set()
+
+    async def close(self) -> None:
+        for agent in set(self.agents.values()):
+            await agent.close()

@@ -1,0 +1,96 @@
+"""Everything the workers are made from: read, checked and opened by master before it forks."""
+
+import os
+import pwd
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
+from gatepost.maillog.sink import LogOutput, MailLog
+from gatepost.master.listeners import Listener
+from gatepost.master.privileges import group_id, owner_of
+
+QUEUE_FOLDERS = (("pid", 0o755), ("private", 0o700), ("public", 0o750), ("content", 0o700))
+
+
+@dataclass(slots=True)
+class Plan:
+    """One configuration, ready to serve. `owner` is None when we are not root: all runs as the invoking user."""
+
+    configuration: Configuration
+    owner: pwd.struct_passwd | None
+    output: LogOutput
+    log_descriptor: int
+    listeners: list[Listener] = field(default_factory=list)
+    queue_socket: socket.socket | None = None
+    control_socket: socket.socket | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self.configuration.settings
+
+    @property
+    def queue_directory(self) -> Path:
+        return Path(self.settings.gatepost_queue_directory)
+
+    @property
+    def queue_path(self) -> str:
+        return os.fspath(self.queue_directory / "private" / "queue")
+
+    @property
+    def control_path(self) -> str:
+        return os.fspath(self.queue_directory / "public" / "control")
+
+    def new_log(self) -> MailLog:
+        """A log for the calling process."""
+        return MailLog(self.output, self.settings.syslog_name, os.getpid())
+
+    def smtpd_processes(self) -> int:
+        return self.settings.gatepost_smtpd_processes or cpu_count()
+
+    def delivery_processes(self) -> int:
+        return self.settings.gatepost_delivery_processes or cpu_count()
+
+
+def cpu_count() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def prepare_queue_directory(settings: Settings) -> pwd.struct_passwd | None:
+    """Make the queue folder and its parts for mail_owner (as root) or for ourselves; raises ConfigError."""
+    owner = owner_of(settings) if os.geteuid() == 0 else None
+    top = Path(settings.gatepost_queue_directory)
+    try:
+        top.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if owner is not None:
+            os.chown(top, owner.pw_uid, owner.pw_gid)
+        for name, mode in QUEUE_FOLDERS:
+            folder = top / name
+            folder.mkdir(mode=mode, exist_ok=True)
+            folder.chmod(mode)
+            if owner is not None:
+                group = group_id(settings.setgid_group) if name == "public" else None
+                os.chown(folder, owner.pw_uid, owner.pw_gid if group is None else group)
+    except OSError as exc:
+        raise ConfigError(f"cannot make {exc.filename}: {exc.strerror}", parameter="gatepost_queue_directory") from exc
+    return owner
+
+
+def open_unix_socket(path: str, mode: int, owner: pwd.struct_passwd | None, group: int | None = None) -> socket.socket:
+    """A listening socket that outlives the process that serves it; an old file of the name is replaced."""
+    Path(path).unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        Path(path).chmod(mode)
+        if owner is not None:
+            os.chown(path, owner.pw_uid, owner.pw_gid if group is None else group)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError(f"cannot make the socket {path}: {exc.strerror}", parameter="gatepost_queue_directory") from exc
+    return sock

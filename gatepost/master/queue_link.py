@@ -1,0 +1,206 @@
+"""The way from a worker to the queue manager: over IPC, or by direct call in one process.
+
+Both are QueueWriters (gatepost.cleanup.interface). A transaction that waits for its commit when the queue manager goes
+away gets QueueUnavailable (451: it may be stored, a duplicate at worst); one that comes while there is no
+connection waits for the next, up to RECONNECT_WAIT.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable
+from gatepost.ipc.channel import Channel
+from gatepost.ipc.messages import Committed, Count, Counted, Frame, Hello, IdRange, NeedIds, Refused, Space, Submit, Welcome
+from gatepost.mail.envelope import Message
+from gatepost.mail.queue_id import queue_id_text
+from gatepost.queue.content_file import ContentFile
+
+RANGE = 4000
+"""Queue-ID numbers asked for at a time."""
+
+RECONNECT_WAIT = 10.0
+"""Seconds a submission waits for a lost queue manager's successor."""
+
+
+class QueueIds:
+    """Hands out queue IDs from durable ranges of numbers; a number is never used twice."""
+
+    def __init__(self, long_ids: bool, clock: Callable[[], float], ask: Callable[[int], None]) -> None:
+        self._long = long_ids
+        self._clock = clock
+        self._ask = ask
+        self._next = self._end = 0
+        self._spare: list[IdRange] = []
+        self._asked = False
+
+    def add(self, given: IdRange) -> None:
+        self._spare.append(given)
+        self._asked = False
+
+    def new(self) -> str:
+        if self._next == self._end:
+            if not self._spare:
+                self._need()
+                raise QueueUnavailable("no queue IDs")
+            given = self._spare.pop(0)
+            self._next, self._end = given.first, given.first + given.count
+        number = self._next
+        self._next = number + 1
+        if not self._spare and self._end - number < RANGE // 2:
+            self._need()
+        return queue_id_text(number, self._clock(), long=self._long)
+
+    def _need(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._ask(RANGE)
+
+    def connection_lost(self) -> None:
+        self._asked = False
+
+
+class QueueLink:
+    """A worker's connection to the queue manager, made again whenever it is lost."""
+
+    def __init__(
+        self,
+        path: str,
+        hello: Callable[[], Hello],
+        *,
+        content_directory: str,
+        long_ids: bool,
+        clock: Callable[[], float],
+        flush_log: Callable[[], None],
+        on_frame: Callable[[Frame], None] | None = None,
+        on_welcome: Callable[[Welcome], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._hello = hello
+        self._content_directory = content_directory
+        self._flush_log = flush_log
+        self._on_frame = on_frame
+        self._on_welcome = on_welcome
+        self._channel: Channel | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._unsent: list[Submit] = []
+        self._ticket = 0
+        self._space = 1 << 62
+        self._stopping = False
+        self._connector: asyncio.Task[None] | None = None
+        self.ids = QueueIds(long_ids, clock, lambda count: self.send(NeedIds(count)))
+        self.ready = asyncio.Event()
+
+    def start(self) -> None:
+        self._connector = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        pause = 0.01
+        while not self._stopping:
+            try:
+                await self._loop.create_unix_connection(lambda: Channel(self._frame, self._lost, self._flush_log, self._opened), self._path)
+                return
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
+
+    def _opened(self, channel: Channel) -> None:
+        channel.send(self._hello())
+
+    def send(self, frame: Frame) -> None:
+        if self._channel is not None:
+            self._channel.send(frame)
+
+    def _frame(self, channel: Channel, frame: Frame) -> None:
+        if isinstance(frame, Committed):
+            waiting = self._waiting
+            for ticket in frame.tickets:
+                future = waiting.pop(ticket, None)
+                if future is not None and not future.done():
+                    future.set_result(None)
+        elif isinstance(frame, Refused):
+            for ticket in frame.tickets:
+                self._fail(ticket, QueueFull() if frame.full else QueueUnavailable())
+        elif isinstance(frame, IdRange):
+            self.ids.add(frame)
+            self.ready.set()
+        elif isinstance(frame, Counted):
+            future = self._waiting.pop(frame.ticket, None)
+            if future is not None and not future.done():
+                future.set_result((frame.count, frame.rate))
+        elif isinstance(frame, Space):
+            self._space = frame.free
+        elif isinstance(frame, Welcome):
+            self._channel = channel
+            unsent, self._unsent = self._unsent, []
+            for submit in unsent:
+                channel.send(submit)
+            if self._on_welcome is not None:
+                self._on_welcome(frame)
+        elif self._on_frame is not None:
+            self._on_frame(frame)
+
+    def _fail(self, ticket: int, failure: Exception) -> None:
+        future = self._waiting.pop(ticket, None)
+        if future is not None and not future.done():
+            future.set_exception(failure)
+
+    def _lost(self, _: Channel) -> None:
+        self._channel = None
+        self.ids.connection_lost()
+        unsent = {submit.ticket for submit in self._unsent}
+        for ticket in [t for t in self._waiting if t not in unsent]:
+            self._fail(ticket, QueueUnavailable("lost connection with the queue manager"))
+        if not self._stopping:
+            self.start()
+
+    # QueueWriter
+
+    def new_queue_id(self) -> str:
+        return self.ids.new()
+
+    def submit(self, message: Message) -> "asyncio.Future[None]":
+        self._ticket = ticket = self._ticket + 1
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting[ticket] = future
+        if self._channel is not None:
+            self._channel.send(Submit(ticket, message))
+        else:
+            self._unsent.append(Submit(ticket, message))
+            self._loop.call_later(RECONNECT_WAIT, self._give_up, ticket)
+        return future
+
+    def _give_up(self, ticket: int) -> None:
+        before = len(self._unsent)
+        self._unsent = [submit for submit in self._unsent if submit.ticket != ticket]
+        if len(self._unsent) < before:
+            self._fail(ticket, QueueUnavailable("no queue manager"))
+
+    def large_content(self, queue_id: str) -> LargeContent:
+        return ContentFile(self._content_directory, queue_id, self._loop)
+
+    def free(self) -> int:
+        return self._space
+
+    # RateCounter
+
+    def count(self, what: str, service: str, client: str) -> "asyncio.Future[tuple[int, int]] | None":
+        """Tell anvil; a future of (simultaneous connections, rate), or None while it cannot be asked (then all is allowed)."""
+        if self._channel is None:
+            return None
+        self._ticket = ticket = self._ticket + 1
+        future: asyncio.Future[tuple[int, int]] = self._loop.create_future()
+        self._waiting[ticket] = future
+        self._channel.send(Count(ticket, what, service, client))
+        return future
+
+    def tell(self, what: str, service: str, client: str) -> None:
+        self.send(Count(0, what, service, client))
+
+    async def close(self) -> None:
+        self._stopping = True
+        if self._connector is not None:
+            self._connector.cancel()
+        if self._channel is not None:
+            self._channel.close()

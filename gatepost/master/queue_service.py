@@ -1,0 +1,195 @@
+"""The queue manager's process: frames from the workers in, answers out."""
+
+import asyncio
+from collections.abc import Callable
+
+from gatepost.anvil import Anvil
+from gatepost.control.operations import Operations
+from gatepost.ipc.channel import Channel
+from gatepost.ipc.messages import (
+    Ask,
+    Committed,
+    Count,
+    Counted,
+    DeliveryDone,
+    DeliveryRequest,
+    Frame,
+    Hello,
+    IdRange,
+    NeedIds,
+    Part,
+    Refused,
+    Space,
+    Submit,
+    Welcome,
+)
+from gatepost.master.dispatcher import WorkerDispatcher
+from gatepost.qmgr.manager import QueueManager
+from gatepost.queue.store import StoreFull
+
+FIRST_REPORTS_WAIT = 10.0
+"""Seconds to wait for the delivery workers of an earlier queue manager to tell what they have under way."""
+
+
+class Peer:
+    """One connected worker. `requests`: what it works on, by request number."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.role = ""
+        self.load = 0
+        self.requests: dict[int, tuple[str, str]] = {}
+        self.connections: dict[tuple[str, str], int] = {}
+        self.stored: list[int] = []
+
+    def deliver(self, request: DeliveryRequest) -> None:
+        self.channel.send(request)
+
+
+class QueueService:
+    """Joins channels, QueueManager, Anvil and control operations. `expected`: delivery workers that live already."""
+
+    def __init__(
+        self,
+        manager: QueueManager,
+        dispatcher: WorkerDispatcher,
+        anvil: Anvil,
+        operations: Operations,
+        *,
+        flush_log: Callable[[], None],
+        monotonic: Callable[[], float],
+        expected: int,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self.manager = manager
+        self._dispatcher = dispatcher
+        self._anvil = anvil
+        self._operations = operations
+        self._flush_log = flush_log
+        self._monotonic = monotonic
+        self._expected = expected
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._peers: dict[Channel, Peer] = {}
+        self._answers: list[Peer] = []
+        self._timer: asyncio.TimerHandle | None = None
+        manager.on_pumped = self._arm
+        self._loop.call_later(FIRST_REPORTS_WAIT if expected else 0, self._begin)
+
+    def protocol(self) -> Channel:
+        """For create_unix_server: one Channel per worker."""
+        return Channel(self._frame, self._lost, self._flush_log, self._opened)
+
+    def _begin(self) -> None:
+        if not self.manager.dispatching:
+            self.manager.begin()
+
+    def _arm(self) -> None:
+        """Wake the manager when its next timer is due."""
+        wait = self.manager.seconds_to_wake()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(wait, self.manager.wake) if wait is not None else None
+
+    def _opened(self, channel: Channel) -> None:
+        self._peers[channel] = Peer(channel)
+
+    def _frame(self, channel: Channel, frame: Frame) -> None:
+        peer = self._peers[channel]
+        if isinstance(frame, Submit):
+            self._submit(peer, frame)
+        elif isinstance(frame, DeliveryDone):
+            self._dispatcher.finished(peer, frame.request_id)
+            self.manager.delivered(frame)
+        elif isinstance(frame, Count):
+            self._count(peer, frame)
+        elif isinstance(frame, NeedIds):
+            channel.send(IdRange(self.manager.store.reserve(frame.count), frame.count))
+        elif isinstance(frame, Hello):
+            self._hello(peer, frame)
+        elif isinstance(frame, Ask):
+            self._operations.answer(frame, lambda part: channel.send(part))
+
+    def _hello(self, peer: Peer, hello: Hello) -> None:
+        peer.role = hello.role
+        peer.channel.send(Welcome(self.manager.epoch))
+        if hello.role == "control":
+            return
+        if hello.ids:
+            peer.channel.send(IdRange(self.manager.store.reserve(hello.ids), hello.ids))
+        peer.channel.send(Space(self.manager.store.free()))
+        if hello.role in ("delivery", "local"):
+            for claim in hello.running:
+                self._dispatcher.claim(peer, claim.request_id, "", "")
+            self.manager.recover(hello.finished, hello.running)
+            if not hello.draining:
+                self._dispatcher.add(peer)
+            if hello.epoch:
+                self._expected -= 1
+                if self._expected <= 0:
+                    self._begin()
+
+    # --- intake ---------------------------------------------------------------------------------------------------
+
+    def _submit(self, peer: Peer, submit: Submit) -> None:
+        ticket = submit.ticket
+
+        def done(failure: Exception | None) -> None:
+            if failure is None:
+                if not peer.stored:
+                    if not self._answers:
+                        self._loop.call_soon(self._answer)
+                    self._answers.append(peer)
+                peer.stored.append(ticket)
+            else:
+                peer.channel.send(Refused([ticket], isinstance(failure, StoreFull)))
+                if not isinstance(failure, StoreFull):
+                    self._on_failure(failure)
+
+        self.manager.submit(submit.message, done)
+
+    def _answer(self) -> None:
+        """One Committed per worker for everything one commit has stored."""
+        answers, self._answers = self._answers, []
+        for peer in answers:
+            peer.channel.send(Committed(peer.stored))
+            peer.stored = []
+
+    def tell_space(self) -> None:
+        free = self.manager.store.free()
+        for peer in self._peers.values():
+            if peer.role == "smtpd":
+                peer.channel.send(Space(free))
+
+    # --- anvil ----------------------------------------------------------------------------------------------------
+
+    def _count(self, peer: Peer, count: Count) -> None:
+        connections, rate = self._anvil.count(count.what, count.service, count.client, self._monotonic())
+        key = (count.service, count.client)
+        if count.what == "connect":
+            peer.connections[key] = peer.connections.get(key, 0) + 1
+        elif count.what == "disconnect":
+            left = peer.connections.get(key, 0) - 1
+            if left > 0:
+                peer.connections[key] = left
+            else:
+                peer.connections.pop(key, None)
+        if count.ticket:
+            peer.channel.send(Counted(count.ticket, connections, rate))
+
+    # --- the end of a worker --------------------------------------------------------------------------------------
+
+    def _lost(self, channel: Channel) -> None:
+        peer = self._peers.pop(channel)
+        self._anvil.forget(peer.connections)
+        if peer.role in ("delivery", "local"):
+            unfinished = list(peer.requests)
+            self._dispatcher.remove(peer)
+            self.manager.lost(unfinished)
+
+    def close(self) -> None:
+        for peer in list(self._peers.values()):
+            peer.channel.close()
+
+
+__all__ = ["Part", "Peer", "QueueService"]

@@ -1,0 +1,240 @@
+"""master: forks the workers, starts them again with a pause that grows, reload, stop, log rotation (master(8)).
+
+It runs no event loop, no thread and holds no database handle, so that it can fork at any time and its memory, with
+every module imported, is shared with the workers. It touches no mail.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gatepost.master.leash import DRAIN, LOG, READY, STOP, MasterEnd
+
+RESTART_PAUSE = (0.1, 60.0)
+"""Seconds before a crashed worker is started again: at first, and at most; doubled each time, forgotten after STEADY."""
+
+STEADY = 30.0
+"""Seconds of service after which a worker's earlier crashes no longer count."""
+
+STOP_WAIT = 20.0
+"""Seconds that stopping workers get before they are killed."""
+
+Entry = Callable[[socket.socket], None]
+"""What a worker does: runs in the child with its end of the leash, and returns when it is over."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One worker that must exist: `name` for the log (smtpd[0]); `entry` its work; `late` ends after the others."""
+
+    name: str
+    entry: Entry
+    late: bool = False
+    pid: int = 0
+    leash: MasterEnd | None = None
+    started: float = 0.0
+    pause: float = 0.0
+    due: float = 0.0
+    serving: bool = False
+
+
+@dataclass(slots=True)
+class Leaving:
+    """A worker of an earlier configuration that finishes what it has."""
+
+    name: str
+    leash: MasterEnd
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """`info` and `warn` write to the log as master; `in_child` runs first in every child (closes what is master's)."""
+
+    info: Callable[[str], None]
+    warn: Callable[[str], None]
+    in_child: Callable[[], None]
+    on_reload: Callable[[], None]
+    on_rotate: Callable[[], int]
+    on_serving: Callable[[], None]
+    places: list[Place] = field(default_factory=list)
+    leaving: dict[int, Leaving] = field(default_factory=dict)
+    stopping: bool = False
+    _wakeup: tuple[int, int] = (-1, -1)
+    _told: bool = False
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; returns when every worker has ended."""
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = (read, write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        try:
+            self._serve(read)
+        finally:
+            signal.set_wakeup_fd(-1)
+            os.close(read)
+            os.close(write)
+
+    def _serve(self, wakeup: int) -> None:
+        while True:
+            now = time.monotonic()
+            for place in self.places:
+                if not place.pid and now >= place.due and not self.stopping:
+                    self._start(place)
+            if self.stopping and self._stop_step(now):
+                return
+            watched = {p.leash.sock.fileno(): p for p in self.places if p.leash is not None and not p.serving}
+            readable, _, _ = select.select([wakeup, *watched], [], [], self._timeout(now))
+            for descriptor in readable:
+                if descriptor == wakeup:
+                    self._signals(os.read(wakeup, 512))
+                else:
+                    self._hear(watched[descriptor])
+            self._reap()
+
+    def _timeout(self, now: float) -> float | None:
+        if self.stopping:
+            return 0.2
+        waits = [place.due - now for place in self.places if not place.pid]
+        return max(0.0, min(waits)) if waits else None
+
+    def _hear(self, place: Place) -> None:
+        assert place.leash is not None
+        with contextlib.suppress(OSError):
+            if place.leash.sock.recv(16) == READY:
+                place.serving = True
+        if not self._told and all(p.serving for p in self.places):
+            self._told = True
+            self.on_serving()
+
+    # --- children -------------------------------------------------------------------------------------------------
+
+    def _start(self, place: Place) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pid = os.fork()
+        if pid == 0:
+            self._child(place, ours, theirs)
+        theirs.close()
+        place.pid, place.leash = pid, MasterEnd(ours)
+        place.started, place.serving = time.monotonic(), False
+
+    def _child(self, place: Place, ours: socket.socket, theirs: socket.socket) -> None:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+                # A terminal's Ctrl-C reaches all of the group; only master decides what it means.
+                signal.signal(number, signal.SIG_DFL if number in (signal.SIGTERM, signal.SIGCHLD) else signal.SIG_IGN)
+            for descriptor in self._wakeup:
+                os.close(descriptor)
+            ours.close()
+            for leash in [p.leash for p in self.places if p.leash is not None] + [gone.leash for gone in self.leaving.values()]:
+                leash.close()
+            self.in_child()
+            place.entry(theirs)
+            status = 0
+        except BaseException as exc:  # the last line of a child: what it dies of must be seen
+            import traceback
+
+            self.warn(f"{place.name}: {type(exc).__name__}: {exc}; {traceback.format_exc(limit=-3)}")
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        gone = self.leaving.pop(pid, None)
+        if gone is not None:
+            gone.leash.close()
+            return
+        place = next((p for p in self.places if p.pid == pid), None)
+        if place is None:
+            return
+        if place.leash is not None:
+            place.leash.close()
+        place.pid, place.leash = 0, None
+        if self.stopping:
+            return
+        now = time.monotonic()
+        if now - place.started > STEADY:
+            place.pause = 0.0
+        place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
+        place.due = now + place.pause
+        if status:
+            what = f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"
+            self.warn(f"process {place.name} pid {pid} {what}")
+            if place.pause >= 1:
+                self.warn(f"{place.name}: bad command startup -- throttling")
+
+    def replace(self, places: list[Place]) -> None:
+        """New workers for a new configuration; the present ones finish what they have."""
+        for place in self.places:
+            if place.pid and place.leash is not None:
+                place.leash.tell(DRAIN)
+                self.leaving[place.pid] = Leaving(place.name, place.leash)
+        self.places = places
+
+    # --- signals --------------------------------------------------------------------------------------------------
+
+    def _signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                if not self.stopping:
+                    self.info(f"terminating on signal {number}")
+                    self._stop()
+            elif number == signal.SIGHUP:
+                self.rotate()
+                self.on_reload()
+            elif number == signal.SIGUSR1:
+                self.rotate()
+
+    def rotate(self) -> None:
+        """Open the log anew and give it to every worker."""
+        descriptor = self.on_rotate()
+        if descriptor < 0:
+            return
+        for leash in [p.leash for p in self.places if p.leash is not None] + [gone.leash for gone in self.leaving.values()]:
+            leash.tell(LOG, descriptor)
+
+    def _stop(self) -> None:
+        self.stopping = True
+        self._stop_since = time.monotonic()
+        for place in self.places:
+            if place.leash is not None and not place.late:
+                place.leash.tell(STOP)
+        for gone in self.leaving.values():
+            gone.leash.tell(STOP)
+
+    _stop_since: float = 0.0
+    _late_told: bool = False
+
+    def _stop_step(self, now: float) -> bool:
+        """True when all have ended. The queue manager goes last, so that the others can report to it."""
+        alive = [p for p in self.places if p.pid]
+        early = [p for p in alive if not p.late]
+        if not alive and not self.leaving:
+            return True
+        if not early and not self.leaving and not self._late_told:
+            self._late_told = True
+            for place in alive:
+                if place.leash is not None:
+                    place.leash.tell(STOP)
+        if now - self._stop_since > STOP_WAIT:
+            for pid in [p.pid for p in alive] + list(self.leaving):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return False

@@ -1,0 +1,32 @@
+"""A message in the active queue: what is being tried now and what has come of it (qmgr(8))."""
+
+from gatepost.mail.envelope import Message
+from gatepost.mail.status import RecipientStatus
+
+
+class ActiveMessage:
+    """One pass of a message through delivery.
+
+    `since` is when it entered the active queue (wall clock, seconds). `unsettled` counts the recipients of this pass that have no
+    result yet. `settled` are the recipients that are done for good in this pass (delivered or bounced), `deferred` and
+    `bounced` the statuses that say why the others are not. `addresses` holds the resolved recipient where it differs.
+    """
+
+    __slots__ = ("addresses", "bounced", "deferred", "expire", "held", "message", "noticed", "settled", "since", "tries", "unsettled", "unstarted")
+
+    def __init__(self, message: Message, since: float, unsettled: int) -> None:
+        self.message = message
+        self.since = since
+        self.unsettled = unsettled
+        self.settled: list[int] = []
+        self.deferred: list[RecipientStatus] = []
+        self.bounced: list[RecipientStatus] = []
+        # Delivered recipients whose sender asked for NOTIFY=SUCCESS.
+        self.noticed: list[RecipientStatus] = []
+        self.addresses: dict[int, str] = {}
+        # Delivery workers lost under this pass, by request.
+        self.tries = 0
+        # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold or delete.
+        self.expire = False
+        self.held = ""
+        self.unstarted = False  # a hold has taken recipients out of this pass

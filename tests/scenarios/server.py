@@ -1,0 +1,231 @@
+"""A real Gatepost on loopback, from a configuration in a temporary folder, and the servers around it."""
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+GATEPOST = [sys.executable, "-m", "gatepost.cli.program"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+WAIT = 30.0
+"""Seconds after which something that should happen counts as not happening."""
+
+MASTER_CF = """\
+{listen} inet n - n - - smtpd
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+local unix - n n - - local
+virtual unix - n n - - virtual
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+"""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = WAIT) -> None:
+    """Wait for a condition that another process brings about; nothing but asking tells."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+
+
+def owner_name() -> str:
+    """A user to drop root for: any that is not root will do."""
+    return "postfix" if "postfix" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
+
+
+class Gatepost:
+    """One mail system in `folder`. `listen` is the service name of its smtpd line."""
+
+    def __init__(self, folder: Path, main_cf: str, *, port: int = 0, listen: str = "", master_cf: str = "") -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.conf = folder / "conf"
+        self.log_path = folder / "log" / "mail.log"
+        self.queue = folder / "queue"
+        for path in (self.conf, self.log_path.parent, self.queue):
+            path.mkdir(parents=True, exist_ok=True)
+        self.listen = listen or f"127.0.0.1:{self.port}"
+        self.write(main_cf, master_cf or MASTER_CF.format(listen=self.listen))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write(self, main_cf: str, master_cf: str = "") -> None:
+        owner = ""
+        if os.geteuid() == 0:
+            owner = f"mail_owner = {owner_name()}\n"
+            shutil.chown(self.log_path.parent, owner_name())
+        fixed = (
+            f"compatibility_level = 3.6\nmaillog_file = {self.log_path}\nmaillog_file_prefixes = {self.folder}\n"
+            f"gatepost_queue_directory = {self.queue}\n{owner}"
+        )
+        (self.conf / "main.cf").write_text(fixed + main_cf)
+        if master_cf:
+            (self.conf / "master.cf").write_text(master_cf)
+
+    def command(self, *arguments: str, check: bool = True, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([*GATEPOST, "-c", str(self.conf), *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"gatepost {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self, *options: str) -> "Gatepost":
+        self.process = subprocess.Popen(
+            [*GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
+            cwd=REPOSITORY, stdout=open(self.folder / "out", "ab"), stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        until(self.greets, f"greeting on port {self.port}\n{self.output()}")
+        return self
+
+    def greets(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"gatepost ended with {self.process.returncode}:\n{self.output()}")
+        host = self.listen.rpartition(":")[0] or "127.0.0.1"
+        with contextlib.suppress(OSError), socket.create_connection((host, self.port), 1) as sock:
+            sock.settimeout(5)
+            greeted = sock.recv(64).startswith(b"220")
+            sock.sendall(b"QUIT\r\n")
+            return greeted
+        return False
+
+    def output(self) -> str:
+        path = self.folder / "out"
+        return (path.read_text(errors="replace") if path.exists() else "") + self.log()[-4000:]
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        if kill:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.terminate()
+        try:
+            self.process.wait(WAIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise AssertionError(f"gatepost did not stop\n{self.output()}") from None
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_lines(self, pattern: str = "") -> list[str]:
+        """Lines without time stamp and host: `postfix/smtpd[123]: text`."""
+        lines = [re.sub(r"^\w{3} [ \d]\d [\d:]{8} \S+ ", "", line) for line in self.log().splitlines()]
+        return [line for line in lines if re.search(pattern, line)]
+
+    def wait_log(self, pattern: str, seconds: float = WAIT) -> str:
+        """The first line that matches, once it is there."""
+        found: list[str] = []
+
+        def seen() -> bool:
+            found[:] = self.log_lines(pattern)
+            return bool(found)
+
+        try:
+            until(seen, pattern, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output()}") from None
+        return found[0]
+
+
+class Client:
+    """A plain SMTP client that shows every reply; `source` is the address it comes from."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1", source: str = "") -> None:
+        self.sock = socket.create_connection((host, port), WAIT, (source, 0) if source else None)
+        self.file = self.sock.makefile("rb")
+        self.greeting = self.reply()
+
+    def reply(self) -> str:
+        lines = []
+        while True:
+            line = self.file.readline().decode()
+            if not line:
+                return "\n".join(lines)
+            lines.append(line.rstrip("\r\n"))
+            if line[3:4] != "-":
+                return "\n".join(lines)
+
+    def say(self, line: str) -> str:
+        self.sock.sendall(line.encode() + b"\r\n")
+        return self.reply()
+
+    def send(self, sender: str, recipient: str, body: str = "Subject: test\r\n\r\nHello.\r\n") -> str:
+        """One message over this session; the last reply, or the first refusal."""
+        for line in (f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"):
+            reply = self.say(line)
+            if reply[0] not in "23":
+                return reply
+        self.sock.sendall(body.encode() + b".\r\n")
+        return self.reply()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.say("QUIT")
+        self.file.close()
+        self.sock.close()
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that mail_owner can reach."""
+    path = Path(tempfile.mkdtemp(prefix="gatepost-", dir="/var/tmp"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def smtp_sink_program() -> str | None:
+    return shutil.which("smtp-sink", path="/usr/sbin:/usr/bin")
+
+
+class Sink:
+    """Postfix's smtp-sink, keeping each message in a file of `folder`."""
+
+    def __init__(self, folder: Path, port: int = 0, *options: str) -> None:
+        program = smtp_sink_program()
+        assert program is not None
+        self.port = port or free_port()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        user = ["-u", owner_name()] if os.geteuid() == 0 else []
+        if user:
+            shutil.chown(folder, owner_name())
+        self.process = subprocess.Popen(
+            [program, *user, "-R", str(folder), "-d", "message.%s.", *options, f"127.0.0.1:{self.port}", "100"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._listens, "smtp-sink")
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+            sock.settimeout(5)
+            return bool(sock.recv(64))
+        return False
+
+    def messages(self) -> list[str]:
+        return [path.read_text(errors="replace") for path in sorted(self.folder.iterdir()) if path.stat().st_size]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(WAIT)
