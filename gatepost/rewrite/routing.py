@@ -7,7 +7,7 @@ import msgspec
 from gatepost.mail.address import fold
 from gatepost.rewrite.address_classes import AddressClass, LocalDomains
 from gatepost.rewrite.transport import TransportMaps
-from gatepost.tables.address_find import find_address
+from gatepost.tables.address_find import QueryForm, find_address
 from gatepost.tables.maps import Maps
 
 
@@ -101,15 +101,10 @@ class Routing:
     async def relayhost_for(self, sender: str) -> str:
         """The relay host for mail of this sender to other hosts, "" for none. Raises LookupTemporaryFailure.
 
-        A sender whose entry is DUNNO has none, not even $relayhost.
+        DUNNO is as good as no entry, but ends the search.
         """
-        if not self._relayhost_maps:
-            return self._parameters.relayhost
-        key = sender or self._parameters.null_relayhost_key
-        found = await self._find(self._relayhost_maps, key)
-        if found is None:
-            return self._parameters.relayhost
-        return "" if fold(found) == "dunno" else found
+        own = await self._of_sender(self._relayhost_maps, sender or self._parameters.null_relayhost_key)
+        return self._parameters.relayhost if own is None else own
 
     async def _of_sender(self, maps: Maps, key: str) -> str | None:
         found = await self._find(maps, key)
@@ -123,6 +118,7 @@ class Routing:
             address,
             recipient_delimiter=self._delimiters.recipient_delimiter,
             is_local=self._local_domains.is_local_or_origin,
+            query_form=QueryForm.EXTERNAL_FIRST,
             owner_request_special=self._delimiters.owner_request_special,
             double_bounce_sender=self._delimiters.double_bounce_sender,
         )

@@ -69,7 +69,7 @@ class TransportMaps:
             recipient,
             recipient_delimiter=self._delimiter,
             strategy=self._strategy,
-            query_form=QueryForm.EXTERNAL,
+            query_form=QueryForm.EXTERNAL_FIRST,
             owner_request_special=self._owner_request,
             double_bounce_sender=self._double_bounce,
         )
