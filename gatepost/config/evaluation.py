@@ -1,0 +1,190 @@
+"""From the texts of main.cf and `-o` to values: what is set, else the default, expanded, converted and checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gatepost.config import computed
+from gatepost.config.compatibility import checked_level
+from gatepost.config.declaration import Parameter, Type
+from gatepost.config.errors import ConfigError
+from gatepost.config.host_facts import HostFacts
+from gatepost.config.mac_expand import mac_expand
+from gatepost.config.main_cf import Setting
+from gatepost.config.parameters import find, transport_parameter
+from gatepost.config.values import LONG_MAX, LONG_MIN, parse_bool, parse_int, parse_time, unit_of_default
+
+Value = bool | int | str
+_NUMBERS = (Type.NUMBER, Type.SIZE)
+
+
+class Evaluation:
+    """The parameters as one service sees them. Values are worked out when they are first asked for."""
+
+    host: HostFacts
+    settings: Mapping[str, Setting]
+
+    def __init__(self, settings: Mapping[str, Setting], host: HostFacts) -> None:
+        vars(self).update(settings=settings, host=host, _busy=set())
+
+    def __reduce__(self) -> tuple[type["Evaluation"], tuple[Mapping[str, Setting], HostFacts]]:
+        # Values worked out so far are left behind.
+        return type(self), (self.settings, self.host)
+
+    def defined(self, name: str) -> bool:
+        """Whether main.cf or an override sets it."""
+        return name in self.settings
+
+    def where(self, name: str) -> tuple[str, int] | None:
+        """File and line (from 1) that set it; None if it is not set, or not in a file."""
+        setting = self.settings.get(name)
+        return (setting.path, setting.line) if setting is not None and setting.line else None
+
+    def raw(self, name: str) -> str:
+        """The text as written, or the default, not expanded; '' if there is neither. Raises ConfigError."""
+        return self._lookup(name) or ""
+
+    def text(self, name: str) -> str:
+        """The expanded text of any name, also of one that the administrator made up; '' if undefined. ConfigError."""
+        if name == "myorigin":
+            return self._myorigin()
+        return self._expanded(self.raw(name), name)
+
+    def expand(self, text: str) -> str:
+        """`text` with its `$name`s replaced. Raises ConfigError."""
+        return self._expanded(text, "")
+
+    def value(self, name: str) -> Value:
+        """The value of a parameter in its own type (times in seconds). KeyError for unknown ones; ConfigError."""
+        parameter = find(name)
+        if parameter is None:
+            raise KeyError(name)
+        return self._value(parameter)
+
+    def transport_value(self, transport: str, suffix: str) -> int | str:
+        """The value of TRANSPORT_SUFFIX, else its default (mostly `$default_SUFFIX`). KeyError, ConfigError."""
+        value = self._value(transport_parameter(transport, suffix))
+        assert not isinstance(value, bool)
+        return value
+
+    def check(self) -> list[ConfigError]:
+        """Work out everything that is set; what is wrong, in the order of the files."""
+        errors = []
+        for name in self.settings:
+            try:
+                parameter = find(name)
+                if parameter is None:
+                    self.text(name)
+                else:
+                    self._value(parameter)
+            except ConfigError as error:
+                errors.append(error)
+        return errors
+
+    def _error(self, message: str, name: str) -> ConfigError:
+        path, line = self.where(name) or ("", 0)
+        return ConfigError(message, path=path, line=line, parameter=name)
+
+    def _lookup(self, name: str) -> str | None:
+        setting = self.settings.get(name)
+        if setting is not None:
+            return setting.value
+        parameter = find(name)
+        if parameter is None:
+            return None
+        if parameter.computed and name in computed.DEFAULTS:
+            return self._computed(name)
+        return parameter.default
+
+    def _computed(self, name: str) -> str:
+        busy: set[str] = vars(self)["_busy"]
+        if name in busy:
+            # `mydomain = $myhostname` with neither known: as if it were undefined.
+            return ""
+        busy.add(name)
+        try:
+            return computed.DEFAULTS[name](self)
+        except ValueError as problem:
+            raise self._error(str(problem), name) from None
+        finally:
+            busy.discard(name)
+
+    def _expanded(self, text: str, name: str) -> str:
+        if "$" not in text:
+            return text
+        expansion = mac_expand(text, self._lookup_for_expansion)
+        if expansion.error:
+            raise self._error(expansion.error, name)
+        return expansion.text
+
+    def _lookup_for_expansion(self, name: str) -> str | None:
+        return self._myorigin() if name == "myorigin" else self._lookup(name)
+
+    def _myorigin(self) -> str:
+        """Debian's extension: a pathname stands for the first line of that file."""
+        text = self._expanded(self.raw("myorigin"), "myorigin") if not self._is_busy("myorigin") else ""
+        if not text.startswith("/"):
+            return text
+        try:
+            lines = Path(text).read_text("utf-8").split("\n", 1)
+        except OSError as problem:
+            raise self._error(f"{text}: cannot open file: {problem.strerror}", "myorigin") from None
+        except ValueError:
+            raise self._error(f"{text}: text is not valid UTF-8", "myorigin") from None
+        return lines[0].strip()
+
+    def _is_busy(self, name: str) -> bool:
+        return name in vars(self)["_busy"]
+
+    def _value(self, parameter: Parameter) -> Value:
+        name = parameter.name
+        if parameter.type is Type.RAW:
+            return self._checked_text(parameter, self._raw_of(parameter))
+        text = self.text(name) if name == "myorigin" else self._expanded(self._raw_of(parameter), name)
+        try:
+            if parameter.type is Type.BOOLEAN:
+                return parse_bool(name, text)
+            if parameter.type is Type.TIME:
+                unit = unit_of_default(self._expanded(parameter.default, name))
+                return self._checked_time(parameter, parse_time(text, unit))
+            if parameter.type in _NUMBERS:
+                return self._number(parameter, text)
+        except ValueError as problem:
+            raise self._error(str(problem), name) from None
+        if name == "compatibility_level":
+            path, line = self.where(name) or ("", 0)
+            checked_level(text, path, line)
+        return self._checked_text(parameter, text)
+
+    def _raw_of(self, parameter: Parameter) -> str:
+        """As raw(), but by the declaration: a per-transport parameter need not be known by name."""
+        setting = self.settings.get(parameter.name)
+        if setting is not None:
+            return setting.value
+        return self.raw(parameter.name) if parameter.computed else parameter.default
+
+    def _number(self, parameter: Parameter, text: str) -> int:
+        if parameter.type is Type.SIZE:
+            number = parse_int(parameter.name, text, LONG_MIN, LONG_MAX)
+        else:
+            number = parse_int(parameter.name, text)
+        if parameter.minimum and number < parameter.minimum:
+            raise ValueError(f"invalid {parameter.name} parameter value {number} < {parameter.minimum}")
+        if parameter.maximum and number > parameter.maximum:
+            raise ValueError(f"invalid {parameter.name} parameter value {number} > {parameter.maximum}")
+        return number
+
+    def _checked_time(self, parameter: Parameter, seconds: int) -> int:
+        if parameter.minimum and seconds < parameter.minimum:
+            raise ValueError(f"invalid {parameter.name}: {seconds} (min {parameter.minimum})")
+        if parameter.maximum and seconds > parameter.maximum:
+            raise ValueError(f"invalid {parameter.name}: {seconds} (max {parameter.maximum})")
+        return seconds
+
+    def _checked_text(self, parameter: Parameter, text: str) -> str:
+        name, length = parameter.name, len(text)
+        # A default that is too short (virtual_mailbox_base) is the business of whoever needs the parameter.
+        if length < parameter.shortest and name in self.settings:
+            raise self._error(f"bad string length {length} < {parameter.shortest}: {name} = {text}", name)
+        if parameter.longest and length > parameter.longest:
+            raise self._error(f"bad string length {length} > {parameter.longest}: {name} = {text}", name)
+        return text

@@ -1,0 +1,25 @@
+"""Gatepost's own parameters, which Postfix does not have."""
+
+from gatepost.config.declaration import Parameter, number, text
+
+PARAMETERS: tuple[Parameter, ...] = (
+    # How many delivery worker processes; 0 = as many as there are processors.
+    number("gatepost_delivery_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
+    # ADDRESS:PORT of the DNS servers to ask in place of those in resolv.conf.
+    text("gatepost_dns_servers", "", kind="list", since="gatepost 0.1", owner="all", honoured=True),
+    # Where the queue is kept. For an ordinary user: gatepost/queue in the user's state directory.
+    text(
+        "gatepost_queue_directory",
+        "/var/spool/gatepost",
+        kind="pathname",
+        computed=True,
+        shortest=1,
+        since="gatepost 0.1",
+        owner="all",
+        honoured=True,
+    ),
+    # How many SMTP server worker processes; 0 = as many as there are processors.
+    number("gatepost_smtpd_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
+    # Sessions at one time, where master.cf says `-` for the process limit of an inet smtpd line.
+    number("gatepost_smtpd_session_limit", "10000", minimum=1, since="gatepost 0.1", owner="smtpd", honoured=True),
+)
