@@ -1,5 +1,7 @@
 """Text in braces, as in `inline:{key=value, {key = longer text}}`."""
 
+from gatepost.config.errors import ConfigError
+from gatepost.config.values import split_list
 from gatepost.tables.source import BLANKS
 
 SEPARATORS = ", \t\r\n"
@@ -43,23 +45,16 @@ def strip_braces(text: str) -> str:
 
 def split_items(text: str) -> list[str]:
     """Items between commas and blanks; what stands in braces is one item, braces kept (mystrtokq(3))."""
-    items: list[str] = []
-    level, start = 0, -1
-    for index, char in enumerate(text):
-        if level == 0 and char in SEPARATORS:
-            if start >= 0:
-                items.append(text[start:index])
-                start = -1
-            continue
-        if start < 0:
-            start = index
-        if char == "{":
-            level += 1
-        elif char == "}" and level:
-            level -= 1
-    if start >= 0:
-        items.append(text[start:])
-    return items
+    return split_list(text, SEPARATORS)
+
+
+def inline_rules(kind: str, text: str) -> list[tuple[int, str]]:
+    """The rules of `cidr:{{rule}, {rule}}` or pcre, regexp, numbered from 1. Raises ConfigError."""
+    try:
+        rules = [(number, strip_braces(item)) for number, item in enumerate(split_items(strip_braces(text)), 1)]
+    except BraceError as error:
+        raise ConfigError(f"{kind} map: {error}") from None
+    return [(number, rule) for number, rule in rules if rule]
 
 
 def split_name_value(text: str) -> tuple[str, str]:

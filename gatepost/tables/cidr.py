@@ -1,13 +1,12 @@
 """`cidr:` tables: networks to results, first match in the order of the file (cidr_table(5))."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gatepost.config.errors import ConfigError
-from gatepost.tables.braces import BraceError, is_braced, split_items, strip_braces
+from gatepost.tables.braces import inline_rules
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.network import Network, NetworkError, parse_address, parse_network
-from gatepost.tables.source import BLANKS, Parsed, Remarks, logical_lines
+from gatepost.tables.source import BLANKS, Parsed, Remarks, logical_lines, split_word
 from gatepost.tables.table import EmptyResult
 from gatepost.tables.watched import WatchedFile
 
@@ -54,8 +53,8 @@ class Rules:
         while number < len(rules):
             rule = rules[number]
             network = rule.network
-            inside = bits == network.bits and address & network.mask == network.net
-            if inside is not rule.negated:
+            # An address of the other family is neither inside nor outside: `!` does not match it either.
+            if bits == network.bits and (address & network.mask == network.net) is not rule.negated:
                 if rule.result is not None:
                     return rule.result
             elif rule.result is None:
@@ -116,7 +115,7 @@ def _parse_rule(line: str, number: int, open_ifs: list[Rule], position: int) -> 
         open_ifs.pop().end = position
         return None
     negated, rest = _strip_negation(line)
-    pattern, result = _split(rest)
+    pattern, result = split_word(rest)
     if not pattern:
         raise _Skip("no address pattern")
     if not result:
@@ -133,13 +132,6 @@ def _strip_negation(text: str) -> tuple[bool, str]:
     return negated, text
 
 
-def _split(text: str) -> tuple[str, str]:
-    for index, char in enumerate(text):
-        if char in BLANKS:
-            return text[:index], text[index:].strip(BLANKS)
-    return text, ""
-
-
 def parse_file(where: str) -> Callable[[str], Parsed[Rules]]:
     """A parser for the file `where`."""
 
@@ -149,15 +141,6 @@ def parse_file(where: str) -> Callable[[str], Parsed[Rules]]:
         return Parsed(rules, remarks.problems)
 
     return parse
-
-
-def inline_lines(kind: str, text: str) -> Iterator[tuple[int, str]]:
-    """The rules of `cidr:{{rule}, {rule}}`, numbered from 1. Raises ConfigError."""
-    try:
-        for number, item in enumerate(split_items(strip_braces(text)), 1):
-            yield number, strip_braces(item)
-    except BraceError as error:
-        raise ConfigError(f"{kind} map: {error}") from None
 
 
 class CidrTable:
@@ -171,9 +154,9 @@ class CidrTable:
         self._clock = env.clock
         self._file: WatchedFile[Rules] | None = None
         self._rules = Rules([])
-        if is_braced(text) or text.startswith("{"):
+        if text.startswith("{"):
             remarks = Remarks("cidr map inline")
-            self._rules = parse_rules([item for item in inline_lines("cidr", text) if item[1]], remarks)
+            self._rules = parse_rules(inline_rules("cidr", text), remarks)
             for problem in remarks.problems:
                 env.warn(problem.text)
         else:

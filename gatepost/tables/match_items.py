@@ -177,7 +177,7 @@ def make_item(folded: str, negated: bool) -> Item:
     if not _NETWORK_CHARS.issuperset(folded):
         return NameItem(folded, negated)
     if ":" not in folded and "/" not in folded:
-        # A plain IPv4 address has one form only: Postfix compares it as text, so that junk is no error and never matches.
+        # A plain IPv4 address has one form only: Postfix compares it as text, and junk is no error but never matches.
         plain = folded[1:-1] if folded[0] == "[" and folded[-1] == "]" else folded
         address = parse_address(plain)
         return NameItem(folded, negated) if address is None else NetworkItem(folded, negated, parse_network(plain))

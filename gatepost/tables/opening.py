@@ -5,9 +5,12 @@ from collections.abc import Callable
 from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import split_items
 from gatepost.tables.cidr import CidrTable
+from gatepost.tables.combined import PipeTable, RandomTable, UnionTable
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.literal import EnvironTable, FailTable, InlineTable, StaticTable
 from gatepost.tables.maps import Maps
+from gatepost.tables.pattern_tables import PatternTable
+from gatepost.tables.system_tables import UnixTable
 from gatepost.tables.table import Table
 from gatepost.tables.text_tables import INDEX_SUFFIXES, TextTable
 
@@ -28,6 +31,12 @@ class Tables:
             "environ": lambda spec, name, syntax: EnvironTable(env, spec),
             "fail": lambda spec, name, syntax: FailTable(env, spec),
             "cidr": lambda spec, name, syntax: CidrTable(env, spec, name),
+            "regexp": lambda spec, name, syntax: PatternTable(env, "regexp", spec, name),
+            "pcre": lambda spec, name, syntax: PatternTable(env, "pcre", spec, name),
+            "unix": lambda spec, name, syntax: UnixTable(env, spec, name),
+            "pipemap": lambda spec, name, syntax: PipeTable(spec, name, self.open),
+            "unionmap": lambda spec, name, syntax: UnionTable(spec, name, self.open),
+            "randmap": lambda spec, name, syntax: RandomTable(env, spec, name),
             "proxy": lambda spec, name, syntax: self.open(name, syntax=syntax),
         }
         for kind in INDEX_SUFFIXES:

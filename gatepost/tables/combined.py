@@ -1,0 +1,65 @@
+"""Tables made of tables: pipemap, unionmap; and randmap, which draws lots (DATABASE_README)."""
+
+from collections.abc import Callable
+
+from gatepost.config.errors import ConfigError
+from gatepost.tables.braces import is_braced, split_items
+from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.table import Table
+
+
+def _items(kind: str, spec: str, text: str, what: str) -> list[str]:
+    items = split_items(text[1:-1]) if is_braced(text) else []
+    if not items:
+        raise ConfigError(f'bad syntax: "{spec}"; need "{kind}:{{{what}...}}"')
+    return items
+
+
+class PipeTable:
+    """`pipemap:{type:name, ...}`: the result of each table is the key for the next; all must find something."""
+
+    __slots__ = ("_tables", "fixed", "name")
+
+    def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
+        self.name = name
+        self._tables = [open_table(spec) for spec in _items("pipemap", name, text, "type:name")]
+        self.fixed = all(table.fixed for table in self._tables)
+
+    async def lookup(self, key: str) -> str | None:
+        value: str | None = key
+        for table in self._tables:
+            assert value is not None
+            value = await table.lookup(value)
+            if value is None:
+                return None
+        return value
+
+
+class UnionTable:
+    """`unionmap:{type:name, ...}`: the results of all tables that have one, joined with commas."""
+
+    __slots__ = ("_tables", "fixed", "name")
+
+    def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
+        self.name = name
+        self._tables = [open_table(spec) for spec in _items("unionmap", name, text, "type:name")]
+        self.fixed = all(table.fixed for table in self._tables)
+
+    async def lookup(self, key: str) -> str | None:
+        found = [value for table in self._tables if (value := await table.lookup(key)) is not None]
+        return ",".join(found) if found else None
+
+
+class RandomTable:
+    """`randmap:{value, ...}`: one of the values, whatever the key."""
+
+    __slots__ = ("_choose", "fixed", "name", "values")
+
+    def __init__(self, env: TableEnvironment, name: str, text: str) -> None:
+        self.name = name
+        self.fixed = False
+        self.values = _items("randmap", name, text, "value")
+        self._choose = env.choose
+
+    async def lookup(self, key: str) -> str | None:
+        return self._choose(self.values)
