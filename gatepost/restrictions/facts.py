@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from gatepost.mail.reply import Reply
+
 # Status of a client's name (smtpd_peer): as in the digits of `client NAME ADDR 2|4|5|6` of smtpd-check.
 NAME_OK = 2
 NAME_TEMPORARY = 4
@@ -28,7 +30,10 @@ class Client:
 
 @dataclass(slots=True)
 class Effects:
-    """What access(5) results leave with the message of this transaction."""
+    """What access(5) results leave with the message of this transaction.
+
+    `hangup`: close the connection without any reply. The server starts each transaction with fresh effects.
+    """
 
     hold: bool = False
     discard: bool = False
@@ -36,22 +41,24 @@ class Effects:
     redirect: str = ""
     bcc: list[str] = field(default_factory=list)
     prepend: list[str] = field(default_factory=list)
+    hangup: bool = False
 
 
 @dataclass(slots=True)
 class Pending:
-    """A deferral that waits for a permit (or a reject): the reply text `CODE DSN text`, empty if none."""
+    """A deferral that one stage has raised and that waits for a permit in a later one."""
 
-    defer_if_permit: str = ""
-    defer_if_reject: str = ""
+    defer_if_permit: Reply | None = None
 
 
 @dataclass(slots=True)
 class SessionFacts:
-    """One SMTP session as the restrictions see it. The server keeps it up to date; the evaluator owns the pending fields.
+    """One SMTP session as the restrictions see it. The server keeps it up to date; the evaluator owns `*_pending`.
 
-    `stage` is the word for log lines: CONNECT HELO EHLO MAIL RCPT DATA BDAT END-OF-MESSAGE VRFY ETRN. `sender` is None before MAIL;
-    addresses are internal forms after rewriting in the local context. `recipient_count` counts accepted recipients.
+    `stage` is the word for log lines: CONNECT HELO EHLO MAIL RCPT DATA BDAT END-OF-MESSAGE VRFY ETRN. `sender` is None
+    before MAIL. Addresses are internal (unquoted) forms as the client gave them: not rewritten, since the replies and
+    the log show them so. `recipient` is the one that is judged now; between RCPT commands the first accepted one, or
+    None. `recipient_count` counts accepted recipients.
     """
 
     client: Client

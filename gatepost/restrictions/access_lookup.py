@@ -1,0 +1,95 @@
+"""Which keys an access table is asked for (access(5), smtpd_check.c: check_namadr_access, check_mail_access).
+
+Each function answers None if the table has nothing, so that a DUNNO in the table can end a search.
+"""
+
+from gatepost.mail.hostname import valid_hostaddr
+from gatepost.restrictions.access import apply_result, lookup_failed
+from gatepost.restrictions.context import Context, Destination
+from gatepost.restrictions.reply import CLIENT_HOST
+from gatepost.restrictions.verdict import DUNNO, Verdict
+from gatepost.tables.address_find import QueryForm, find_address
+from gatepost.tables.maps import Hit, Maps
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+async def check_key(ctx: Context, maps: Maps, key: str, reply_name: str, reply_class: str) -> Verdict:
+    """Ask for one key as it stands."""
+    try:
+        hit = await maps.find(key)
+    except LookupTemporaryFailure:
+        return lookup_failed(reply_name, reply_class)
+    return DUNNO if hit is None else await apply_result(ctx, hit.value, hit.table, key, reply_name, reply_class)
+
+
+async def check_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, reply_class: str) -> Verdict:
+    """Ask for a domain name and its parents."""
+    try:
+        hit = await _find_domain(ctx, maps, domain)
+    except LookupTemporaryFailure:
+        return lookup_failed(reply_name, reply_class)
+    return DUNNO if hit is None else await apply_result(ctx, hit.value, hit.table, domain, reply_name, reply_class)
+
+
+async def check_client(ctx: Context, maps: Maps) -> Verdict:
+    """Ask for the client's name and its parents, then for the address and its networks.
+
+    So an entry for a whole domain comes before one for a single address.
+    """
+    client = ctx.client
+    try:
+        datum, hit = client.name, await _find_domain(ctx, maps, client.name)
+        if hit is None:
+            datum, hit = client.address, await _find_network(maps, client.address)
+    except LookupTemporaryFailure:
+        return lookup_failed(client.namaddr, CLIENT_HOST)
+    if hit is None:
+        return DUNNO
+    return await apply_result(ctx, hit.value, hit.table, datum, client.namaddr, CLIENT_HOST)
+
+
+async def check_address(ctx: Context, maps: Maps, address: str, destination: Destination, reply_class: str) -> Verdict:
+    """Ask for a mail address: user+ext@dom, user@dom, dom and its parents, user+ext@, user@."""
+    if "@" not in destination.recipient:
+        return DUNNO
+    params = ctx.params
+    try:
+        hit = await find_address(
+            maps,
+            destination.recipient,
+            recipient_delimiter=params.recipient_delimiter,
+            strategy=ctx.parts.access_strategy,
+            query_form=QueryForm.EXTERNAL_FIRST,
+            owner_request_special=params.owner_request_special,
+            double_bounce_sender=params.double_bounce_sender,
+        )
+    except LookupTemporaryFailure:
+        return lookup_failed(address, reply_class)
+    if hit is None:
+        return DUNNO
+    return await apply_result(ctx, hit.value, hit.hit.table, destination.recipient, address, reply_class)
+
+
+async def _find_domain(ctx: Context, maps: Maps, domain: str) -> Hit | None:
+    hit = await maps.find(domain)
+    if hit is not None or "." not in domain or valid_hostaddr(domain):
+        return hit  # an address used as a name has no parents
+    past_dot = 1 if ctx.params.access_parents_by_name else 0
+    dot = domain.find(".", 1)
+    while dot >= 0 and dot + past_dot < len(domain):
+        hit = await maps.find_partial(domain[dot + past_dot :])
+        if hit is not None:
+            return hit
+        dot = domain.find(".", dot + past_dot + 1)
+    return None
+
+
+async def _find_network(maps: Maps, address: str) -> Hit | None:
+    delimiter = ":" if ":" in address else "."
+    hit = await maps.find(address)
+    while hit is None:
+        address, more, _ = address.rpartition(delimiter)
+        if not more:
+            return None
+        hit = await maps.find_partial(address)
+    return hit

@@ -1,0 +1,59 @@
+"""Restrictions that look at the client's name and address."""
+
+from gatepost.mail.reply import Reply
+from gatepost.restrictions.access_lookup import check_client
+from gatepost.restrictions.context import Context
+from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT
+from gatepost.restrictions.registry import restriction
+from gatepost.restrictions.verdict import DUNNO, PERMIT, Reject, Verdict
+from gatepost.tables.maps import Maps
+
+
+@restriction("permit_mynetworks", permits="client")
+async def permit_mynetworks(ctx: Context) -> Verdict:
+    """Permit clients in mynetworks."""
+    client = ctx.client
+    if not await ctx.parts.mynetworks.match_host(client.name, client.address):
+        return DUNNO
+    if "mynetworks" in ctx.params.unset:
+        ctx.ports.log.info(
+            f"using backwards-compatible default setting mynetworks_style={ctx.params.mynetworks_style} "
+            f'to permit request from client "{client.namaddr}"'
+        )
+    return PERMIT
+
+
+@restriction("permit_sasl_authenticated", permits="client")
+async def permit_sasl_authenticated(ctx: Context) -> Verdict:
+    """Permit clients that have logged in, other than anonymously."""
+    method = ctx.facts.sasl_method
+    return PERMIT if method and method.lower() != "anonymous" else DUNNO
+
+
+@restriction("reject_unknown_client_hostname", aliases=("reject_unknown_client",))
+async def reject_unknown_client_hostname(ctx: Context) -> Verdict:
+    """Refuse clients without a name that leads back to their address."""
+    if ctx.client.name_status == NAME_OK:
+        return DUNNO
+    text = f"Client host rejected: cannot find your hostname, [{ctx.client.address}]"
+    # RFC 7372 3.3: status 7.25.
+    return Reject(Reply(_unknown_code(ctx, ctx.client.name_status), "4.7.25", text))
+
+
+@restriction("reject_unknown_reverse_client_hostname")
+async def reject_unknown_reverse_client_hostname(ctx: Context) -> Verdict:
+    """Refuse clients whose address leads to no name at all."""
+    if ctx.client.reverse_name_status == NAME_OK:
+        return DUNNO
+    text = f"Client host rejected: cannot find your reverse hostname, [{ctx.client.address}]"
+    return Reject(Reply(_unknown_code(ctx, ctx.client.reverse_name_status), "4.7.1", text))
+
+
+def _unknown_code(ctx: Context, status: int) -> int:
+    return ctx.params.unknown_client_reject_code if status >= NAME_PERMANENT else 450
+
+
+@restriction("check_client_access", argument="table")
+async def check_client_access(ctx: Context, maps: Maps) -> Verdict:
+    """Ask an access table about the client's name and address."""
+    return await check_client(ctx, maps)

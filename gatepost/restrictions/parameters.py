@@ -1,0 +1,125 @@
+"""The main.cf parameters that access policy reads, with their types."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gatepost.config.compatibility import compare_levels
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
+
+
+class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Names and defaults as in postconf(5). `classes` are the definitions of smtpd_restriction_classes.
+
+    `unset`: parameters that main.cf leaves alone while compatibility_level gives them the default of an old version;
+    what depends on them is told in the log.
+    """
+
+    smtpd_client_restrictions: str = ""
+    smtpd_helo_restrictions: str = ""
+    smtpd_sender_restrictions: str = ""
+    smtpd_relay_restrictions: str = "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"
+    smtpd_recipient_restrictions: str = ""
+    smtpd_data_restrictions: str = ""
+    smtpd_end_of_data_restrictions: str = ""
+    smtpd_etrn_restrictions: str = ""
+    smtpd_restriction_classes: str = ""
+    classes: Mapping[str, str] = {}
+    unset: frozenset[str] = frozenset()
+
+    smtpd_delay_reject: bool = True
+    smtpd_relay_before_recipient_restrictions: bool = True
+    smtpd_reject_unlisted_sender: bool = False
+    smtpd_reject_unlisted_recipient: bool = True
+    smtpd_log_access_permit_actions: str = ""
+    smtpd_null_access_lookup_key: str = "<>"
+    smtpd_sasl_auth_enable: bool = False
+    smtpd_proxy_filter: str = ""
+    smtputf8_enable: bool = True
+    soft_bounce: bool = False
+    allow_untrusted_routing: bool = False
+    show_user_unknown_table_name: bool = True
+    local_header_rewrite_clients: str = "permit_inet_interfaces"
+    receive_override_options: str = ""
+    parent_domain_matches_subdomains: str = (
+        "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,"
+        "qmqpd_authorized_clients,relay_domains,smtpd_access_maps"
+    )
+
+    mynetworks: str = ""
+    mynetworks_style: str = "host"
+    recipient_delimiter: str = ""
+    owner_request_special: bool = True
+    double_bounce_sender: str = "double-bounce"
+    address_verify_sender: str = "double-bounce"
+    address_verify_sender_ttl: int = 0
+    myorigin: str = ""
+
+    local_recipient_maps: str = ""
+    virtual_mailbox_maps: str = ""
+    relay_recipient_maps: str = ""
+    virtual_alias_maps: str = ""
+    canonical_maps: str = ""
+    sender_canonical_maps: str = ""
+    recipient_canonical_maps: str = ""
+
+    reject_code: int = 554
+    defer_code: int = 450
+    access_map_reject_code: int = 554
+    access_map_defer_code: int = 450
+    relay_domains_reject_code: int = 554
+    unknown_client_reject_code: int = 450
+    invalid_hostname_reject_code: int = 501
+    non_fqdn_reject_code: int = 504
+    unknown_address_reject_code: int = 450
+    multi_recipient_bounce_reject_code: int = 550
+    unknown_local_recipient_reject_code: int = 550
+    unknown_virtual_alias_reject_code: int = 550
+    unknown_virtual_mailbox_reject_code: int = 550
+    unknown_relay_recipient_reject_code: int = 550
+    unknown_address_tempfail_action: str = "defer_if_permit"
+
+    def __post_init__(self) -> None:
+        if self.unknown_address_tempfail_action not in ("defer", "defer_if_permit"):
+            # As Postfix's fatal error: anything else would be guessing.
+            raise ConfigError(
+                f"unexpected value {self.unknown_address_tempfail_action!r}; specify defer or defer_if_permit",
+                parameter="unknown_address_tempfail_action",
+            )
+
+    @property
+    def no_unknown_recipient_checks(self) -> bool:
+        """receive_override_options turns reject_unlisted_* off, the explicit ones too."""
+        return "no_unknown_recipient_checks" in self.receive_override_options.replace(",", " ").split()
+
+    @property
+    def access_parents_by_name(self) -> bool:
+        """Do access tables find parent domains as `dom.tld` (else as `.dom.tld`)?"""
+        return "smtpd_access_maps" in self.parent_domain_matches_subdomains.replace(",", " ").split()
+
+
+_NOT_SETTINGS = frozenset({"classes", "unset"})
+
+# Parameters whose default changed at some compatibility level, and what must be unset for that to matter.
+_CHANGED_DEFAULTS = (
+    ("smtpd_relay_restrictions", "1", ("smtpd_relay_restrictions",)),
+    ("relay_domains", "2", ("relay_domains",)),
+    ("mynetworks", "2", ("mynetworks", "mynetworks_style")),
+    ("smtpd_relay_before_recipient_restrictions", "3.6", ("smtpd_relay_before_recipient_restrictions",)),
+)
+
+
+def access_parameters(settings: Settings) -> AccessParameters:
+    """Take what access policy needs from a service's settings. Raises ConfigError."""
+    names = (name for name in AccessParameters.__struct_fields__ if name not in _NOT_SETTINGS)
+    values = {name: getattr(settings, name) for name in names}
+    classes = {name: settings.text(name) for name in split_list(values["smtpd_restriction_classes"])}
+    level = settings.compatibility_level
+    unset = frozenset(
+        parameter
+        for parameter, since, involved in _CHANGED_DEFAULTS
+        if compare_levels(level, since) < 0 and not any(settings.defined(name) for name in involved)
+    )
+    return AccessParameters(classes=classes, unset=unset, **values)

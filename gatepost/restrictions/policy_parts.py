@@ -1,0 +1,67 @@
+"""What all commands of one listener are judged by: parameters, ports, opened tables and match lists."""
+
+from collections.abc import Callable
+
+from gatepost.restrictions.check import CheckList
+from gatepost.restrictions.parameters import AccessParameters
+from gatepost.restrictions.ports import Ports
+from gatepost.tables.address_find import Find
+from gatepost.tables.maps import Maps
+from gatepost.tables.match_list import MatchList
+
+
+def _no_lists(value: str, default_access: str) -> CheckList:
+    raise NotImplementedError(value, default_access)
+
+
+class PolicyParts:
+    """Opens what the parameters name; raises ConfigError. The compiler adds `classes` and `compile_result`.
+
+    `compile_result(value, default_access)` compiles the right-hand side of an access table that is a list.
+    """
+
+    __slots__ = (
+        "access_strategy",
+        "canonical_maps",
+        "classes",
+        "compile_result",
+        "local_recipient_maps",
+        "mynetworks",
+        "params",
+        "permit_actions",
+        "ports",
+        "recipient_canonical_maps",
+        "relay_recipient_maps",
+        "sender_canonical_maps",
+        "virtual_alias_maps",
+        "virtual_mailbox_maps",
+    )
+
+    def __init__(self, params: AccessParameters, ports: Ports) -> None:
+        self.params = params
+        self.ports = ports
+        self.classes: dict[str, CheckList] = {}
+        self.compile_result: Callable[[str, str], CheckList] = _no_lists
+        by_name = params.access_parents_by_name
+        self.access_strategy = Find.ACCESS | (Find.PMS if by_name else Find.PMDS)
+        parents = params.parent_domain_matches_subdomains.replace(",", " ").split()
+        tables = ports.tables
+        self.mynetworks = MatchList.compile(
+            "mynetworks", params.mynetworks, tables, match_parent="mynetworks" in parents
+        )
+        self.permit_actions: MatchList | None = None
+        if params.smtpd_log_access_permit_actions:
+            parameter = "smtpd_log_access_permit_actions"
+            self.permit_actions = MatchList.compile(
+                parameter, params.smtpd_log_access_permit_actions, tables, match_parent=False
+            )
+        self.local_recipient_maps = self._maps("local_recipient_maps")
+        self.virtual_mailbox_maps = self._maps("virtual_mailbox_maps")
+        self.relay_recipient_maps = self._maps("relay_recipient_maps")
+        self.virtual_alias_maps = self._maps("virtual_alias_maps")
+        self.canonical_maps = self._maps("canonical_maps")
+        self.sender_canonical_maps = self._maps("sender_canonical_maps")
+        self.recipient_canonical_maps = self._maps("recipient_canonical_maps")
+
+    def _maps(self, parameter: str) -> Maps:
+        return self.ports.tables.maps(parameter, getattr(self.params, parameter))

@@ -1,0 +1,78 @@
+"""What the restrictions need from outside, injected where the parts are joined."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from gatepost.dns.answers import Resolver
+from gatepost.rewrite.address_classes import AddressClass
+from gatepost.rewrite.resolve import Resolved
+from gatepost.tables.opening import Tables
+
+FINAL_CLASSES = frozenset({AddressClass.LOCAL, AddressClass.VIRTUAL_ALIAS, AddressClass.VIRTUAL_MAILBOX})
+"""Mail for these ends here (RESOLVE_CLASS_FINAL)."""
+
+
+class AddressResolver(Protocol):
+    """Finds transport, next hop and class of an address in standard form; gatepost.rewrite.resolve has the real one."""
+
+    async def resolve(self, sender: str, address: str) -> Resolved:
+        """Raises LookupTemporaryFailure."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Brings an address into standard form, in the local context."""
+
+    def rewrite_internal(self, address: str) -> str: ...
+
+
+class Log(Protocol):
+    """The program's log; `maillog.sink.ProgramLog` is one."""
+
+    def info(self, text: str) -> None: ...
+    def warning(self, text: str) -> None: ...
+
+
+class Verification(Protocol):
+    """What a probe of an address told: ok, failed for good, cannot tell yet, or the service itself failed."""
+
+    @property
+    def outcome(self) -> Literal["ok", "bad", "unknown", "trouble"]: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class AddressVerifier(Protocol):
+    """Probes addresses (verify(8)); implemented beside the queue manager."""
+
+    async def verify(self, address: str) -> Verification: ...
+
+
+class RateCounter(Protocol):
+    """Counts what clients do per unit of time (anvil(8)); used by the server, declared here for the layers' sake."""
+
+    def count(self, service: str, event: str, client: str) -> int: ...
+
+
+async def _cannot_sleep(seconds: float) -> None:
+    raise RuntimeError(f"no clock to sleep {seconds} s by")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of it.
+
+    `is_local`: is a domain $myorigin, in mydestination, or a literal of one of our interfaces (LocalDomains)?
+    `own_addresses`: those of inet_interfaces. `sleep` pauses for some seconds; it may suspend.
+    """
+
+    resolver: AddressResolver
+    rewriter: Rewriter
+    is_local: Callable[[str], Awaitable[bool]]
+    tables: Tables
+    dns: Resolver
+    log: Log
+    own_addresses: frozenset[str] = frozenset()
+    verifier: AddressVerifier | None = None
+    sleep: Callable[[float], Awaitable[None]] = field(default=_cannot_sleep)
