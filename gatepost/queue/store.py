@@ -5,7 +5,7 @@ stable storage. The order that nothing may change (design, part 5): large conten
 -> row committed (synced) -> `250`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Literal, Protocol
 
 import msgspec
@@ -24,7 +24,10 @@ class StoreFull(Exception):
 
 
 class Deferral(msgspec.Struct, array_like=True):
-    """Recipients that wait: their numbers, DSN and reason; the message is next tried at `next_attempt` (wall clock, seconds)."""
+    """Recipients that wait: their numbers, DSN and reason; `next_attempt` is wall-clock seconds.
+
+    `warn_sent`: a delay notice went out (it is never unset). A held or corrupt message keeps its queue.
+    """
 
     queue_id: str
     next_attempt: float
@@ -33,16 +36,20 @@ class Deferral(msgspec.Struct, array_like=True):
 
 
 class Batch(msgspec.Struct):
-    """Everything one commit writes."""
+    """Everything one commit writes.
+
+    A message is in `new` of one batch at most, and its marks come in later batches. Marks of a message that is not
+    there (any more) are ignored. Applied in the order done, deferred, moved, attempt, removed.
+    """
 
     new: list[Message] = msgspec.field(default_factory=list)
     # Recipients that are finished (delivered or bounced) while others remain: queue ID and recipient numbers.
     done: list[tuple[str, list[int]]] = msgspec.field(default_factory=list)
     deferred: list[Deferral] = msgspec.field(default_factory=list)
     removed: list[str] = msgspec.field(default_factory=list)
-    # Moves between queues: queue ID and queue name ("hold", "deferred" to release at once, "corrupt").
+    # Moves between queues: queue ID and queue name: "hold", "corrupt", or any other to release it, to be tried at once.
     moved: list[tuple[str, QueueName]] = msgspec.field(default_factory=list)
-    # Next attempt forced (flush), queue ID and wall-clock seconds.
+    # Next attempt forced (flush), queue ID and wall-clock seconds; held and corrupt messages stay where they are.
     attempt: list[tuple[str, float]] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -50,7 +57,11 @@ class Batch(msgspec.Struct):
 
 
 class Stored(msgspec.Struct):
-    """A message as read back: its open recipients are those whose number is in `open`; `reasons` tells why they wait."""
+    """A message as read back: its open recipients are those whose number is in `open`; `reasons` tells why they wait.
+
+    `queue` is incoming (never deferred), deferred, hold or corrupt; `next_attempt` is 0 for the last two.
+    `message.warn_sent` tells whether a delay notice went out. Inline content may be left out (`content=False`, `due`).
+    """
 
     message: Message
     queue: QueueName
@@ -72,33 +83,48 @@ class Listed(msgspec.Struct):
 
 
 class Store(Protocol):
-    """Thread rules: `commit` only from the writer thread; the reading methods from one other thread."""
+    """Threads: `commit` only from the writer thread, the reading methods from one other thread, `reserve` from any.
+
+    After a StoreFailure every method but `close` raises StoreFailure.
+    """
 
     def reserve(self, count: int) -> int:
-        """A durable range of `count` numbers for queue IDs, none ever used before; the first of them."""
+        """A durable range of `count` numbers for queue IDs, none ever used before; the first of them.
+
+        Seldom waits for a flush: numbers are set aside ahead of time. Raises StoreFull or StoreFailure.
+        """
         ...
 
     def commit(self, batch: Batch) -> None:
-        """Write all of `batch`, or nothing; raises StoreFull or StoreFailure."""
+        """Write all of `batch`, or nothing; raises StoreFull or StoreFailure.
+
+        ValueError, before anything is written: a new message has no valid queue ID (mail/queue_id.py), one that is
+        in use, or text that is not Unicode.
+        """
         ...
 
     def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
         """One message; None if there is none. A damaged one is moved to `corrupt` with a warning and is None."""
         ...
 
-    def due(self, now: float, limit: int) -> list[Stored]:
-        """Messages to try now (next_attempt <= now, not held), oldest attempt first, without those in `exclude_active`."""
+    def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
+        """Messages to try now (next_attempt <= now, not held), oldest attempt first, without content.
+
+        `exclude`: queue IDs to leave out, that is those in the active queue (a set or dict).
+        """
         ...
 
-    def next_due(self) -> float | None:
+    def next_due(self, exclude: Container[str] = ()) -> float | None:
         """Wall-clock time of the earliest next attempt; None if nothing waits."""
         ...
 
     def listing(self) -> Iterator[Listed]:
-        """All messages, streamed."""
+        """All messages, streamed in the order of their numbers; what changes meanwhile may or may not be seen."""
         ...
 
-    def count(self) -> dict[QueueName, int]: ...
+    def count(self) -> dict[QueueName, int]:
+        """Messages per queue; queues without any are left out. Active messages count where they are stored."""
+        ...
 
     def free(self) -> int:
         """Octets that can still be stored: free pages plus the file system's free space."""

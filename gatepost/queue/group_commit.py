@@ -1,0 +1,249 @@
+"""Group commit: one thread writes everything that waits, in one transaction, then answers all of it.
+
+The batch grows by itself with load: while one is being synced, the next one gathers. New messages are written at
+once. Marks (done, deferred, removed, moved) ride with the next message, or go after `MARK_DELAY` of quiet: losing one
+means a second delivery, never a loss. Requests with a callback are written at once as well.
+"""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from gatepost.mail.envelope import Message
+from gatepost.queue.store import Batch, Deferral, QueueName, Store, StoreFailure, StoreFull
+
+Done = Callable[[Exception | None], None]
+"""Told None when its request is on stable storage, else StoreFull, StoreFailure or ValueError (`Store.commit`)."""
+Answer = tuple[Done, Exception | None]
+
+MARK_DELAY = 0.1
+"""Seconds of quiet after which marks are written by themselves."""
+FULL_DELAY = 1.0
+"""Seconds until marks are tried again for which there was no space."""
+MAX_MESSAGES = 500
+MAX_OCTETS = 16 * 1024 * 1024
+
+
+class GroupCommit:
+    """All methods but the constructor's callbacks belong to one thread, the event loop's.
+
+    `call_soon` is the loop's `call_soon_threadsafe`; `on_failure` is called through it, once, when the store failed:
+    marks have no one else to tell.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        call_soon: Callable[..., object],
+        on_failure: Callable[[StoreFailure], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._call_soon = call_soon
+        self._on_failure = on_failure
+        self._messages: deque[tuple[Message, Done]] = deque()
+        self._marks = Batch()
+        self._mark_done: list[Done] = []
+        # Held while marks are added or taken: a batch's lists must not change while they are written.
+        self._marks_lock = threading.Lock()
+        self._failure: StoreFailure | None = None
+        self._stopping = False
+        # The thread sleeps by taking this lock, and is woken by giving it back.
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._asleep = False
+        # Whether the thread will look again by itself within MARK_DELAY, so that a mark need not wake it.
+        self._dozing = False
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+        self._thread.start()
+
+    # The loop's side
+
+    def submit(self, message: Message, done: Done) -> None:
+        """Store a new message; `done` is called in the loop's thread, after this returned."""
+        self._messages.append((message, done))
+        if self._asleep:
+            self._rouse()
+
+    def removed(self, queue_id: str) -> None:
+        """The message is finished: its last recipient was delivered, or its notice is stored.
+
+        For that, wait until the notice's `done` was called: marks may be written before messages that were given later
+        or earlier, and only for messages that are stored already.
+        """
+        with self._marks_lock:
+            self._marks.removed.append(queue_id)
+        if self._asleep and not self._dozing:
+            self._rouse()
+
+    def done(self, queue_id: str, indexes: list[int]) -> None:
+        """These recipients are finished, others remain."""
+        with self._marks_lock:
+            self._marks.done.append((queue_id, indexes))
+        if self._asleep and not self._dozing:
+            self._rouse()
+
+    def deferred(self, deferral: Deferral) -> None:
+        """The message waits for another attempt."""
+        with self._marks_lock:
+            self._marks.deferred.append(deferral)
+        if self._asleep and not self._dozing:
+            self._rouse()
+
+    def moved(self, queue_id: str, queue: QueueName) -> None:
+        """The message goes to another queue (`Batch.moved`)."""
+        with self._marks_lock:
+            self._marks.moved.append((queue_id, queue))
+        if self._asleep and not self._dozing:
+            self._rouse()
+
+    def note(self, part: Batch, done: Done | None = None) -> None:
+        """Any marks at once (not `new`). With `done` they are written now: an operator's act, a notice's original."""
+        with self._marks_lock:
+            _extend(self._marks, part)
+            if done:
+                self._mark_done.append(done)
+        if self._asleep and (done or not self._dozing):
+            self._rouse()
+
+    def flush(self, done: Done) -> None:
+        """Write what is waiting now, then call `done`."""
+        self.note(Batch(), done)
+
+    def close(self) -> None:
+        """Write what is waiting, end the thread and wait for it. The store stays open."""
+        self._stopping = True
+        self._rouse()
+        self._thread.join()
+
+    def _rouse(self) -> None:
+        self._asleep = False
+        # Not held: the thread was roused already, and has not run since.
+        with contextlib.suppress(RuntimeError):
+            self._wake.release()
+
+    # The thread's side
+
+    def _run(self) -> None:
+        quiet = -1.0
+        while True:
+            stopping = self._stopping
+            if self._messages or self._mark_done:
+                self._write(marks=True)
+                # What was just stored is about to be delivered: its marks come soon.
+                quiet = MARK_DELAY
+                continue
+            if stopping:
+                if self._marks:
+                    self._write(marks=True)
+                self._answer([(done, StoreFailure("the queue is closed")) for _, done in self._taken()])
+                return
+            if self._sleep(quiet):
+                # Roused by a mark, or by work that is found above.
+                quiet = MARK_DELAY
+            elif self._marks:
+                quiet = MARK_DELAY if self._write(marks=True) else FULL_DELAY
+            else:
+                quiet = -1.0
+
+    def _sleep(self, seconds: float) -> bool:
+        """Until roused (True), or for so many seconds (-1: no limit)."""
+        self._dozing = seconds >= 0
+        self._asleep = True
+        # Work that came before `_asleep` was set roused nobody.
+        if self._messages or self._mark_done or self._stopping or (seconds < 0 and self._marks):
+            self._asleep = False
+            return True
+        roused = self._wake.acquire(timeout=seconds)
+        self._asleep = False
+        return roused
+
+    def _taken(self) -> list[tuple[Message, Done]]:
+        """The messages of the next batch."""
+        messages = self._messages
+        taken: list[tuple[Message, Done]] = []
+        octets = 0
+        while messages and len(taken) < MAX_MESSAGES and octets < MAX_OCTETS:
+            one = messages.popleft()
+            octets += len(one[0].content)
+            taken.append(one)
+        return taken
+
+    def _take_marks(self) -> tuple[Batch, list[Done]]:
+        with self._marks_lock:
+            marks, self._marks = self._marks, Batch()
+            waiters, self._mark_done = self._mark_done, []
+        return marks, waiters
+
+    def _write(self, marks: bool) -> bool:
+        """One batch; False if there was no space for its marks."""
+        batch, waiters = self._take_marks() if marks else (Batch(), [])
+        messages = self._taken()
+        batch.new = [message for message, _ in messages]
+        error = self._commit(batch)
+        if error is None or isinstance(error, StoreFailure):
+            answers: list[Answer] = [(done, error) for _, done in messages]
+            answers += [(done, error) for done in waiters]
+            self._answer(answers)
+            return True
+        return self._write_apart(messages, batch, waiters)
+
+    def _write_apart(self, messages: list[tuple[Message, Done]], batch: Batch, waiters: list[Done]) -> bool:
+        """The whole could not be written: first the marks, which may free space, then each message by itself."""
+        batch.new = []
+        error = self._commit(batch) if batch else None
+        answers: list[Answer] = [(done, error) for done in waiters]
+        if isinstance(error, StoreFull):
+            with self._marks_lock:
+                later, self._marks = self._marks, batch
+                _extend(batch, later)
+            answers += [(done, error) for _, done in messages]
+        else:
+            full: Exception | None = None
+            for message, done in messages:
+                failed = full or self._commit(Batch(new=[message]))
+                # Without space for one there is no use in trying the others: each costs the disk a write.
+                full = full or (failed if isinstance(failed, StoreFull) else None)
+                answers.append((done, failed))
+        self._answer(answers)
+        return not isinstance(error, StoreFull)
+
+    def _commit(self, batch: Batch) -> Exception | None:
+        if self._failure:
+            return self._failure
+        if not batch:
+            return None
+        try:
+            self._store.commit(batch)
+        except (StoreFull, ValueError) as error:
+            return error
+        except StoreFailure as error:
+            self._failure = error
+        except Exception as error:
+            # A bug of ours. This thread must not end with everybody waiting: nobody gets `250`, and the queue
+            # manager starts again.
+            self._failure = StoreFailure(f"unexpected: {error!r}")
+        else:
+            return None
+        if self._on_failure:
+            self._call_soon(self._on_failure, self._failure)
+        return self._failure
+
+    def _answer(self, answers: list[Answer]) -> None:
+        if answers:
+            self._call_soon(_call_all, answers)
+
+
+def _call_all(answers: list[Answer]) -> None:
+    for done, error in answers:
+        done(error)
+
+
+def _extend(batch: Batch, part: Batch) -> None:
+    for name in _MARKS:
+        getattr(batch, name).extend(getattr(part, name))
+
+
+_MARKS = tuple(name for name in (field.name for field in msgspec.structs.fields(Batch)) if name != "new")

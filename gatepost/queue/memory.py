@@ -1,0 +1,163 @@
+"""The store's double for tests: keeps nothing beyond the process, does all else as the durable one."""
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from gatepost.mail.envelope import Message
+from gatepost.mail.queue_id import queue_id_number
+from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull
+
+
+@dataclass(slots=True)
+class _Kept:
+    message: Message
+    queue: QueueName
+    next_attempt: float | None
+    warn_sent: bool
+    done: set[int] = field(default_factory=set)
+    reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """See `Store`. Tests may set `full` (commits raise StoreFull) and `failure` (every call raises it)."""
+
+    def __init__(self, folder: Path | str = "", *, space: int = 1 << 40) -> None:
+        self.full = False
+        self.failure: StoreFailure | None = None
+        # What was committed, in order.
+        self.commits: list[Batch] = []
+        # Called at the start of each commit, in the writer's thread.
+        self.before_commit: Callable[[], None] | None = None
+        self._folder = Path(folder)
+        self._space = space
+        self._next_number = 1
+        self._kept: dict[int, _Kept] = {}
+
+    def reserve(self, count: int) -> int:
+        self._check()
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def commit(self, batch: Batch) -> None:
+        if self.before_commit:
+            self.before_commit()
+        self._check()
+        if self.full:
+            raise StoreFull("no space")
+        new = dict(self._new(message) for message in batch.new)
+        if not new.keys().isdisjoint(self._kept) or len(new) < len(batch.new):
+            raise ValueError("a queue ID is in use")
+        for queue_id, indexes in batch.done:
+            if kept := self._find(queue_id):
+                kept.done.update(indexes)
+                for index in indexes:
+                    kept.reasons.pop(index, None)
+        for deferral in batch.deferred:
+            self._defer(deferral)
+        for queue_id, queue in batch.moved:
+            if kept := self._find(queue_id):
+                held = queue == "hold" or queue == "corrupt"
+                kept.queue, kept.next_attempt = (queue, None) if held else ("deferred", 0.0)
+        for queue_id, when in batch.attempt:
+            if (kept := self._find(queue_id)) and kept.next_attempt is not None:
+                kept.next_attempt = when
+        for queue_id in batch.removed:
+            if kept := self._find(queue_id):
+                del self._kept[queue_id_number(queue_id) or 0]
+                if kept.message.content_file:
+                    Path(self.content_path(kept.message.content_file)).unlink(missing_ok=True)
+        self._kept.update(new)
+        self.commits.append(batch)
+
+    def _new(self, message: Message) -> tuple[int, _Kept]:
+        number = queue_id_number(message.queue_id)
+        if number is None:
+            raise ValueError(f"{message.queue_id}: not a queue ID")
+        hold = message.hold
+        return number, _Kept(
+            _copy(message), "hold" if hold else "incoming", None if hold else message.arrival, message.warn_sent
+        )
+
+    def _defer(self, deferral: Deferral) -> None:
+        if kept := self._find(deferral.queue_id):
+            for index, dsn, text in deferral.reasons:
+                kept.reasons[index] = (dsn, text)
+            if kept.next_attempt is not None:
+                kept.queue, kept.next_attempt = "deferred", deferral.next_attempt
+            kept.warn_sent |= deferral.warn_sent
+
+    def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
+        self._check()
+        kept = self._find(queue_id)
+        return self._stored(kept, content) if kept else None
+
+    def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
+        self._check()
+        waiting = [(when, kept) for when, kept in self._waiting(exclude) if when <= now]
+        waiting.sort(key=lambda pair: (pair[0], pair[1].message.queue_id))
+        return [self._stored(kept, False) for _, kept in waiting[: max(0, limit)]]
+
+    def next_due(self, exclude: Container[str] = ()) -> float | None:
+        self._check()
+        return min((when for when, _ in self._waiting(exclude)), default=None)
+
+    def listing(self) -> Iterator[Listed]:
+        self._check()
+        for _, kept in sorted(self._kept.items()):
+            one = self._stored(kept, False)
+            message = one.message
+            recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
+            yield Listed(
+                message.queue_id, one.queue, message.arrival, message.size, message.sender, recipients, one.next_attempt
+            )
+
+    def count(self) -> dict[QueueName, int]:
+        self._check()
+        counts: dict[QueueName, int] = {}
+        for kept in self._kept.values():
+            counts[kept.queue] = counts.get(kept.queue, 0) + 1
+        return counts
+
+    def free(self) -> int:
+        self._check()
+        return self._space - sum(kept.message.size for kept in self._kept.values())
+
+    def content_path(self, name: str) -> str:
+        return str(self._folder / "content" / name)
+
+    def close(self) -> None:
+        self.failure = self.failure or StoreFailure("the store is closed")
+
+    def _check(self) -> None:
+        if self.failure:
+            raise self.failure
+
+    def _find(self, queue_id: str) -> _Kept | None:
+        kept = self._kept.get(queue_id_number(queue_id) or 0)
+        return kept if kept and kept.message.queue_id == queue_id else None
+
+    def _waiting(self, exclude: Container[str]) -> Iterator[tuple[float, _Kept]]:
+        for kept in self._kept.values():
+            if kept.next_attempt is not None and kept.message.queue_id not in exclude:
+                yield kept.next_attempt, kept
+
+    @staticmethod
+    def _stored(kept: _Kept, content: bool) -> Stored:
+        message = _copy(kept.message)
+        message.warn_sent = kept.warn_sent
+        if not content:
+            message.content = b""
+        open_recipients = [index for index in range(len(message.recipients)) if index not in kept.done]
+        reasons = {index: pair for index, pair in kept.reasons.items() if index not in kept.done}
+        return Stored(message, kept.queue, kept.next_attempt or 0.0, open_recipients, reasons)
+
+
+def _copy(message: Message) -> Message:
+    try:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message)
+    except UnicodeEncodeError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,195 @@
+"""Reading the queue file: its own connection, used from one thread, in short transactions.
+
+A long reader would keep the write-ahead log from starting over, so listings are read a page at a time.
+"""
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import cast
+
+import apsw
+import msgspec
+
+from gatepost.mail.queue_id import queue_id_number
+from gatepost.queue.chunks import CHUNK
+from gatepost.queue.content_file import content_path
+from gatepost.queue.rows import COLUMNS, FROM, Damaged, MessageRow, json_text, message_row, stored
+from gatepost.queue.store import Listed, QueueName, Stored
+
+_WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
+_WITHOUT_CONTENT = "SELECT " + COLUMNS.format(content="NULL") + FROM
+_BY_NUMBER = "WHERE m.id = ?"
+_BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
+_PAGE = "WHERE m.id > ? ORDER BY m.id LIMIT ?"
+
+# One statement per page of candidates: stepping through rows gives up the GIL at each.
+_FRESH = """
+SELECT json_group_array(json_array(arrival, queue_id, id))
+FROM (SELECT * FROM fresh WHERE id > ? ORDER BY id LIMIT ?)
+"""
+_WAITING = """
+SELECT json_group_array(json_array(next_attempt, queue_id, id))
+FROM (SELECT next_attempt, queue_id, id FROM waiting
+    WHERE (next_attempt, queue_id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, queue_id LIMIT ?)
+"""
+_LISTING_PAGE = 256
+_FOREVER = 1e300
+
+Candidate = tuple[float, str, int]
+_candidates = msgspec.json.Decoder(list[Candidate])
+
+
+class Reader:
+    """Messages read back and checked. Damaged ones are remembered until the writer takes them (`take_damaged`)."""
+
+    def __init__(self, connection: apsw.Connection, folder: Path, warn: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._warn = warn
+        self._damaged: dict[str, None] = {}
+        self._to_move: deque[str] = deque()
+
+    def load(self, queue_id: str, content: bool) -> Stored | None:
+        number = queue_id_number(queue_id)
+        if number is None or queue_id in self._damaged:
+            return None
+        try:
+            columns = self._connection.execute(
+                (_WITH_CONTENT if content else _WITHOUT_CONTENT) + _BY_NUMBER, (number,)
+            ).fetchone()
+            if columns is None or columns[0] != queue_id:
+                return None
+            message = self._stored(columns, number, check_content=content)
+            if content and message.message.content_file:
+                self._check_file(message)
+            return message
+        except Damaged as damage:
+            self._found_damaged(queue_id, str(damage))
+        except (apsw.CorruptError, apsw.IOError) as error:
+            self._found_damaged(queue_id, str(error))
+        return None
+
+    def due(self, now: float, limit: int, exclude: Container[str]) -> list[Stored]:
+        if limit <= 0:
+            return []
+        candidates = self._first(self._fresh_candidates(limit), limit, exclude)
+        candidates += self._first(self._waiting_candidates(now, limit), limit, exclude)
+        candidates = [one for one in candidates if one[0] <= now]
+        candidates.sort()
+        chosen = candidates[:limit]
+        rows = {
+            columns[0]: columns
+            for columns in self._connection.execute(
+                _WITHOUT_CONTENT + _BY_NUMBERS, (json_text([number for _, _, number in chosen]),)
+            )
+        }
+        found = []
+        for _, queue_id, number in chosen:
+            if columns := rows.get(queue_id):
+                try:
+                    found.append(self._stored(columns, number, check_content=False))
+                except Damaged as damage:
+                    self._found_damaged(queue_id, str(damage))
+        return found
+
+    def next_due(self, exclude: Container[str]) -> float | None:
+        first = self._first(self._fresh_candidates(16), 1, exclude)
+        first += self._first(self._waiting_candidates(_FOREVER, 16), 1, exclude)
+        return min(first)[0] if first else None
+
+    def listing(self) -> Iterator[Listed]:
+        last = -1
+        while page := self._connection.execute(
+            "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM + _PAGE, (last, _LISTING_PAGE)
+        ).fetchall():
+            for number, *columns in page:
+                yield self._listed(cast(int, number), tuple(columns))
+            last = cast(int, page[-1][0])
+
+    def count(self) -> dict[QueueName, int]:
+        counts: dict[QueueName, int] = {}
+        fresh = self._connection.execute("SELECT count(*) FROM fresh").get
+        if fresh:
+            counts["incoming"] = fresh
+        for queue, messages in self._connection.execute("SELECT queue, count(*) FROM waiting GROUP BY queue"):
+            counts[queue] = counts.get(queue, 0) + messages
+        return counts
+
+    def free(self) -> int:
+        pages = self._connection.execute("PRAGMA freelist_count").get
+        disk = os.statvfs(self._folder)
+        return int(pages) * 4096 + disk.f_bavail * disk.f_frsize
+
+    def take_damaged(self) -> list[str]:
+        """Messages found damaged since the last call; any thread may call."""
+        names = []
+        with contextlib.suppress(IndexError):
+            while True:
+                names.append(self._to_move.popleft())
+        return names
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _stored(self, columns: tuple[object, ...], number: int, *, check_content: bool) -> Stored:
+        row = message_row(columns)
+        chunks = self._chunks(number) if row.recipients > CHUNK else []
+        return stored(row, chunks, check_content=check_content)
+
+    def _chunks(self, number: int) -> list[tuple[str, str | None]]:
+        rows = self._connection.execute(
+            "SELECT recipients, state FROM recipient_chunk WHERE id = ? ORDER BY number", (number,)
+        ).fetchall()
+        return cast(list[tuple[str, str | None]], rows)
+
+    def _check_file(self, message: Stored) -> None:
+        name = message.message.content_file
+        try:
+            size = content_path(self._folder, name).stat().st_size
+        except OSError as error:
+            raise Damaged(f"content file: {error}") from None
+        if size != message.message.size:
+            raise Damaged(f"content file {name} has {size} of {message.message.size} octets")
+
+    def _found_damaged(self, queue_id: str, what: str) -> None:
+        if queue_id not in self._damaged:
+            self._damaged[queue_id] = None
+            self._to_move.append(queue_id)
+            self._warn(f"{queue_id}: damaged message, moved to the corrupt queue: {what}")
+
+    def _listed(self, number: int, columns: tuple[object, ...]) -> Listed:
+        try:
+            one = self._stored(columns, number, check_content=False)
+        except Damaged:
+            row = MessageRow(*columns)  # type: ignore[arg-type]
+            return Listed(str(row.queue_id), "corrupt", 0.0, row.content_length or 0, "", [])
+        message = one.message
+        recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
+        return Listed(
+            message.queue_id, one.queue, message.arrival, message.size, message.sender, recipients, one.next_attempt
+        )
+
+    def _first(self, pages: Iterator[list[Candidate]], count: int, exclude: Container[str]) -> list[Candidate]:
+        found: list[Candidate] = []
+        for page in pages:
+            found += [one for one in page if one[1] not in exclude and one[1] not in self._damaged]
+            if len(found) >= count:
+                return found[:count]
+        return found
+
+    def _fresh_candidates(self, size: int) -> Iterator[list[Candidate]]:
+        last = -1
+        while page := _candidates.decode(self._connection.execute(_FRESH, (last, size)).get):
+            yield page
+            last = page[-1][2]
+            size = max(size, 1000)
+
+    def _waiting_candidates(self, now: float, size: int) -> Iterator[list[Candidate]]:
+        last: tuple[float, str] = (-1.0, "")
+        while page := _candidates.decode(self._connection.execute(_WAITING, (*last, now, size)).get):
+            yield page
+            last = page[-1][:2]
+            size = max(size, 1000)

@@ -1,0 +1,281 @@
+"""The durable store in one SQLite file and a folder of large contents.
+
+    FOLDER/queue.db, queue.db-wal, queue.db-shm    everything but
+    FOLDER/content/NAME                            contents of more than INLINE_LIMIT octets
+
+What stands behind `250` (design, part 5), numbered where it happens:
+
+1. large content is written             queue/content_file.py, write
+2. it is synced, with its folder        queue/content_file.py, finish
+3. the row is committed, with a sync    here, commit: synchronous = FULL
+4. `250`                                whoever called commit, after it returned
+"""
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from gatepost.mail.queue_id import queue_id_number
+from gatepost.queue.checkpoint import Checkpointer
+from gatepost.queue.content_file import CONTENT_FOLDER, content_path
+from gatepost.queue.numbers import Numbers
+from gatepost.queue.reader import Reader
+from gatepost.queue.recovery import recover_content
+from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, message_rows
+from gatepost.queue.schema import BATCH_VIEW, WRITE_BATCH, open_connection, prepare_file
+from gatepost.queue.store import Batch, Listed, QueueName, Stored, StoreFailure, StoreFull
+
+# A new file's first number, so that the IDs of a queue that was deleted and made anew do not come again:
+# seconds since this moment (2024-01-01).
+_NUMBERS_BEGIN = 1_704_067_200
+
+_MARKED = """
+SELECT json_group_array(json_array(m.id, m.queue_id, coalesce(w.queue, 'incoming'),
+    CASE WHEN w.id IS NULL THEN coalesce(f.arrival, 0) ELSE w.next_attempt END, coalesce(w.warn_sent, 0), w.state))
+FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id LEFT JOIN fresh AS f ON f.id = m.id
+WHERE m.id IN (SELECT value FROM json_each(?))
+"""
+_CHUNK_STATES = """
+SELECT json_group_array(json_array(id, number, state)) FROM recipient_chunk
+WHERE id IN (SELECT value FROM json_each(?))
+"""
+_CHUNKS_OF = """
+SELECT json_group_array(id) FROM (SELECT DISTINCT id FROM recipient_chunk WHERE id IN (SELECT value FROM json_each(?)))
+"""
+_FILES_OF = """
+SELECT json_group_array(json_array(id, name)) FROM content_file WHERE id IN (SELECT value FROM json_each(?))
+"""
+_waiting_rows = msgspec.json.Decoder(list[WaitingRow])
+_chunk_state_rows = msgspec.json.Decoder(list[tuple[int, int, str | None]])
+_ids = msgspec.json.Decoder(list[int])
+_file_rows = msgspec.json.Decoder(list[tuple[int, str]])
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+class SqliteStore:
+    """See `Store`. `warn` gets one line per damaged message; `clock` is wall-clock seconds.
+
+    Opening recovers (SQLite replays its log; content files and rows are compared). Raises StoreFailure or StoreFull
+    when the file cannot be opened. `vfs` names an apsw VFS, `checkpoints=False` leaves checkpoints to the caller.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        warn: Callable[[str], None] = _silent,
+        *,
+        clock: Callable[[], float] = time.time,
+        vfs: str | None = None,
+        checkpoints: bool = True,
+    ) -> None:
+        self._folder = Path(folder)
+        self._warn = warn
+        self._failure: StoreFailure | None = None
+        # Held while this process writes to the file: by commit, and by a checkpoint that must catch up with it.
+        self._write_lock = threading.Lock()
+        try:
+            self._open(clock, vfs)
+        except (apsw.Error, OSError) as error:
+            raise self._storage_error(error) from error
+        self._checkpointer = Checkpointer(self._path, vfs, self._write_lock, self._fail)
+        if checkpoints:
+            self._checkpointer.start()
+
+    def _open(self, clock: Callable[[], float], vfs: str | None) -> None:
+        content = self._folder / CONTENT_FOLDER
+        content.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = self._folder / "queue.db"
+        if vfs is None:
+            # SQLite gives its other files the mode of this one.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        self._writer = open_connection(self._path, vfs)
+        prepare_file(self._writer, max(1, int(clock()) - _NUMBERS_BEGIN))
+        _sync_folder(self._folder)
+        self._writer.execute(BATCH_VIEW)
+        self._numbers = Numbers(self._writer.execute("SELECT number FROM reserved").get)
+        self._reader = Reader(open_connection(self._path, vfs), self._folder, self._warn)
+        missing = recover_content(self._writer, content, clock(), self._warn)
+        self._files = self._writer.execute("SELECT count(*) FROM content_file").get
+        self._chunked = self._writer.execute("SELECT count(DISTINCT id) FROM recipient_chunk").get
+        if missing:
+            self.commit(Batch(moved=[(queue_id, "corrupt") for queue_id in missing]))
+
+    # Writing
+
+    def commit(self, batch: Batch) -> None:
+        with self._write_lock:
+            self._check()
+            marks = Marks()
+            new, octets = message_rows(batch.new, marks) if batch.new else (None, None)
+            try:
+                files, chunked = self._prepare(batch, marks)
+                removed = json_text(self._numbers_of(batch.removed)) if batch.removed else None
+                marks.reserved = self._numbers.to_reserve()
+                other = json_text(marks) if marks else None
+                if not (new or removed or other):
+                    return
+                self._writer.execute(WRITE_BATCH, (new, octets, removed, other))
+            except apsw.ConstraintError as error:
+                raise ValueError(f"a queue ID is in use: {error}") from error
+            except (apsw.Error, OSError) as error:
+                raise self._storage_error(error) from error
+            self._numbers.reserved(marks.reserved)
+            self._files += len(marks.files) - len(files)
+            self._chunked += sum(number == 1 for _, number, _ in marks.chunks) - chunked
+        for name in files:
+            with contextlib.suppress(OSError):
+                content_path(self._folder, name).unlink()
+        self._checkpointer.written(len(octets or b""), bool(removed))
+
+    def _prepare(self, batch: Batch, marks: Marks) -> tuple[list[str], int]:
+        """Read what the marks need; the names of content files to unlink, and how many chunked messages go."""
+        moved = self._reader.take_damaged()
+        if moved:
+            batch = msgspec.structs.replace(batch, moved=[*batch.moved, *((name, "corrupt") for name in moved)])
+        if batch.done or batch.deferred or batch.moved or batch.attempt:
+            self._mark(batch, marks)
+        files: list[str] = []
+        if batch.removed and (self._files or self._chunked):
+            numbers = json_text(self._numbers_of(batch.removed))
+            for number, name in _file_rows.decode(self._writer.execute(_FILES_OF, (numbers,)).get):
+                marks.files_removed.append(number)
+                files.append(name)
+            marks.chunks_removed = _ids.decode(self._writer.execute(_CHUNKS_OF, (numbers,)).get)
+        return files, len(marks.chunks_removed)
+
+    def _mark(self, batch: Batch, marks: Marks) -> None:
+        named = {queue_id for queue_id, _ in batch.done}
+        named.update(deferral.queue_id for deferral in batch.deferred)
+        named.update(queue_id for queue_id, _ in batch.moved)
+        named.update(queue_id for queue_id, _ in batch.attempt)
+        # A row that this batch removes as well must not be written after its removal.
+        named.difference_update(batch.removed)
+        numbers = json_text(self._numbers_of(named))
+        rows = _waiting_rows.decode(self._writer.execute(_MARKED, (numbers,)).get)
+        chunks: dict[tuple[int, int], str | None] = {}
+        if self._chunked:
+            states = _chunk_state_rows.decode(self._writer.execute(_CHUNK_STATES, (numbers,)).get)
+            chunks = {(number, chunk): state for number, chunk, state in states}
+        MarkedMessages({row.queue_id: row for row in rows if row.queue_id in named}, chunks).apply(batch, marks)
+
+    @staticmethod
+    def _numbers_of(queue_ids: "list[str] | set[str]") -> list[int]:
+        numbers = map(queue_id_number, queue_ids)
+        return [number for number in numbers if number is not None]
+
+    def reserve(self, count: int) -> int:
+        self._check()
+        first = self._numbers.take(count)
+        if first is None:
+            with self._write_lock:
+                self._check()
+                upto = self._numbers.to_reserve(count)
+                try:
+                    self._writer.execute("UPDATE reserved SET number = ?", (upto,))
+                except apsw.Error as error:
+                    raise self._storage_error(error) from error
+                self._numbers.reserved(upto)
+            first = self._numbers.take(count)
+            assert first is not None
+        return first
+
+    # Reading
+
+    def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
+        self._check()
+        return self._reader.load(queue_id, content)
+
+    def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
+        with self._reading():
+            return self._reader.due(now, limit, exclude)
+
+    def next_due(self, exclude: Container[str] = ()) -> float | None:
+        with self._reading():
+            return self._reader.next_due(exclude)
+
+    def listing(self) -> Iterator[Listed]:
+        with self._reading():
+            yield from self._reader.listing()
+
+    def count(self) -> dict[QueueName, int]:
+        with self._reading():
+            return self._reader.count()
+
+    def free(self) -> int:
+        with self._reading():
+            return self._reader.free()
+
+    def content_path(self, name: str) -> str:
+        return str(content_path(self._folder, name))
+
+    def close(self) -> None:
+        self._checkpointer.close()
+        if not self._failure:
+            with contextlib.suppress(StoreFull, StoreFailure):
+                self.commit(Batch())
+        if not self._failure:
+            with contextlib.suppress(apsw.Error):
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._failure = self._failure or StoreFailure("the store is closed")
+        for connection in (self._reader, self._writer):
+            with contextlib.suppress(apsw.Error):
+                connection.close()
+
+    # Failure
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        self._check()
+        try:
+            yield
+        except (apsw.Error, OSError) as error:
+            raise self._fail(error) from error
+
+    def _storage_error(self, error: Exception) -> StoreFailure | StoreFull:
+        """StoreFull when the batch was rolled back for lack of space; otherwise the store is finished."""
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else:
+            full = _for_lack_of_space(error)
+        if full:
+            return StoreFull(f"{self._folder}: {error}")
+        failure = self._fail(error)
+        # After a failed sync nobody knows what is on the disk; no statement may run on this connection again.
+        with contextlib.suppress(apsw.Error, AttributeError):
+            self._writer.close(True)
+        return failure
+
+    def _fail(self, error: Exception) -> StoreFailure:
+        if not self._failure:
+            self._failure = StoreFailure(f"{self._folder}: {error}")
+        return self._failure
+
+
+def _for_lack_of_space(error: Exception) -> bool:
+    if isinstance(error, apsw.FullError):
+        return True
+    # The index of the log could not grow, or a quota is used up. A sync that fails is final whatever its reason.
+    extended = getattr(error, "extendedresult", 0)
+    return extended in (apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMMAP)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
