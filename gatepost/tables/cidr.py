@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gatepost.tables.braces import inline_rules
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.network import Network, NetworkError, parse_address, parse_network
-from gatepost.tables.source import BLANKS, Parsed, Remarks, logical_lines, split_word
+from gatepost.tables.source import BLANKS, Parsed, Problem, Remarks, logical_lines, split_word
 from gatepost.tables.table import EmptyResult
 from gatepost.tables.watched import WatchedFile
 
@@ -146,7 +146,7 @@ def parse_file(where: str) -> Callable[[str], Parsed[Rules]]:
 class CidrTable:
     """`cidr:/file`, re-read when it changes, or `cidr:{{net result}, ...}`."""
 
-    __slots__ = ("_clock", "_file", "_rules", "fixed", "name")
+    __slots__ = ("_clock", "_file", "_problems", "_rules", "fixed", "name")
 
     def __init__(self, env: TableEnvironment, name: str, text: str) -> None:
         self.name = name
@@ -154,13 +154,20 @@ class CidrTable:
         self._clock = env.clock
         self._file: WatchedFile[Rules] | None = None
         self._rules = Rules([])
+        self._problems: list[Problem] = []
         if text.startswith("{"):
             remarks = Remarks("cidr map inline")
             self._rules = parse_rules(inline_rules("cidr", text), remarks)
+            self._problems = remarks.problems
             for problem in remarks.problems:
                 env.warn(problem.text)
         else:
             self._file = WatchedFile(env, name, text, parse_file(env.path(text)))
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with the rules, as they are now."""
+        return self._file.all_problems() if self._file is not None else self._problems
 
     async def lookup(self, key: str) -> str | None:
         file = self._file

@@ -13,7 +13,7 @@ from gatepost.tables.literal import FailTable
 from gatepost.tables.match_items import BadItem, Item, TableItem, client, make_item
 from gatepost.tables.network import Network
 from gatepost.tables.opening import Tables
-from gatepost.tables.source import Parsed, Remarks, logical_lines
+from gatepost.tables.source import BLANKS, Parsed, Remarks, is_valid, printable
 from gatepost.tables.table import LookupTemporaryFailure
 from gatepost.tables.watched import WatchedFile
 
@@ -190,7 +190,7 @@ class MatchList:
         for number, word in enumerate(words):
             if word.startswith("#"):
                 rest = " ".join(words[number:])
-                remarks.add(0, f"#comment after other text is not allowed: {rest} ...", skipped=False)
+                remarks.add(0, f"comment at end of line is not supported: {rest}", skipped=False)
                 break
             pattern = word.lstrip("!")
             negative = negated ^ ((len(word) - len(pattern)) % 2 == 1)
@@ -219,7 +219,7 @@ class MatchList:
         def parse(text: str) -> Parsed[tuple[Item, ...]]:
             remarks = Remarks(f"{self.parameter}: {path}")
             items: list[Item] = []
-            for number, line in logical_lines(text, remarks):
+            for number, line in _file_lines(text, remarks):
                 for item in self._parse_line(line, remarks, negated=negated, depth=depth + 1):
                     items.append(item)
                     if item.problem():
@@ -234,3 +234,22 @@ class MatchList:
             return self._parse(line, remarks, negated=negated, depth=depth)
         except ConfigError as error:
             return (TableItem(line, negated, FailTable(self._tables.env, line, error.message), error.message),)
+
+
+def _file_lines(text: str, remarks: Remarks) -> Iterator[tuple[int, str]]:
+    """The lines of a `/file`: no continuation lines as in tables, but `{` may stand lines before its `}`."""
+    start, joined, level = 0, "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("#") or not line.strip(BLANKS):
+            continue
+        if not is_valid(line):
+            remarks.add(number, f'non-UTF-8 input "{printable(line)}" -- ignoring this line')
+            continue
+        if not level:
+            start, joined = number, ""
+        joined += line + "\n"
+        level = max(0, level + line.count("{") - line.count("}"))
+        if not level:
+            yield start, joined
+    if level:
+        yield start, joined

@@ -9,7 +9,9 @@ from gatepost.tables.combined import PipeTable, RandomTable, UnionTable
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.literal import EnvironTable, FailTable, InlineTable, StaticTable
 from gatepost.tables.maps import Maps
+from gatepost.tables.pattern_rules import Fallback
 from gatepost.tables.pattern_tables import PatternTable
+from gatepost.tables.source import Problem
 from gatepost.tables.system_tables import UnixTable
 from gatepost.tables.table import Table
 from gatepost.tables.text_tables import INDEX_SUFFIXES, TextTable
@@ -48,6 +50,14 @@ class Tables:
     def types(self) -> list[str]:
         """The table types that can be opened, as `postconf -m` lists them."""
         return sorted(self._openers)
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the tables opened so far: for `gatepost check`, and to refuse a reload."""
+        return [problem for table in self._open.values() for problem in getattr(table, "problems", ())]
+
+    def fallbacks(self) -> list[Fallback]:
+        """Patterns in the tables opened so far that need an engine which a chosen text may keep busy for long."""
+        return [fallback for table in self._open.values() for fallback in getattr(table, "fallbacks", ())]
 
     def open(self, spec: str, *, syntax: str = "postmap") -> Table:
         """The table that `spec` names. Raises ConfigError for an unknown type or text that no type can read.

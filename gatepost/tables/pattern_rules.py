@@ -71,14 +71,16 @@ class Rules:
         number = min(inside) if inside is not None and self._plain and inside else 0
         while number < len(rules):
             rule = rules[number]
-            try:
-                groups = self._match(rule, data, inside)
-            except GaveUp as error:
-                warnings.append(f"line {rule.line}: {error}")
-                groups = None
-                matched = False
+            groups: Groups | None = None
+            if inside is not None and rule.in_set >= 0 and rule.besides is None:
+                matched = (rule.in_set in inside) is not rule.negated
             else:
-                matched = (groups is not None) is not rule.negated
+                try:
+                    groups = self._match(rule, data)
+                    matched = (groups is not None) is not rule.negated
+                except GaveUp as error:
+                    warnings.append(f"line {rule.line}: {error}")
+                    matched = False
             if matched:
                 if rule.replacement is not None:
                     return self._result(rule, groups, data), warnings
@@ -91,13 +93,8 @@ class Rules:
         return None, warnings
 
     @staticmethod
-    def _match(rule: Rule, data: bytes, inside: set[int] | None) -> Groups | None:
-        """Groups if it matches; from the set, where it knows, without running the pattern."""
-        groups: Groups | None
-        if inside is not None and rule.in_set >= 0:
-            groups = () if rule.in_set in inside else None
-        else:
-            groups = rule.pattern.search(data)
+    def _match(rule: Rule, data: bytes) -> Groups | None:
+        groups = rule.pattern.search(data)
         if groups is not None and rule.besides is not None and rule.besides.search(data) is not None:
             return None
         return groups

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gatepost.tables.braces import inline_rules
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.pattern_rules import Fallback, RuleParser, Rules
-from gatepost.tables.source import Parsed, Remarks, logical_lines
+from gatepost.tables.source import Parsed, Problem, Remarks, logical_lines
 from gatepost.tables.table import EmptyResult
 from gatepost.tables.watched import WatchedFile
 
@@ -24,7 +24,7 @@ def parse_file(kind: str, path: str) -> Callable[[str], Parsed[Rules]]:
 class PatternTable:
     """`regexp:/file`, re-read when it changes, or `regexp:{{/pattern/ result}, ...}`; pcre likewise."""
 
-    __slots__ = ("_env", "_file", "_kind", "_rules", "fixed", "name")
+    __slots__ = ("_env", "_file", "_kind", "_problems", "_rules", "fixed", "name")
 
     def __init__(self, env: TableEnvironment, kind: str, name: str, text: str) -> None:
         self.name = name
@@ -33,9 +33,11 @@ class PatternTable:
         self._kind = kind
         self._file: WatchedFile[Rules] | None = None
         self._rules: Rules | None = None
+        self._problems: list[Problem] = []
         if text.startswith("{"):
             remarks = Remarks(f"{kind} map inline")
             self._rules = RuleParser(kind, remarks, "inline").parse(inline_rules(kind, text))
+            self._problems = remarks.problems
             for problem in remarks.problems:
                 env.warn(problem.text)
         else:
@@ -46,6 +48,11 @@ class PatternTable:
         """The patterns that RE2 does not take, as they are now."""
         rules = self._file.content if self._file is not None else self._rules
         return rules.fallbacks if rules is not None else []
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with the rules, as they are now."""
+        return self._file.all_problems() if self._file is not None else self._problems
 
     async def lookup(self, key: str) -> str | None:
         rules = self._rules

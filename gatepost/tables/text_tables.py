@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.postmap_text import parser
+from gatepost.tables.source import Problem
 from gatepost.tables.table import EmptyResult
 from gatepost.tables.watched import WatchedFile
 
@@ -46,6 +47,11 @@ class TextTable:
     def entries(self) -> dict[str, str]:
         """All entries, keys folded; raises LookupTemporaryFailure if the file cannot be read."""
         return self._file.current()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with the source, as it is now."""
+        return self._file.all_problems()
 
     async def lookup(self, key: str) -> str | None:
         file = self._file

@@ -56,6 +56,12 @@ class WatchedFile(Generic[T]):
             raise LookupTemporaryFailure(self.name, key, self.reason)
         return self.content
 
+    def all_problems(self) -> list[Problem]:
+        """What is wrong with the content, or why there is none."""
+        if self.content is None:
+            return [Problem(f"{self.name} is unavailable. {self.reason}")]
+        return self.problems
+
     def explain(self, reason: str) -> None:
         """Put a better reason in place of the system's, and say it."""
         self.reason = reason

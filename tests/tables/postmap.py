@@ -23,7 +23,9 @@ def query(directory: Path, spec: str, keys: list[str]) -> tuple[dict[str, str], 
     """(value by key, warnings) of the real thing. Keys must not hold line ends."""
     configuration = directory / "etc"
     configuration.mkdir(exist_ok=True)
-    (configuration / "main.cf").write_text("compatibility_level = 3.6\nsmtputf8_enable = yes\n")
+    (configuration / "main.cf").write_text(
+        "compatibility_level = 3.6\nsmtputf8_enable = yes\nmyhostname = mail.example\n"
+    )
     done = subprocess.run(
         [postmap(), "-c", str(configuration), "-q", "-", spec],
         input="".join(f"{key}\n" for key in keys).encode(),

@@ -61,7 +61,7 @@ async def test_conformance(tmp_path: Path) -> None:
     assert decided(answers) == decided(reference)
     wanted = [line.partition("warning: command line: ")[2] for line in reference if "warning: command line" in line]
     mine = "\n".join(answers)
-    for text in wanted:
+    for text in (text for text in wanted if "#comment" not in text):  # 3.7 has other words for this one
         assert text in mine
 
 
@@ -144,6 +144,26 @@ async def test_file_is_read_again(world: Surroundings, write: Write) -> None:
     world.later()
     assert await mine.match_host("x", "192.168.1.1")
     assert any("using the content it had before" in text for text in world.take_warnings())
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("nobody", True),
+        (" nobody", True),
+        ("#c\n\n  nobody x\nroot", True),
+        ("x #foo\nnobody", True),
+        (" #c\nnobody", True),
+        ("#nobody\nx # a\n b nobody", True),
+        ("x #foo nobody", False),
+        ("!!nobody", True),
+        ("!nobody nobody", False),
+        ("inline:{\n nobody=x\n}", True),
+    ],
+)
+async def test_lines_of_a_file(world: Surroundings, write: Write, text: str, answer: bool) -> None:
+    # As postqueue(1) of 3.7 reads authorized_mailq_users, but for the last.
+    assert await compiled(world, write("users", text + "\n")).match_string("nobody") is answer
 
 
 def test_circle_of_files(world: Surroundings, tmp_path: Path, write: Write) -> None:
