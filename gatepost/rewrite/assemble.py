@@ -1,11 +1,12 @@
 """Makes the parts of this package from the values of main.cf and the open tables."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
+from gatepost.config.settings import Settings
 from gatepost.rewrite.address_classes import ClassLists, LocalDomains
+from gatepost.rewrite.aliases import Aliases
 from gatepost.rewrite.resolve import AddressResolver, ResolverParameters
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.routing import Delimiters, Routing, RoutingParameters
@@ -25,10 +26,11 @@ class AddressServices(msgspec.Struct, frozen=True):
     resolver: AddressResolver
     probe_resolver: AddressResolver
     virtual_aliases: VirtualAliases
+    aliases: Aliases
 
 
 def address_services(
-    settings: Any,
+    settings: Settings,
     tables: Tables,
     own_addresses: Iterable[str],
     *,
@@ -37,7 +39,7 @@ def address_services(
 ) -> AddressServices:
     """Compile the lists and open the tables. Raises ConfigError.
 
-    `settings` has main.cf's parameters as attributes. `own_addresses`: of inet_interfaces and proxy_interfaces, as
+    `own_addresses`: of inet_interfaces and proxy_interfaces, as
     numbers. `clock`: monotonic seconds. `warn`: takes the text of a log warning.
     """
     parents = split_items(settings.parent_domain_matches_subdomains)
@@ -66,20 +68,36 @@ def address_services(
             warn=warn,
         )
 
-    aliases = VirtualAliases(
+    propagated = split_items(settings.propagate_unmatched_extensions)
+    virtual_aliases = VirtualAliases(
         tables.maps("virtual_alias_maps", settings.virtual_alias_maps),
         rewriter,
         local_domains,
         delimiters,
         msgspec.convert(settings, VirtualAliasLimits, from_attributes=True),
-        propagate="virtual" in split_items(settings.propagate_unmatched_extensions),
+        propagate="virtual" in propagated,
         warn=warn,
     )
-    return AddressServices(rewriter, local_domains, classes, resolver(""), resolver("address_verify_"), aliases)
+    aliases = Aliases(
+        tables.maps("alias_maps", _without_nis(settings.alias_maps), syntax="aliases"),
+        rewriter,
+        local_domains,
+        delimiters,
+        propagate="alias" in propagated,
+        warn=warn,
+    )
+    return AddressServices(
+        rewriter, local_domains, classes, resolver(""), resolver("address_verify_"), virtual_aliases, aliases
+    )
+
+
+def _without_nis(alias_maps: str) -> str:
+    """Without the NIS table of Postfix's default value: no host has one, and it must not defer all local mail."""
+    return " ".join(spec for spec in split_items(alias_maps) if spec != "nis:mail.aliases")
 
 
 def _routing(
-    settings: Any,
+    settings: Settings,
     prefix: str,
     tables: Tables,
     delimiters: Delimiters,

@@ -1,6 +1,6 @@
 """What an address table's value means: a list of addresses in standard form (mail_addr_map(3), mail_addr_crunch(3))."""
 
-from gatepost.mail.address_quoting import unquote_822_local
+from gatepost.mail.address_quoting import quote_822_local, unquote_822_local
 from gatepost.mail.address_tokens import addresses, externalize, parse
 from gatepost.rewrite.rewrite import Rewriter
 
@@ -21,11 +21,12 @@ def addresses_of(text: str, rewriter: Rewriter, extension: str = "") -> list[str
     return found
 
 
-def value_for(value: str, address: str, extension: str | None) -> str:
-    """A value `@domain` stands for the same user there, without the extension that the key did not have."""
+def value_for(value: str, address: str, extension: str) -> str:
+    """A table's value for an (internal) address; `@domain` stands for the same user there.
+
+    The extension that the key did not have (`+ext`) is no part of the user.
+    """
     if not value.startswith("@"):
         return value
     local = address.rpartition("@")[0] if "@" in address else address
-    if extension:
-        local = local.removesuffix(extension)
-    return local + value
+    return quote_822_local(local.removesuffix(extension) + value)

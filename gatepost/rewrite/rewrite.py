@@ -1,8 +1,9 @@
 """Rewriting of addresses to standard form: `user@host.domain` (trivial-rewrite(8), ADDRESS_REWRITING_README)."""
 
 import re
-from typing import Literal, Protocol
+from typing import Literal
 
+from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local, unquote_822_local
 from gatepost.mail.address_tokens import QSTRING, Token
 from gatepost.rewrite.address_tree import AddressTree
@@ -18,25 +19,6 @@ STANDARD_FORM = re.compile(
 _CACHE_SIZE = 2000
 
 
-class RewriteSettings(Protocol):
-    """What rewriting reads of main.cf."""
-
-    @property
-    def myorigin(self) -> str: ...
-    @property
-    def mydomain(self) -> str: ...
-    @property
-    def remote_header_rewrite_domain(self) -> str: ...
-    @property
-    def append_at_myorigin(self) -> bool: ...
-    @property
-    def append_dot_mydomain(self) -> bool: ...
-    @property
-    def swap_bangpath(self) -> bool: ...
-    @property
-    def allow_percent_hack(self) -> bool: ...
-
-
 class Rewriter:
     """Rewrites single addresses. Pure: the answer depends on the settings only.
 
@@ -44,7 +26,7 @@ class Rewriter:
     completes with $remote_header_rewrite_domain, or, where that is empty, not at all.
     """
 
-    def __init__(self, settings: RewriteSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.append_at_myorigin = settings.append_at_myorigin
         self.append_dot_mydomain = settings.append_dot_mydomain
         self.swap_bangpath = settings.swap_bangpath

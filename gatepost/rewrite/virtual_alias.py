@@ -5,7 +5,6 @@ from collections.abc import Callable
 import msgspec
 
 from gatepost.mail.address import fold
-from gatepost.mail.address_quoting import quote_822_local
 from gatepost.rewrite.address_classes import LocalDomains
 from gatepost.rewrite.mapped_addresses import addresses_of, value_for
 from gatepost.rewrite.rewrite import Rewriter
@@ -98,24 +97,27 @@ class VirtualAliases:
                 double_bounce_sender=parts.double_bounce_sender,
             )
         except LookupTemporaryFailure:
-            self._warn(
-                f"{queue_id}: {self._maps.parameter} map lookup problem for {original} -- "
-                "message not accepted, try again later"
-            )
+            self._warn_of_problem(original, queue_id)
             raise
         if found is None:
             return None
-        value = value_for(found.value, quote_822_local(address), found.extension)
-        extension = found.extension if self._propagate else None
-        results = addresses_of(value, self._rewriter, extension or "")
-        longest = self._limits.virtual_alias_address_length_limit
+        extension = found.extension or ""
+        value = value_for(found.value, address, extension)
+        results = addresses_of(value, self._rewriter, extension if self._propagate else "")
         if not results:
-            # A value of commas or comments only gives nothing, and the address stays: again and again.
-            raise self._unreasonable(f"map nesting for {original}", queue_id)
+            parameter = self._maps.parameter
+            self._warn(f'{parameter} lookup of {found.hit.key} returns non-address result "{found.value}"')
+            self._warn_of_problem(original, queue_id)
+            raise LookupTemporaryFailure(found.hit.table, found.hit.key, "non-address result")
+        longest = self._limits.virtual_alias_address_length_limit
         for result in results:
             if len(result.encode("utf-8", "surrogatepass")) > longest:
                 raise self._unreasonable(f"result {result[:300]}...", queue_id)
         return results
+
+    def _warn_of_problem(self, address: str, queue_id: str) -> None:
+        parameter = self._maps.parameter
+        self._warn(f"{queue_id}: {parameter} map lookup problem for {address} -- message not accepted, try again later")
 
     def _unreasonable(self, what: str, queue_id: str) -> AliasExpansionError:
         self._warn(f"{queue_id}: unreasonable {self._maps.parameter} {what} -- message not accepted, try again later")

@@ -1,39 +1,25 @@
 """Rewriting to standard form."""
 
-import os
 import re
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepost.rewrite.address_tree import AddressTree
 from gatepost.rewrite.rewrite import STANDARD_FORM, Context, Rewriter
+from tests.rewrite.services import settings_for
+from tests.tables.surroundings import conformance
 
-CASES = Path(os.environ.get("GATEPOST_CONFORMANCE", "../shared/conformance")) / "units"
 
-
-def rewriter(**changes: object) -> Rewriter:
-    settings = {
-        "myorigin": "mail.ours.example",
-        "mydomain": "ours.example",
-        "remote_header_rewrite_domain": "invalid.example",
-        "append_at_myorigin": True,
-        "append_dot_mydomain": True,
-        "swap_bangpath": True,
-        "allow_percent_hack": True,
-    }
-    return Rewriter(SimpleNamespace(**settings | changes))
+def rewriter(**changes: str) -> Rewriter:
+    settings = {"append_dot_mydomain": "yes", "remote_header_rewrite_domain": "invalid.example"}
+    return Rewriter(settings_for(**settings | changes))
 
 
 def test_conformance() -> None:
-    path = CASES / "rewrite_clnt.ref"
-    if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is missing")
-        pytest.skip(f"{path} is missing: set GATEPOST_CONFORMANCE")
-    text = path.read_text().replace("INVALID_DOMAIN", "invalid.example").replace("MYDOMAIN", "ours.example")
+    text = conformance("units/rewrite_clnt.ref").read_text()
+    text = text.replace("INVALID_DOMAIN", "invalid.example").replace("MYDOMAIN", "ours.example")
     cases = re.findall(r"rule +(\S+)\naddress +(\S+)\nresult +(\S+)\n", text)
     assert len(cases) == 26
     rewrite = rewriter()
@@ -69,7 +55,7 @@ def test_local_context(address: str, result: str) -> None:
 
 
 def test_settings() -> None:
-    off = rewriter(append_at_myorigin=False, append_dot_mydomain=False, swap_bangpath=False, allow_percent_hack=False)
+    off = rewriter(append_at_myorigin="no", append_dot_mydomain="no", swap_bangpath="no", allow_percent_hack="no")
     for address in ("joe", "joe@host", "a!b", "a%b"):
         assert off.rewrite("local", address) == address
     unchanged = rewriter(remote_header_rewrite_domain="")
@@ -95,8 +81,6 @@ def test_any_address_is_rewritten_without_error(address: str) -> None:
 
 @given(st.from_regex(STANDARD_FORM, fullmatch=True))
 def test_standard_form_stays(address: str) -> None:
-    from gatepost.rewrite.address_tree import AddressTree
-
     tree = AddressTree(address)
     rewriter().rewrite_tree("local", tree)
     assert tree.external() == address
