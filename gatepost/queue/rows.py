@@ -37,17 +37,13 @@ class Marks:
 
     waiting: list[WaitingRow] = field(default_factory=list)
     tried: list[int] = field(default_factory=list)
-    chunks_removed: list[int] = field(default_factory=list)
-    files_removed: list[int] = field(default_factory=list)
     chunks: list[tuple[int, int, list[Recipient]]] = field(default_factory=list)
     chunk_states: list[tuple[int, int, str | None]] = field(default_factory=list)
     files: list[tuple[int, str, int]] = field(default_factory=list)
     reserved: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(
-            self.waiting or self.chunks_removed or self.files_removed or self.chunks or self.chunk_states or self.files
-        ) or self.reserved is not None
+        return bool(self.waiting or self.chunks or self.chunk_states or self.files) or self.reserved is not None
 
 
 def json_text(value: object) -> str:

@@ -38,6 +38,12 @@ CREATE TABLE recipient_chunk(
 ) WITHOUT ROWID;
 CREATE TABLE content_file(id INTEGER PRIMARY KEY, name TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE reserved(number INTEGER NOT NULL);
+CREATE TRIGGER message_removed AFTER DELETE ON message BEGIN
+    DELETE FROM fresh WHERE id = OLD.id;
+    DELETE FROM waiting WHERE id = OLD.id;
+    DELETE FROM recipient_chunk WHERE id = OLD.id;
+    DELETE FROM content_file WHERE id = OLD.id;
+END;
 CREATE VIEW queue AS
     SELECT m.queue_id, coalesce(w.queue, 'incoming') AS queue,
         datetime(CAST(m.envelope AS TEXT) ->> 1, 'unixepoch') AS arrival,
@@ -54,8 +60,6 @@ BATCH_VIEW = """
 CREATE TEMP VIEW batch AS SELECT NULL AS new, NULL AS octets, NULL AS removed, NULL AS other;
 CREATE TEMP TRIGGER batch_written INSTEAD OF INSERT ON batch BEGIN
     DELETE FROM main.message WHERE id IN (SELECT value FROM json_each(NEW.removed));
-    DELETE FROM main.fresh WHERE id IN (SELECT value FROM json_each(NEW.removed));
-    DELETE FROM main.waiting WHERE id IN (SELECT value FROM json_each(NEW.removed));
     INSERT INTO main.message(id, queue_id, recipients, checksum, envelope, content)
         SELECT value ->> 0, value ->> 1, value ->> 3, value ->> 4,
             substr(NEW.octets, value ->> 5, value ->> 6), substr(NEW.octets, value ->> 7, value ->> 8)
@@ -72,8 +76,6 @@ CREATE TEMP TRIGGER other_marks_written INSTEAD OF INSERT ON other_marks BEGIN
         ON CONFLICT(id) DO UPDATE SET queue = excluded.queue, next_attempt = excluded.next_attempt,
             warn_sent = excluded.warn_sent, state = excluded.state;
     DELETE FROM main.fresh WHERE id IN (SELECT value FROM json_each(NEW.marks, '$.tried'));
-    DELETE FROM main.recipient_chunk WHERE id IN (SELECT value FROM json_each(NEW.marks, '$.chunks_removed'));
-    DELETE FROM main.content_file WHERE id IN (SELECT value FROM json_each(NEW.marks, '$.files_removed'));
     INSERT INTO main.recipient_chunk(id, number, recipients)
         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.marks, '$.chunks');
     UPDATE main.recipient_chunk SET state = c.value ->> 2 FROM json_each(NEW.marks, '$.chunk_states') AS c

@@ -39,23 +39,19 @@ _NUMBERS_BEGIN = 1_704_067_200
 _MARKED = """
 SELECT json_group_array(json_array(m.id, m.queue_id, coalesce(w.queue, 'incoming'),
     CASE WHEN w.id IS NULL THEN coalesce(f.arrival, 0) ELSE w.next_attempt END, coalesce(w.warn_sent, 0), w.state))
-FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id LEFT JOIN fresh AS f ON f.id = m.id
-WHERE m.id IN (SELECT value FROM json_each(?))
+FROM json_each(?) AS named CROSS JOIN message AS m ON m.id = named.value
+LEFT JOIN waiting AS w ON w.id = m.id LEFT JOIN fresh AS f ON f.id = m.id
 """
 _CHUNK_STATES = """
-SELECT json_group_array(json_array(id, number, state)) FROM recipient_chunk
-WHERE id IN (SELECT value FROM json_each(?))
-"""
-_CHUNKS_OF = """
-SELECT json_group_array(id) FROM (SELECT DISTINCT id FROM recipient_chunk WHERE id IN (SELECT value FROM json_each(?)))
+SELECT json_group_array(json_array(c.id, c.number, c.state))
+FROM json_each(?) AS named CROSS JOIN recipient_chunk AS c ON c.id = named.value
 """
 _FILES_OF = """
-SELECT json_group_array(json_array(id, name)) FROM content_file WHERE id IN (SELECT value FROM json_each(?))
+SELECT json_group_array(c.name) FROM json_each(?) AS named CROSS JOIN content_file AS c ON c.id = named.value
 """
 _waiting_rows = msgspec.json.Decoder(list[WaitingRow])
 _chunk_state_rows = msgspec.json.Decoder(list[tuple[int, int, str | None]])
-_ids = msgspec.json.Decoder(list[int])
-_file_rows = msgspec.json.Decoder(list[tuple[int, str]])
+_names = msgspec.json.Decoder(list[str])
 
 
 def _silent(text: str) -> None:
@@ -84,6 +80,7 @@ class SqliteStore:
         # Held while this process writes to the file: by commit, and by a checkpoint that must catch up with it.
         self._write_lock = threading.Lock()
         try:
+            _let_malloc_keep_memory()
             self._open(clock, vfs)
         except (apsw.Error, OSError) as error:
             raise self._storage_error(error) from error
@@ -106,7 +103,8 @@ class SqliteStore:
         self._reader = Reader(open_connection(self._path, vfs), self._folder, self._warn)
         missing = recover_content(self._writer, content, clock(), self._warn)
         self._files = self._writer.execute("SELECT count(*) FROM content_file").get
-        self._chunked = self._writer.execute("SELECT count(DISTINCT id) FROM recipient_chunk").get
+        # Whether any message ever had further chunks since this start, or had some then.
+        self._chunked = bool(self._writer.execute("SELECT EXISTS (SELECT 1 FROM recipient_chunk)").get)
         if missing:
             self.commit(Batch(moved=[(queue_id, "corrupt") for queue_id in missing]))
 
@@ -118,7 +116,7 @@ class SqliteStore:
             marks = Marks()
             new, octets = message_rows(batch.new, marks) if batch.new else (None, None)
             try:
-                files, chunked = self._prepare(batch, marks)
+                files = self._prepare(batch, marks)
                 removed = json_text(self._numbers_of(batch.removed)) if batch.removed else None
                 marks.reserved = self._numbers.to_reserve()
                 other = json_text(marks) if marks else None
@@ -131,27 +129,23 @@ class SqliteStore:
                 raise self._storage_error(error) from error
             self._numbers.reserved(marks.reserved)
             self._files += len(marks.files) - len(files)
-            self._chunked += sum(number == 1 for _, number, _ in marks.chunks) - chunked
+            self._chunked = self._chunked or bool(marks.chunks)
         for name in files:
             with contextlib.suppress(OSError):
                 content_path(self._folder, name).unlink()
         self._checkpointer.written(len(octets or b""), bool(removed))
 
-    def _prepare(self, batch: Batch, marks: Marks) -> tuple[list[str], int]:
-        """Read what the marks need; the names of content files to unlink, and how many chunked messages go."""
+    def _prepare(self, batch: Batch, marks: Marks) -> list[str]:
+        """Read what the marks need; the names of the content files to unlink once the batch is written."""
         moved = self._reader.take_damaged()
         if moved:
             batch = msgspec.structs.replace(batch, moved=[*batch.moved, *((name, "corrupt") for name in moved)])
         if batch.done or batch.deferred or batch.moved or batch.attempt:
             self._mark(batch, marks)
-        files: list[str] = []
-        if batch.removed and (self._files or self._chunked):
+        if batch.removed and self._files:
             numbers = json_text(self._numbers_of(batch.removed))
-            for number, name in _file_rows.decode(self._writer.execute(_FILES_OF, (numbers,)).get):
-                marks.files_removed.append(number)
-                files.append(name)
-            marks.chunks_removed = _ids.decode(self._writer.execute(_CHUNKS_OF, (numbers,)).get)
-        return files, len(marks.chunks_removed)
+            return _names.decode(self._writer.execute(_FILES_OF, (numbers,)).get)
+        return []
 
     def _mark(self, batch: Batch, marks: Marks) -> None:
         named = {queue_id for queue_id, _ in batch.done}
@@ -263,6 +257,15 @@ class SqliteStore:
         if not self._failure:
             self._failure = StoreFailure(f"{self._folder}: {error}")
         return self._failure
+
+
+def _let_malloc_keep_memory() -> None:
+    """SQLite takes 90 KB for each temporary table of a statement; giving them back to the kernel at the end of each
+    commit, and faulting them in again, was measured to cost more (130 us) than all else it does. glibc adapts its
+    threshold to the largest block freed so far.
+    """
+    del_at_once = bytearray(2 * 1024 * 1024)
+    del del_at_once
 
 
 def _for_lack_of_space(error: Exception) -> bool:
