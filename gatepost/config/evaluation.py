@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import idna
+
 from gatepost.config import computed
 from gatepost.config.compatibility import checked_level
 from gatepost.config.declaration import Parameter, Type
@@ -15,6 +17,19 @@ from gatepost.config.values import LONG_MAX, LONG_MIN, parse_bool, parse_int, pa
 
 Value = bool | int | str
 _NUMBERS = (Type.NUMBER, Type.SIZE)
+
+
+def _domain_to_ascii(domain: str) -> str:
+    """`${domain_to_ascii{text}}`: the A-label form, for parameters that are compared with it."""
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError as problem:
+        raise ValueError(f"domain_to_ascii: {domain}: {problem}") from None
+
+
+_FUNCTIONS = {"domain_to_ascii": _domain_to_ascii}
 
 
 class Evaluation:
@@ -111,7 +126,7 @@ class Evaluation:
     def _expanded(self, text: str, name: str) -> str:
         if "$" not in text:
             return text
-        expansion = mac_expand(text, self._lookup_for_expansion)
+        expansion = mac_expand(text, self._lookup_for_expansion, functions=_FUNCTIONS)
         if expansion.error:
             raise self._error(expansion.error, name)
         return expansion.text

@@ -59,7 +59,6 @@ def mac_expand(
     lookup: Lookup,
     *,
     recurse: bool = True,
-    scan: bool = False,
     allowed: str | None = None,
     comparisons: Mapping[str, Comparison] = _LEVELS,
     functions: Mapping[str, Function] = _NO_FUNCTIONS,
@@ -68,11 +67,10 @@ def mac_expand(
 
     recurse: values are expanded in turn (main.cf); otherwise they are taken as they are (delivery agents, replies).
     allowed: with recurse off, characters of values other than these become `_` (`*_expansion_filter`).
-    scan: follow both branches of each conditional, to learn which names a text refers to; the result is useless.
     """
     if "$" not in text:
         return Expansion(text, False, "")
-    expander = _Expander(lookup, recurse, scan, allowed, comparisons, functions)
+    expander = _Expander(lookup, recurse, False, allowed, comparisons, functions)
     error = ""
     try:
         expander.parse(text)
@@ -81,19 +79,42 @@ def mac_expand(
     return Expansion("".join(expander.out), expander.undefined, error)
 
 
-def names_used(text: str) -> list[str]:
-    """The names that `text` refers to, in either branch of a conditional. A syntax error ends the search."""
-    names: list[str] = []
+class Reference(NamedTuple):
+    """A name in a text; `tested` in `${name?text}` and `${name:text}`, where it may well be undefined."""
 
-    def note(name: str) -> None:
-        names.append(name)
+    name: str
+    tested: bool
 
-    mac_expand(text, note, scan=True)
-    return names
+
+def references(text: str) -> tuple[list[Reference], str]:
+    """The names that `text` refers to, in either branch of a conditional; what is wrong with it ('' = nothing)."""
+    if "$" not in text:
+        return [], ""
+    expander = _Expander(_undefined, False, True, None, _LEVELS, _NO_FUNCTIONS)
+    try:
+        expander.parse(text)
+    except _SyntaxError as problem:
+        return expander.references, str(problem)
+    return expander.references, ""
+
+
+def _undefined(name: str) -> None:
+    return None
 
 
 class _Expander:
-    __slots__ = ("allowed", "comparisons", "functions", "level", "lookup", "out", "recurse", "scan", "undefined")
+    __slots__ = (
+        "allowed",
+        "comparisons",
+        "functions",
+        "level",
+        "lookup",
+        "out",
+        "recurse",
+        "references",
+        "scan",
+        "undefined",
+    )
 
     def __init__(
         self,
@@ -111,6 +132,7 @@ class _Expander:
         self.comparisons = comparisons
         self.functions = functions
         self.out: list[str] = []
+        self.references: list[Reference] = []
         self.undefined = False
         self.level = 0
 
@@ -158,6 +180,9 @@ class _Expander:
                 rest, value = "", None
             else:
                 value = self.lookup(name)
+                if self.scan:
+                    # Both branches are followed, so that all names are found; the text is of no interest.
+                    self.references.append(Reference(name, bool(rest)))
                 if not rest:
                     self._append_value(value)
         if rest.startswith("?"):
@@ -192,6 +217,9 @@ class _Expander:
         if after:
             raise _SyntaxError(f'unexpected input at: "...{argument}}}>>>{after[:20]}"')
         function = self.functions.get(name)
+        if function is None and self.scan:
+            self._aside(argument)
+            return
         if function is None:
             end = inside.index(name) + len(name)
             raise _SyntaxError(f'attribute name syntax error at: "...{inside[:end]}>>>{inside[end:][:20]}"')

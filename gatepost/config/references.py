@@ -1,12 +1,16 @@
 """Which names of main.cf are put to use, as postconf(1) finds out: by `$name`, and as restriction classes."""
 
+import re
 from collections.abc import Iterable, Mapping
 
-from gatepost.config.mac_expand import mac_expand, names_used
+from gatepost.config.mac_expand import mac_expand, references
 from gatepost.config.main_cf import MainCf, Setting
 from gatepost.config.master_cf import Service
 from gatepost.config.parameters import BUILT_IN_TRANSPORT_PARAMETERS, PARAMETERS, service_parameters
 from gatepost.config.values import split_list
+
+# Tables whose parameters may stand in main.cf as NAME_query and the like.
+_DATABASE = re.compile(r"(?:ldap|mysql|pgsql|sqlite|memcache|mongodb):(\w+)(?=[,\s]|$)", re.ASCII)
 
 
 def valid_names(services: Iterable[Service]) -> set[str]:
@@ -24,22 +28,24 @@ def unused_names(main: MainCf, services: list[Service]) -> list[str]:
 
 
 def used_names(settings: Mapping[str, Setting], services: list[Service]) -> set[str]:
-    """All parameters, and the names that the values of used ones and the `-o` overrides refer to, in any depth."""
+    """All parameters, and the names that any value or `-o` override refers to."""
     used = valid_names(services)
-    texts = [setting.value for name, setting in settings.items() if name in used]
-    texts += [parameter.default for name, parameter in PARAMETERS.items() if name not in settings]
-    for service in services:
-        texts += service.overrides.values()
-    classes = restriction_classes(settings)
-    used |= classes
-    texts += [settings[name].value for name in classes if name in settings]
-    while texts:
-        for name in names_used(texts.pop()):
-            if name not in used:
-                used.add(name)
-                if name in settings:
-                    texts.append(settings[name].value)
-    return used
+    for text in _texts(settings, services):
+        used.update(reference.name for reference in references(text)[0])
+        for source in _DATABASE.findall(text):
+            used.update(name for name in settings if name.startswith(f"{source}_"))
+    return used | restriction_classes(settings)
+
+
+def undefined_names(settings: Mapping[str, Setting], services: list[Service]) -> list[str]:
+    """Names that main.cf refers to as `$name` though nothing defines them."""
+    known = valid_names(services) | settings.keys()
+    found: dict[str, None] = {}
+    for setting in settings.values():
+        for name, tested in references(setting.value)[0]:
+            if not tested and name not in known:
+                found[name] = None
+    return list(found)
 
 
 def restriction_classes(settings: Mapping[str, Setting]) -> set[str]:
@@ -53,3 +59,10 @@ def restriction_classes(settings: Mapping[str, Setting]) -> set[str]:
         return None if found is None else found.value
 
     return set(split_list(mac_expand(setting.value, value).text))
+
+
+def _texts(settings: Mapping[str, Setting], services: list[Service]) -> Iterable[str]:
+    yield from (setting.value for setting in settings.values())
+    yield from (parameter.default for name, parameter in PARAMETERS.items() if name not in settings)
+    for service in services:
+        yield from service.overrides.values()

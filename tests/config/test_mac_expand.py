@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.config.mac_expand import mac_expand, names_used
+from gatepost.config.mac_expand import mac_expand, references
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFORMANCE = Path(os.environ.get("GATEPOST_CONFORMANCE", REPOSITORY / "../shared/conformance"))
@@ -109,10 +109,13 @@ def test_values_are_filtered_where_they_are_not_expanded() -> None:
 
 
 def test_names_of_both_branches_are_found() -> None:
-    assert names_used("$a ${b?{$c}:{${d}}} ${{$e} == {$f}?$g}") == ["a", "b", "c", "d", "e", "f", "g"]
+    found, error = references("$a ${b?{$c}:{${d}}} ${{$e} == {$f}?$g} ${h{$i}}")
+    assert error == ""
+    assert [reference.name for reference in found] == ["a", "b", "c", "d", "e", "f", "g", "i"]
+    assert [reference.name for reference in found if reference.tested] == ["b"]
 
 
 @given(st.text(alphabet="${}()?:=<x y1", max_size=60))
 def test_no_text_breaks_it(text: str) -> None:
     mac_expand(text, {"x": "${y?{$x}}", "y": "1"}.get)
-    names_used(text)
+    references(text)

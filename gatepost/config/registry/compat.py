@@ -37,7 +37,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("smtpd_sasl_application_name", "smtpd", since="2.1", owner="smtpd"),
     text("smtpd_tls_cipherlist", "", since="2.2", owner="smtpd"),
     boolean("smtpd_use_tls", "no", since="2.2", owner="postscreen smtpd tlsproxy"),
-    boolean("tls_dane_digest_agility", "on", since="2.11", owner="smtp tlsproxy"),
+    text("tls_dane_digest_agility", "on", since="2.11", owner="smtp tlsproxy"),
     boolean("tls_dane_trust_anchor_digest_enable", "yes", since="2.11", owner="smtp tlsproxy"),
     text(
         "tls_export_cipherlist",
