@@ -7,7 +7,7 @@ import msgspec
 
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.address_tokens import QSTRING, Token, scan
-from gatepost.mail.hostname import valid_hostaddr, valid_mailhost_literal, valid_utf8_hostname
+from gatepost.mail.hostname import valid_hostaddr, valid_hostname, valid_mailhost_literal, valid_utf8_hostname
 from gatepost.rewrite.address_classes import AddressClass, ClassLists, LocalDomains
 from gatepost.rewrite.address_tree import AddressTree
 from gatepost.rewrite.rewrite import STANDARD_FORM, Rewriter
@@ -102,12 +102,10 @@ class AddressResolver:
 
     async def _resolve(self, sender: str, address: str) -> Resolved:
         domain = address.rpartition("@")[2]
-        if (
-            STANDARD_FORM.fullmatch(address)
-            and not await self.local_domains.is_local_domain(domain)
-            and valid_utf8_hostname(domain)
-        ):
-            return await self._route(sender, address, domain, is_local=False)  # taking it apart would change nothing
+        if STANDARD_FORM.fullmatch(address) and valid_hostname(domain):
+            # Taking it apart would change nothing: no operator in the local part, a domain without faults.
+            is_local = await self.local_domains.is_local_domain(domain)
+            return await self._route(sender, address, domain, is_local=is_local)
         tree = AddressTree(quote_822_local(address))
         is_local = await self._strip_local(tree, address)
         recipient = tree.internal()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gatepost.mail.hostname import (
     domain_to_ascii,
+    hostname_gripe,
     valid_hostaddr,
     valid_hostname,
     valid_mailhost_addr,
@@ -94,6 +95,11 @@ def test_literals() -> None:
     assert valid_mailhost_literal("[192.0.2.1]")
     for bad in ("192.0.2.1", "[192.0.2.1", "[192.0.2.1]x", "[321.1.2.3]", "[a.example]", "[]", "[" + "1" * 80 + "]"):
         assert not valid_mailhost_literal(bad), bad
+
+
+@given(st.text(st.sampled_from("019azAZ._-"), max_size=12) | st.from_regex(r"[a-z0-9]{62,64}(\\.[a-z0-9]{60,62}){1,4}"))
+def test_short_way_and_long_way_agree(name: str) -> None:
+    assert valid_hostname(name) is (hostname_gripe(name) is None)
 
 
 @given(st.text(st.sampled_from("01259af:.-_gz[] éİIPv6xn\u200d\0"), max_size=30) | st.text())

@@ -105,7 +105,9 @@ async def test_many_ways_to_the_same_names_end_soon() -> None:
     assert await services.all.aliases.expand("n0") == [f"n60@{HERE}"]
 
 
-ANY = Services(alias_maps='regexp:{ {/^(.*)a(.*)$$/ "$$1"$$2, $$1!$$2 <$$2@a.example>} {/b/ ab} }', recipient_delimiter="+-")
+ANY = Services(
+    alias_maps='regexp:{ {/^(.*)a(.*)$$/ "$$1"$$2, $$1!$$2 <$$2@a.example>} {/b/ ab} }', recipient_delimiter="+-"
+)
 
 
 @given(st.text(st.sampled_from('ab+-é.@!%"\\()<>[],:; '), max_size=20) | st.text(max_size=50))
