@@ -9,8 +9,10 @@ from gatepost.tables.source import BLANKS, Parsed, Remarks, logical_lines, print
 
 Fold = Callable[[str], str]
 
-# By far the most lines of an alias file: a name without quotes and comments.
-_PLAIN_ALIAS = re.compile(r"([A-Za-z0-9._+-]+)[ \t]*:[ \t\r]*(?=[^ \t\r])")
+_BLANK = re.compile("[ \t\n\v\f\r]+")
+
+# By far the most lines of an alias file: a name and one address or file.
+_PLAIN_ALIAS = re.compile(r"([A-Za-z0-9._+-]+)[ \t]*:[ \t]*([A-Za-z0-9._+/=@-]+)[ \t\r]*")
 
 
 def parse_postmap(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]]:
@@ -37,7 +39,7 @@ def parse_postmap(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
 def _split_entry(line: str) -> tuple[str, str, bool]:
     """Key, value, and whether a quote was left open. A blank inside quotes or after a backslash is of the key."""
     if '"' not in line and "\\" not in line:
-        parts = line.split(None, 1) if line.isascii() else _split_blank(line)
+        parts = _BLANK.split(line, 1)
         return parts[0], parts[1].strip(BLANKS) if len(parts) > 1 else "", False
     quoted = escaped = False
     for index, char in enumerate(line):
@@ -52,15 +54,8 @@ def _split_entry(line: str) -> tuple[str, str, bool]:
     return line, "", quoted
 
 
-def _split_blank(line: str) -> list[str]:
-    for index, char in enumerate(line):
-        if char in BLANKS:
-            return [line[:index], line[index:]]
-    return [line]
-
-
 def parse_aliases(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]]:
-    """The entries of an aliases(5) file: name unquoted, value as it stands. Of two with one name the first counts."""
+    """The entries of an aliases(5) file: name unquoted, value in its usual form. The first of one name counts."""
     remarks = Remarks(where)
     entries: dict[str, str] = {}
     for number, line in logical_lines(text, remarks):
@@ -78,10 +73,10 @@ def parse_aliases(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
 
 def _split_alias(line: str) -> tuple[str, str, str]:
     """Name in internal form, value, and what is wrong with the line (empty: nothing)."""
-    plain = _PLAIN_ALIAS.match(line)
+    plain = _PLAIN_ALIAS.fullmatch(line)
     if plain is not None:
-        return plain.group(1), line[plain.end() :].rstrip(BLANKS), ""
-    # The name may hold quoted text with ":" and "@" in it, so that the line must be read as address tokens.
+        return plain.group(1), plain.group(2), ""
+    # Quoted text may hold ":" and "@", so that the line must be read as address tokens.
     name: list[Token] = []
     tokens = iter(scan(line))
     kinds = set()

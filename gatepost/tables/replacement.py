@@ -73,7 +73,7 @@ def _in_braces(text: str, at: int, opening: str) -> tuple[str, int]:
         elif text[index] == _CLOSING[opening]:
             level -= 1
             if level == 0:
-                return text[at:index].strip(), index + 1
+                return text[at:index], index + 1
     raise ReplacementError(f'truncated macro reference: "{text[at - 2 :]}"')
 
 

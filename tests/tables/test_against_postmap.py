@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tables.postmap import query
+from tests.tables.postmap import make_old, query
 from tests.tables.surroundings import Surroundings
 
 TEXTHASH = b"""# comment
@@ -221,6 +221,7 @@ async def test_same_answers(
 ) -> None:
     path = tmp_path / "table"
     path.write_bytes(source if isinstance(source, bytes) else source.encode())
+    make_old(path)
     asked = [key.replace("|", " ") if kind == "texthash" else key for key in keys.split()]
     values, warnings = query(tmp_path, f"{kind}:{path}", asked)
     table = world.tables.open(f"{kind}:{path}")

@@ -1,0 +1,98 @@
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gatepost.tables.postmap_text import parse_aliases
+from gatepost.tables.text_tables import TextTable
+from tests.tables.postmap import make_old
+from tests.tables.surroundings import Surroundings
+
+Write = Callable[..., str]
+
+ALIASES = """# aliases
+root: me
+"quo ted": you
+"a b"@c: no
+NAME : x
+postmaster:
+x y: z
+noc
+a, b: c
+"|foo": d
+root: again
+:foo
+"a\\"b": z
+List: one,
+   two, three
+x . z: b
+a.b: c
+<foo>: r
+foo; bar: x
+a\\@b: c
+cmd: |/bin/foo  bar
+cmd2: "|/bin/foo  bar", /file
+inc: :include:/x, a@b,b (comment) <c@d>
+group: g: a, b;
+last:x
+"""
+
+
+def test_aliases_as_postalias_reads_them(tmp_path: Path) -> None:
+    program = shutil.which("postalias") or shutil.which("postalias", path="/usr/sbin")
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("postalias is not installed")
+        pytest.skip("postalias is not installed")
+    source = tmp_path / "aliases"
+    source.write_text(ALIASES)
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
+    make_old(tmp_path / "main.cf")
+    command = [program, "-c", str(tmp_path)]
+    made = subprocess.run([*command, f"hash:{source}"], capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run([*command, "-s", f"hash:{source}"], capture_output=True, text=True, check=True, timeout=60)
+    theirs = dict(line.split(":\t", 1) for line in shown.stdout.splitlines())
+    for key in ("@", "YP_LAST_MODIFIED", "YP_MASTER_NAME"):
+        theirs.pop(key)
+    mine = parse_aliases(ALIASES, where=str(source), fold=str.lower)
+    assert mine.content == theirs
+    warnings = [line.removeprefix("postalias: warning: ") for line in made.stderr.splitlines()]
+    assert [problem.text for problem in mine.problems if problem.skipped] == [
+        text for text in warnings if "duplicate" not in text
+    ]
+
+
+async def test_case_folding(write: Write) -> None:
+    path = write("table", "\u00c9t\u00c9 x\nStra\u00dfe y\n")
+    folding = Surroundings().tables.open(f"texthash:{path}")
+    assert await folding.lookup("\u00e9T\u00c9") == "x"
+    assert await folding.lookup("STRASSE") == "y"
+    ascii_only = Surroundings(smtputf8=False).tables.open(f"texthash:{path}")
+    assert await ascii_only.lookup("\u00c9T\u00c9") == "x"
+    assert await ascii_only.lookup("\u00e9t\u00e9") is None
+
+
+async def test_edit_is_seen(world: Surroundings, write: Write) -> None:
+    path = write("table", "a 1\n")
+    table = world.tables.open(f"hash:{path}")
+    assert isinstance(table, TextTable)
+    assert await table.lookup("A") == "1"
+    write("table", "a 2\nb 3\n")
+    world.later()
+    assert await table.lookup("a") == "1"
+    world.later(0.3)
+    assert await table.lookup("a") == "2"
+    assert table.entries == {"a": "2", "b": "3"}
+
+
+async def test_broken_edit(world: Surroundings, write: Write) -> None:
+    path = write("table", "a 1\n")
+    table = world.tables.open(f"texthash:{path}")
+    write("table", b"a 2\nnovalue\nb\xff 3\n")
+    for _ in range(3):
+        world.later()
+        assert await table.lookup("a") == "1"
+    assert len(world.take_warnings()) == 3
