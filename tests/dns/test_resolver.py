@@ -174,11 +174,11 @@ def step(resolver: Resolver, name: str) -> Answer | None:
     """Step a query once without a task; None if it suspends."""
     coroutine = resolver.query(name, "A")
     try:
-        coroutine.send(None)  # type: ignore[attr-defined]
+        coroutine.send(None)
     except StopIteration as stop:
         assert isinstance(stop.value, Answer)
         return stop.value
-    coroutine.close()  # type: ignore[attr-defined]
+    coroutine.close()
     return None
 
 

@@ -1,0 +1,281 @@
+"""The SMTP delivery agent, smtp(8): finds the servers of a destination and tries them in turn."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from gatepost.delivery.interface import Log
+from gatepost.delivery.report import AttemptLog
+from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, NoAddress, Target
+from gatepost.delivery.smtp_cache import SessionCache
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
+from gatepost.delivery.smtp_destination import BadDestination, parse_destination, split_destinations
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
+from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.dns.answers import Resolver
+from gatepost.dns.hosts import HostsFile
+from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
+from gatepost.net.connect import ConnectFailure, connect_tcp
+from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_reply import SmtpReply
+
+
+def _open_file(name: str) -> BinaryIO:
+    return Path(name).open("rb")
+
+
+class SmtpAgent:
+    """Implements DeliveryAgent for the transports smtp, relay and their kin; one object per transport.
+
+    `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
+    `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
+    """
+
+    def __init__(
+        self,
+        params: SmtpParams,
+        resolver: Resolver,
+        hosts: HostsFile | None,
+        log: Log,
+        warn: Log,
+        clock: Callable[[], float],
+        rng: random.Random,
+        *,
+        own_addresses: frozenset[str] = frozenset(),
+        open_content: Callable[[str], BinaryIO] = _open_file,
+    ) -> None:
+        self._params = params
+        self._log = log
+        self._warn = warn
+        self._clock = clock
+        self._open_content = open_content
+        self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses)
+        self._cache = SessionCache()
+        self._limits = params.limits()
+
+    async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
+        """Deliver one message; never raises for what the network or the message does."""
+        attempt = AttemptLog(request, self._log, self._clock, self._params)
+        delivery = SmtpDelivery(request, attempt, self._log)
+        content: bytes | BinaryIO = request.content
+        try:
+            if not content and request.content_file:
+                content = self._open_content(request.content_file)
+        except OSError as exc:
+            delivery.final_server = True
+            self._warn(f"{request.queue_id}: open content file {request.content_file}: {exc.strerror}")
+            delivery.fail(_take_left(delivery), None, Failure("4.3.0", "cannot open message content"))
+            return self._done(delivery)
+        try:
+            await self._visit_sites(delivery, content)
+        finally:
+            if not isinstance(content, bytes):
+                content.close()
+        return self._done(delivery)
+
+    async def close(self) -> None:
+        """Let cached connections go."""
+        self._cache.close()
+
+    def _done(self, delivery: SmtpDelivery) -> DeliveryDone:
+        request, site = delivery.request, delivery.site_failure
+        if site is None or delivery.complete:
+            return DeliveryDone(request.request_id, request.epoch, request.queue_id, delivery.attempt.statuses)
+        return DeliveryDone(
+            request.request_id, request.epoch, request.queue_id, delivery.attempt.statuses, site.text, site.dsn
+        )
+
+    async def _visit_sites(self, delivery: SmtpDelivery, content: bytes | BinaryIO) -> None:
+        """The items of the nexthop list, then the fallback relays."""
+        sites = split_destinations(delivery.request.nexthop)
+        every = sites + tuple(relay for relay in self._params.fallback_relay if relay not in sites)
+        at = 0
+        for at, site in enumerate(every):
+            last = at == len(every) - 1
+            looped = await self._visit_site(delivery, content, site, last)
+            if not delivery.left or looped:
+                break
+        if not delivery.left:
+            return
+        delivery.attempt.connected()
+        delivery.final_server = True
+        delivery.fail_site(_take_left(delivery), None, self._last_word(delivery, sites, at))
+
+    def _last_word(self, delivery: SmtpDelivery, sites: tuple[str, ...], at: int) -> Failure:
+        """Why nobody took the message. What may be a mistake in the configuration is no reason to bounce."""
+        why = delivery.why
+        if why is None:
+            return Failure("4.3.0", "server unavailable or unable to receive mail")
+        if why.soft:
+            return why
+        if at >= len(sites):
+            self._warn("smtp_fallback_relay configuration problem")
+            return Failure("4.3.5", why.text, why.reply, why.remote_mta)
+        if sites and sites[0] == self._params.relayhost:
+            self._warn("relayhost configuration problem")
+            return Failure("4.3.5", why.text, why.reply, why.remote_mta)
+        return why
+
+    async def _visit_site(self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, last: bool) -> bool:
+        """One destination: an idle session if there is one, then its servers. True if its mail loops to ourselves."""
+        visited: set[str] = set()
+        sessions = 0
+        while (session := self._cache.take(site)) is not None:
+            visited.add(session.target.namaddrport)
+            delivery.final_server = False
+            await self._use(delivery, content, session, site)
+            sessions += 1
+            if not delivery.left:
+                return False
+            if sessions == self._params.mx_session_limit:
+                break
+        try:
+            destination = parse_destination(
+                site, self._params.tcp_port, disable_dns_lookups=self._params.disable_dns_lookups
+            )
+        except BadDestination as exc:
+            self._warn(str(exc))
+            delivery.why = Failure("4.3.5", str(exc))
+            return False
+        found = await self._finder.find(destination)
+        if isinstance(found, NoAddress):
+            delivery.why = Failure(found.dsn, found.text)
+            return found.dsn.endswith(LOOP_DSN)
+        fresh = [target for target in found if target.namaddrport not in visited]
+        await self._visit_targets(delivery, content, site, fresh, last, len(visited), sessions)
+        return False
+
+    async def _visit_targets(
+        self,
+        delivery: SmtpDelivery,
+        content: bytes | BinaryIO,
+        site: str,
+        targets: list[Target],
+        last: bool,
+        addresses: int,
+        sessions: int,
+    ) -> None:
+        """The servers of one destination, within smtp_mx_address_limit and smtp_mx_session_limit (0: none)."""
+        params = self._params
+        for at, target in enumerate(targets):
+            addresses += 1
+            ends = at == len(targets) - 1 or addresses == params.mx_address_limit
+            session = self._cache.take(target.namaddrport)
+            if session is None:
+                delivery.final_server = last and ends
+                session = await self._connect(delivery, target)
+            if session is not None:
+                sessions += 1
+                ends = ends or sessions == params.mx_session_limit
+                delivery.final_server = last and ends
+                await self._use(delivery, content, session, site)
+            if ends or not delivery.left:
+                return
+
+    async def _connect(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
+        """A session that is past EHLO, or None; then the recipients that are left know why."""
+        params = self._params
+        core = SmtpClientProtocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=params.ignored_keywords)
+        expires = asyncio.get_running_loop().time() + params.reuse_time_limit
+        session = SmtpSession(target, core, self._limits, params.line_length_limit, expires)
+        bind = params.bind_address6 if ":" in target.address else params.bind_address
+        try:
+            await connect_tcp(session, target.address, target.port, limit=params.connect_timeout, bind_address=bind)
+        except ConnectFailure as exc:
+            text = f"connect to {target.namaddrport}: {exc}"
+            self._log(text)
+            delivery.why = Failure("4.4.1", text)
+            return None
+        try:
+            reply = await session.handshake()
+        except SessionLost as lost:
+            delivery.attempt.connected()
+            SmtpTransaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
+            return None
+        self._warn_about(delivery, session)
+        if reply is None and not self._loops(delivery, session):
+            return session
+        delivery.attempt.connected()
+        if reply is not None:
+            delivery.fail_site(_take_left(delivery), target, self._refused(session, reply))
+        session.quit()
+        return None
+
+    def _refused(self, session: SmtpSession, reply: SmtpReply) -> Failure:
+        text = f"host {session.target.namaddr} refused to talk to me: {reply.one_line}"
+        failure = refused(session.target, reply, text)
+        if session.core.greeting is None and self._params.skip_5xx_greeting and not failure.soft and reply.code >= 500:
+            return Failure("4" + failure.dsn[1:], failure.text, failure.reply, failure.remote_mta)
+        return failure
+
+    def _loops(self, delivery: SmtpDelivery, session: SmtpSession) -> bool:
+        """Did we connect to ourselves? Another port than 25 may be another server on this host."""
+        target, name = session.target, self._params.myhostname.lower()
+        if target.port != 25 or session.core.capabilities.hostname.lower() != name:
+            return False
+        self._warn(f"host {target.namaddrport} replied to HELO/EHLO with my own hostname {self._params.myhostname}")
+        text = f"mail for {delivery.request.nexthop} loops back to myself"
+        delivery.fail_site(_take_left(delivery), target, Failure("5.4.6" if target.best else "4.4.6", text))
+        return True
+
+    async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> None:
+        """Send the message over a session; keep the session or let it go."""
+        delivery.attempt.connected()
+        keep = self._wants(delivery.request, session)
+        transaction = SmtpTransaction(delivery, session.target, session.uses + 1)
+        if not transaction.prepare(session.core.capabilities):
+            session.quit()
+            return
+        if not isinstance(content, bytes):
+            content.seek(0)
+        try:
+            await session.send(transaction, content, keep=keep)
+            delivery.complete = True
+        except SessionLost as lost:
+            transaction.lost(lost.stage, timed_out=lost.timed_out)
+        except LocalDataError:
+            transaction.local_error()
+            session.abort()
+        except asyncio.CancelledError:
+            session.abort()
+            raise
+        self._warn_about(delivery, session)
+        if keep and session.reusable:
+            keys = (site, session.target.namaddrport) if session.target.best else (session.target.namaddrport,)
+            self._cache.put(session, keys)
+        else:
+            session.quit()
+
+    def _wants(self, request: DeliveryRequest, session: SmtpSession) -> bool:
+        """Is this session to be kept for a next message?"""
+        params = self._params
+        if not (request.keep and params.cache_on_demand) and request.nexthop.lower() not in params.cache_destinations:
+            return False
+        if 0 < params.reuse_count_limit <= session.uses + 1:
+            return False
+        return asyncio.get_running_loop().time() < session.expires
+
+    def _warn_about(self, delivery: SmtpDelivery, session: SmtpSession) -> None:
+        core = session.core
+        if not core.oddities and not core.warnings:
+            return
+        where = session.target.namaddrport
+        for argument in core.warnings:
+            self._warn(f'bad EHLO SIZE limit "{argument}" from {where}')
+        for kind, text in core.oddities:
+            if kind == "long line":
+                self._warn(f"{where}: response longer than 2048: {text}...")
+            elif kind == "long reply":
+                self._warn(f"{where}: multi-line response longer than 2048 {text}...")
+            elif core.capabilities.pipelining:
+                self._warn(f"{delivery.request.queue_id}: non-ESMTP response from {where}: {text}")
+        core.warnings.clear()
+        core.oddities.clear()
+
+
+def _take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:
+    left, delivery.left = delivery.left, []
+    return left

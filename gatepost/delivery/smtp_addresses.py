@@ -1,0 +1,236 @@
+"""From a destination to the addresses to try, in their order (RFC 5321 5.1; smtp_addr.c's rules)."""
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from gatepost.delivery.smtp_destination import Destination
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.dns.answers import Answer, Resolver, RRType
+from gatepost.dns.hosts import HostsFile, canonical_address
+from gatepost.mail.hostname import valid_hostaddr
+
+LOOP_DSN = ".4.6"
+_SMTP_PORT = 25
+
+# The C library's words (gai_strerror) for look-ups through the hosts file.
+_NONAME = "Name or service not known"
+_AGAIN = "Temporary failure in name resolution"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One address of one host. `best`: it has the best preference that was found."""
+
+    host: str
+    address: str
+    port: int
+    preference: int = 0
+    best: bool = True
+
+    @property
+    def namaddr(self) -> str:
+        """`host[address]`, as texts have it."""
+        return f"{self.host}[{self.address}]"
+
+    @property
+    def namaddrport(self) -> str:
+        """`host[address]:port`, as relay= has it."""
+        return f"{self.host}[{self.address}]:{self.port}"
+
+
+class NoAddress(msgspec.Struct, frozen=True):
+    """Why there is nowhere to connect to."""
+
+    dsn: str
+    text: str
+
+    @property
+    def soft(self) -> bool:
+        return self.dsn.startswith("4")
+
+
+class AddressFinder:
+    """Looks up where a destination's mail goes.
+
+    `own_addresses`: those of this host and proxy_interfaces, in canonical form, for loop detection (port 25 only).
+    `hosts` is needed for `native` in smtp_host_lookup.
+    """
+
+    def __init__(
+        self,
+        params: SmtpParams,
+        resolver: Resolver,
+        hosts: HostsFile | None,
+        rng: random.Random,
+        own_addresses: frozenset[str],
+    ) -> None:
+        self._params = params
+        self._resolver = resolver
+        self._hosts = hosts
+        self._rng = rng
+        self._own = own_addresses
+
+    async def find(self, destination: Destination) -> list[Target] | NoAddress:
+        """The addresses to try, best first, or why there are none. Never raises; suspends only for DNS."""
+        if not destination.use_mx:
+            return await self._host(destination)
+        answer = await self._resolver.query(destination.domain, "MX")
+        match answer.outcome:
+            case "found":
+                if any(not record.data for record in answer.records):
+                    return NoAddress("5.1.0", f"Domain {destination.domain} does not accept mail (nullMX)")
+                return await self._mx(destination, answer)
+            case "no_name" | "no_data":
+                return await self._host(destination)
+            case "invalid":
+                failure = NoAddress("5.4.4", name_error(destination.domain, "MX", answer))
+            case _:
+                failure = NoAddress("4.4.3", name_error(destination.domain, "MX", answer))
+        return await self._host(destination) if self._params.ignore_mx_lookup_error else failure
+
+    async def _mx(self, destination: Destination, answer: Answer) -> list[Target] | NoAddress:
+        records = sorted(answer.records, key=lambda record: record.preference)
+        targets: list[Target] = []
+        failure = NoAddress("4.4.4", f"unable to find primary relay for {destination.domain}")
+        for record in records:
+            found = await self._addresses(record.data, destination.port, record.preference)
+            if isinstance(found, NoAddress):
+                failure = found
+            else:
+                targets += found
+        if not targets:
+            if self._params.defer_if_no_mx_address_found and not failure.soft:
+                return NoAddress("4" + failure.dsn[1:], failure.text)
+            return failure
+        best_found = targets[0].preference
+        ours = self._own_preference(targets, destination.port)
+        if ours is not None:
+            # RFC 5321 5.1: hosts as good as ourselves or worse may not be tried.
+            targets = [target for target in targets if target.preference < ours]
+            if not targets:
+                if records[0].preference != best_found:
+                    return NoAddress("4.4.4", f"unable to find primary relay for {destination.domain}")
+                return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself")
+        return self._ordered(targets)
+
+    async def _host(self, destination: Destination) -> list[Target] | NoAddress:
+        found = await self._addresses(destination.domain, destination.port, 0)
+        if isinstance(found, NoAddress):
+            return found
+        if self._own_preference(found, destination.port) is not None:
+            return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself")
+        return self._ordered(found)
+
+    def _own_preference(self, targets: Sequence[Target], port: int) -> int | None:
+        # Another port is another server: no loop is assumed there.
+        if port != _SMTP_PORT:
+            return None
+        for target in targets:
+            if target.address in self._own:
+                return target.preference
+        return None
+
+    async def _addresses(self, host: str, port: int, preference: int) -> list[Target] | NoAddress:
+        """All addresses of one host, in the families that are in use."""
+        if valid_hostaddr(host):
+            return [Target(host, canonical_address(host) or host, port, preference)]
+        failure = NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
+        dns = "dns" in self._params.host_lookup and not self._params.disable_dns_lookups
+        native = "native" in self._params.host_lookup or self._params.disable_dns_lookups
+        if dns:
+            found = await self._by_dns(host, port, preference)
+            if not isinstance(found, NoAddress):
+                return found
+            if not native or found.dsn != "5.4.4":
+                return found
+            failure = found
+        if native:
+            return await self._by_hosts_file(host, port, preference, dns_was_asked=dns)
+        return failure
+
+    async def _by_dns(self, host: str, port: int, preference: int) -> list[Target] | NoAddress:
+        targets: list[Target] = []
+        worst: tuple[Literal["A", "AAAA"], Answer] | None = None
+        for rrtype in self._types():
+            answer = await self._resolver.query(host, rrtype)
+            if answer.outcome == "found":
+                targets += (Target(host, canonical_address(r.data) or r.data, port, preference) for r in answer.records)
+            elif worst is None or (answer.outcome == "try_again" and worst[1].outcome != "try_again"):
+                worst = (rrtype, answer)
+        if targets:
+            return targets
+        if worst is None:
+            return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
+        return NoAddress("4.4.3" if worst[1].outcome == "try_again" else "5.4.4", name_error(host, *worst))
+
+    async def _by_hosts_file(
+        self, host: str, port: int, preference: int, *, dns_was_asked: bool
+    ) -> list[Target] | NoAddress:
+        """As the C library does it: the hosts file, then DNS."""
+        listed = self._hosts.addresses(host) if self._hosts is not None else ()
+        families = {":" if rrtype == "AAAA" else "." for rrtype in self._types()}
+        targets = [Target(host, a, port, preference) for a in listed if (":" if ":" in a else ".") in families]
+        if targets:
+            return targets
+        if not dns_was_asked:
+            found = await self._by_dns(host, port, preference)
+            if not isinstance(found, NoAddress):
+                return found
+            if found.soft:
+                return NoAddress("4.4.3", f"unable to look up host {host}: {_AGAIN}")
+        return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
+
+    def _types(self) -> tuple[Literal["A", "AAAA"], ...]:
+        protocols = self._params.inet_protocols
+        return tuple(t for t, p in (("A", "ipv4"), ("AAAA", "ipv6")) if p in protocols)  # type: ignore[misc]
+
+    def _ordered(self, targets: list[Target]) -> list[Target]:
+        """Random among equals, then by preference and preferred family, then balanced."""
+        if len(targets) > 1:
+            if self._params.randomize_addresses:
+                self._rng.shuffle(targets)
+            targets.sort(key=self._rank)
+            if self._params.balance_inet_protocols and self._params.mx_address_limit > 1:
+                targets = balance_families(targets, self._params.mx_address_limit)
+        best = targets[0].preference
+        return [t if t.preference == best else msgspec.structs.replace(t, best=False) for t in targets]
+
+    def _rank(self, target: Target) -> tuple[int, bool]:
+        match self._params.address_preference:
+            case "ipv6":
+                return target.preference, ":" not in target.address
+            case "ipv4":
+                return target.preference, ":" in target.address
+            case _:
+                return target.preference, False
+
+
+def balance_families(targets: list[Target], limit: int) -> list[Target]:
+    """Leave out surplus addresses of one family, so that both are among the first `limit`."""
+    if len(targets) <= limit:
+        return targets
+    six = sum(":" in target.address for target in targets)
+    four = len(targets) - six
+    if not six or not four:
+        return targets
+    four_limit = limit // 2
+    if six < limit - four_limit:
+        four_limit = limit - six
+    elif four < four_limit:
+        four_limit = four
+    left = {True: limit - four_limit, False: four_limit}
+    kept: list[Target] = []
+    for target in targets:
+        family = ":" in target.address
+        if left[family] > 0:
+            left[family] -= 1
+            kept.append(target)
+    return kept
+
+
+def name_error(name: str, rrtype: RRType, answer: Answer) -> str:
+    """Postfix's text for a failed question."""
+    prefix = "" if answer.outcome == "invalid" else "Host or domain name not found. "
+    return f"{prefix}Name service error for name={name} type={rrtype}: {answer.reason}"

@@ -1,0 +1,89 @@
+"""One delivery request on its way through one or more SMTP servers: who is left, who has which outcome, and why."""
+
+import msgspec
+
+from gatepost.delivery.interface import Log
+from gatepost.delivery.report import AttemptLog
+from gatepost.delivery.smtp_addresses import Target
+from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
+from gatepost.mail.status import RecipientStatus
+from gatepost.protocol.smtp_reply import SmtpReply
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why something failed. `reply`: the server's words on one line, empty if it said nothing."""
+
+    dsn: str
+    text: str
+    reply: str = ""
+    remote_mta: str = ""
+
+    @property
+    def soft(self) -> bool:
+        """May another server, or another time, bring success?"""
+        return self.dsn[0] == "4"
+
+
+def refused(target: Target, reply: SmtpReply, text: str) -> Failure:
+    """The failure that a reply stands for. A reply of an unexpected class is a protocol error (and permanent)."""
+    dsn = reply.dsn
+    if dsn[0] not in "45":
+        return Failure("5.5.0", f"Protocol error: {text}", reply.one_line, target.host)
+    return Failure(dsn, text, reply.one_line, target.host)
+
+
+class SmtpDelivery:
+    """The state of one request. `left`: recipients without an outcome; they may be tried at the next server.
+
+    While `final_server` is false, temporary failures are only logged. `complete`: some server took a transaction to its
+    end, so the destination is alive.
+    """
+
+    __slots__ = ("_log", "attempt", "complete", "final_server", "left", "request", "site_failure", "why")
+
+    def __init__(self, request: DeliveryRequest, attempt: AttemptLog, log: Log) -> None:
+        self.request = request
+        self.attempt = attempt
+        self.left: list[DeliveryRecipient] = list(request.recipients)
+        self.final_server = False
+        self.complete = False
+        self.why: Failure | None = None
+        self.site_failure: Failure | None = None
+        self._log = log
+
+    def log(self, text: str) -> None:
+        self._log(text)
+
+    def sent(self, recipient: DeliveryRecipient, target: Target, reply: SmtpReply, uses: int, *, relayed: bool) -> None:
+        """The server took the message. `relayed`: it does not know DSN, so a success notice is ours to send."""
+        text = reply.one_line
+        status = RecipientStatus(
+            recipient.index, "sent", reply.dsn, target.namaddrport, text, "smtp", text, target.host,
+            "relayed" if relayed else "",
+        )  # fmt: skip
+        self.attempt.status(status, uses)
+
+    def fail(self, recipients: list[DeliveryRecipient], target: Target | None, failure: Failure, uses: int = 0) -> None:
+        """Put recipients off to the next server if there may be one, else defer or bounce them."""
+        self.why = failure
+        if not recipients:
+            return
+        if failure.soft and not self.final_server:
+            self._log(f"{self.request.queue_id}: {failure.text}")
+            self.left.extend(recipients)
+            return
+        relay = target.namaddrport if target is not None else "none"
+        for recipient in recipients:
+            status = RecipientStatus(
+                recipient.index, "deferred" if failure.soft else "bounced", failure.dsn, relay, failure.text,
+                "smtp" if failure.reply else "", failure.reply, failure.remote_mta,
+            )  # fmt: skip
+            self.attempt.status(status, uses)
+
+    def fail_site(
+        self, recipients: list[DeliveryRecipient], target: Target | None, failure: Failure, uses: int = 0
+    ) -> None:
+        """As `fail`; the server as such is of no use now. At the end this counts against the destination."""
+        self.fail(recipients, target, failure, uses)
+        if not self.complete and (self.final_server or not failure.soft) and self.site_failure is None:
+            self.site_failure = failure

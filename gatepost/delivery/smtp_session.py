@@ -1,0 +1,241 @@
+"""A connection to one SMTP server: drives the protocol over an asyncio transport, with one timer for all its limits."""
+
+import asyncio
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.protocol.smtp_client import Event, Kind, SmtpClientProtocol, Stage
+from gatepost.protocol.smtp_content import ContentEncoder, encode_content
+from gatepost.protocol.smtp_reply import SmtpReply
+
+PIECE = 65536  # octets of a content file in memory at a time
+_LINGER = 10.0  # seconds that a closed connection may take to send what is buffered
+
+
+class SessionLost(Exception):
+    """The connection broke or a time limit was over; `stage` says when."""
+
+    def __init__(self, stage: Stage, *, timed_out: bool) -> None:
+        super().__init__(stage.value)
+        self.stage = stage
+        self.timed_out = timed_out
+
+
+class LocalDataError(Exception):
+    """The content could not be read."""
+
+
+class SmtpSession(asyncio.Protocol):
+    """One connection, for one or more messages one after the other.
+
+    `limits`: seconds for each stage. `uses`: transactions begun. `keys`, `nexthop` belong to the cache.
+    """
+
+    __slots__ = (
+        "_content", "_deadline", "_gone", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
+        "_timer_at", "_transaction", "_transport", "_waiter", "core", "expires", "keys", "on_idle_end", "target",
+        "uses",
+    )  # fmt: skip
+
+    def __init__(
+        self, target: Target, core: SmtpClientProtocol, limits: dict[Stage, float], line_limit: int, expires: float
+    ) -> None:
+        self.target = target
+        self.core = core
+        self.uses = 0
+        self.expires = expires  # loop time from which on it is not kept for another message
+        self.keys: tuple[str, ...] = ()
+        self.on_idle_end: Callable[[SmtpSession], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._line_limit = line_limit
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._transaction: SmtpTransaction | None = None
+        self._content: bytes | None = None
+        self._refusal: SmtpReply | None = None
+        self._gone: SessionLost | None = None
+        self._paused: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._deadline = 0.0
+
+    @property
+    def reusable(self) -> bool:
+        """Can a message be sent over it?"""
+        return self._gone is None and self._transport is not None and self.core.idle
+
+    async def handshake(self) -> SmtpReply | None:
+        """Wait for greeting and EHLO; the refusing reply, or None if all is well. Raises SessionLost."""
+        await self._wait()
+        return self._refusal
+
+    async def send(self, transaction: SmtpTransaction, content: bytes | BinaryIO, *, keep: bool) -> None:
+        """Send one message. Its outcome goes to `transaction`. Raises SessionLost, LocalDataError."""
+        self.uses += 1
+        self._transaction = transaction
+        self._content = content if isinstance(content, bytes) else None
+        try:
+            self.core.start_transaction(transaction.mail_line, transaction.rcpt_lines, keep=keep)
+            self._write(self.core.data_to_send())
+            self._arm()
+            await self._wait()
+            if self.core.stage is Stage.CONTENT and not isinstance(content, bytes):
+                await self._stream(content)
+                await self._wait()
+        finally:
+            self._transaction = None
+            self._content = None
+
+    def quit(self) -> None:
+        """Say goodbye without waiting for an answer."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._write(self.core.quit())
+            self._transport.close()
+            # A peer that reads nothing must not keep the connection alive.
+            self._set_deadline(self._loop.time() + _LINGER)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self.core.quit()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        core = self.core
+        core.receive_data(data)
+        while (event := core.next_event()).kind is not Kind.NEED_DATA:
+            self._handle(event)
+        out = core.data_to_send()
+        if out:
+            self._write(out)
+        if core.stage is Stage.CLOSED:
+            self.quit()
+        else:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        stage = self.core.stage
+        reply = self.core.early_reply()
+        if reply is not None and self._transaction is not None:
+            # It refused the content before we were through with it, and hung up.
+            self._transaction.take(Event(Kind.END, reply))
+        self._lose(SessionLost(stage, timed_out=False))
+
+    def pause_writing(self) -> None:
+        self._paused = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        paused, self._paused = self._paused, None
+        if paused is not None and not paused.done():
+            paused.set_result(None)
+
+    # Inside
+
+    def _handle(self, event: Event) -> None:
+        match event.kind:
+            case Kind.CONTENT:
+                if self._content is None:
+                    self._wake()
+                    return
+                body = encode_content(self._content, self._line_limit)
+                if self._transport is not None:
+                    self._transport.writelines((body, self.core.content_sent()))
+            case Kind.READY | Kind.OVER:
+                self._wake()
+            case Kind.REFUSED:
+                self._refusal = event.reply
+                self._wake()
+            case Kind.STRAY:
+                self._lose(SessionLost(Stage.IDLE, timed_out=False))
+            case _:
+                if self._transaction is not None:
+                    self._transaction.take(event)
+                if event.kind is Kind.END:
+                    self._wake()
+
+    async def _stream(self, file: BinaryIO) -> None:
+        encoder = ContentEncoder(self._line_limit)
+        while True:
+            try:
+                piece = file.read(PIECE)
+            except OSError as exc:
+                raise LocalDataError(str(exc)) from exc
+            if self._gone is not None:
+                raise self._gone
+            if not piece:
+                break
+            self._write(encoder.encode(piece))
+            self._arm()
+            if self._paused is not None:
+                await self._paused
+        self._write(encoder.finish())
+        self._write(self.core.content_sent())
+        self._arm()
+        # A reply that came early waits in the core.
+        self.data_received(b"")
+
+    async def _wait(self) -> None:
+        if self._gone is not None:
+            raise self._gone
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _lose(self, lost: SessionLost) -> None:
+        if self._gone is None:
+            self._gone = lost
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(lost)
+        self.resume_writing()
+        if self.on_idle_end is not None:
+            self.on_idle_end(self)
+
+    def _write(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _arm(self) -> None:
+        self._set_deadline(self._loop.time() + self._limits[self.core.stage])
+
+    def _set_deadline(self, deadline: float) -> None:
+        """One timer serves all limits: it is moved only to an earlier time; firing early, it looks at the clock."""
+        self._deadline = deadline
+        if self._timer is not None:
+            if deadline >= self._timer_at:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._transport is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_deadline(self._deadline)
+            return
+        stage = self.core.stage
+        if stage is Stage.IDLE:
+            self._lose(SessionLost(stage, timed_out=True))
+            self.quit()
+            return
+        self._lose(SessionLost(stage, timed_out=True))
+        self.abort()

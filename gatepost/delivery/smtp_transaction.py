@@ -1,0 +1,111 @@
+"""One message in one SMTP session: what each reply means for its recipients, in Postfix's words."""
+
+from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
+from gatepost.ipc.messages import DeliveryRecipient
+from gatepost.protocol.smtp_capabilities import Capabilities
+from gatepost.protocol.smtp_client import Event, Kind, Stage
+from gatepost.protocol.smtp_commands import mail_command, rcpt_command
+from gatepost.protocol.smtp_reply import SmtpReply
+
+
+class SmtpTransaction:
+    """Takes the recipients that are left and gives each an outcome, or puts it back for the next server."""
+
+    __slots__ = ("_delivery", "_done", "_recipients", "_relayed", "_target", "_uses", "mail_line", "rcpt_lines")
+
+    def __init__(self, delivery: SmtpDelivery, target: Target, uses: int) -> None:
+        self._delivery = delivery
+        self._target = target
+        self._uses = uses
+        self._recipients = delivery.left
+        delivery.left = []
+        self._done: set[int] = set()  # positions in _recipients that have their outcome
+        self._relayed = True
+        self.mail_line = b""
+        self.rcpt_lines: list[bytes] = []
+
+    def prepare(self, offers: Capabilities) -> bool:
+        """Make the commands; False if the server cannot take this message, which all recipients then know."""
+        request = self._delivery.request
+        if 0 < offers.size_limit < request.size:
+            limit = f"size limit {offers.size_limit} of server {self._target.namaddr}"
+            self._fail_message(Failure("5.3.4", f"message size {request.size} exceeds {limit}"))
+            return False
+        utf8 = request.smtputf8
+        if utf8 and not offers.smtputf8 and self._needs_smtputf8():
+            text = f"SMTPUTF8 is required, but was not offered by host {self._target.namaddr}"
+            self._fail_message(Failure("5.6.7", text))
+            return False
+        self._relayed = not offers.dsn
+        self.mail_line = mail_command(
+            request.sender, request.size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
+        )
+        self.rcpt_lines = [
+            rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt, smtputf8=utf8)
+            for r in self._recipients
+        ]
+        return True
+
+    def take(self, event: Event) -> None:
+        """What a reply means."""
+        reply = event.reply
+        if reply is None:
+            return
+        positive = reply.code // 100 == 2
+        match event.kind:
+            case Kind.MAIL if not positive:
+                self._fail_message(self._said(reply, "MAIL FROM"))
+            case Kind.RCPT if not positive:
+                self._done.add(event.recipient)
+                recipient = self._recipients[event.recipient]
+                self._delivery.fail([recipient], self._target, self._said(reply, "RCPT TO"), self._uses)
+            case Kind.DATA if reply.code // 100 != 3:
+                self._fail_message(self._said(reply, "DATA"))
+            case Kind.END if positive:
+                for recipient in self._open():
+                    self._delivery.sent(recipient, self._target, reply, self._uses, relayed=self._relayed)
+            case Kind.END:
+                self._fail_message(self._said(reply, "end of DATA"))
+            case _:
+                pass
+
+    def lost(self, stage: Stage, *, timed_out: bool) -> None:
+        """The connection is gone. Recipients that have no outcome yet share this one."""
+        name = self._target.namaddr
+        text = (
+            f"conversation with {name} timed out while {stage.value}"
+            if timed_out
+            else f"lost connection with {name} while {stage.value}"
+        )
+        self._delivery.fail_site(self._open(), self._target, Failure("4.4.2", text), self._uses)
+
+    def local_error(self) -> None:
+        """The content could not be read to its end."""
+        text = f"local data error while talking to {self._target.namaddr}"
+        self._delivery.fail_site(self._open(), self._target, Failure("4.3.0", text), self._uses)
+
+    def _said(self, reply: SmtpReply, command: str) -> Failure:
+        words = f"host {self._target.namaddr} said: {reply.one_line} (in reply to {command} command)"
+        return refused(self._target, reply, words)
+
+    def _fail_message(self, failure: Failure) -> None:
+        self._delivery.fail(self._open(), self._target, failure, self._uses)
+
+    def _open(self) -> list[DeliveryRecipient]:
+        """The recipients without an outcome; from now on they have one."""
+        done = self._done
+        if not done:
+            found = self._recipients
+        else:
+            found = [recipient for at, recipient in enumerate(self._recipients) if at not in done]
+        self._done = set(range(len(self._recipients)))
+        return found
+
+    def _needs_smtputf8(self) -> bool:
+        request = self._delivery.request
+        if not request.sender.isascii() or not all(r.address.isascii() for r in self._recipients):
+            return True
+        header_end = request.content.find(b"\n\n")
+        header = request.content if header_end < 0 else request.content[:header_end]
+        return not header.isascii()

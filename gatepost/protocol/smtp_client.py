@@ -1,0 +1,316 @@
+"""The client's side of an SMTP session: octets in, events out; commands in, octets out. No sockets, no clock.
+
+How to use it: feed `receive_data`, then take `next_event` until it is NEED_DATA, then write `data_to_send`.
+`stage` says what we are waiting for (for error texts and time limits).
+
+    GREETING -> EHLO (-> HELO) -> IDLE -> start_transaction -> MAIL, RCPT..., DATA
+      -> CONTENT event: the caller sends the content, then calls content_sent -> END -> IDLE, or CLOSED
+
+Where the server offers PIPELINING, MAIL, all RCPT and DATA go out together (RFC 2920); otherwise each waits for the
+reply to the one before. Replies that arrive while content is owed wait until `content_sent`: some servers answer early.
+A transaction that cannot come to content ends with OVER: by RSET if the session is to be kept, else by QUIT.
+"""
+
+import enum
+from collections import deque
+
+import msgspec
+
+from gatepost.protocol.smtp_capabilities import NOTHING, Capabilities, parse_capabilities
+from gatepost.protocol.smtp_reply import ReplyReader, SmtpReply
+
+
+class Stage(enum.Enum):
+    """What the session waits for. The value is Postfix's wording in `lost connection with HOST while ...`."""
+
+    GREETING = "receiving the initial server greeting"
+    EHLO = "performing the EHLO handshake"
+    HELO = "performing the HELO handshake"
+    IDLE = "waiting for the next message"
+    MAIL = "sending MAIL FROM"
+    RCPT = "sending RCPT TO"
+    DATA = "sending DATA command"
+    CONTENT = "sending message body"
+    END = "sending end of data -- message may be sent more than once"
+    RSET = "sending final RSET"
+    CLOSED = "sending QUIT"
+
+
+class Kind(enum.Enum):
+    """What happened."""
+
+    NEED_DATA = 0  # nothing until more octets come
+    READY = 1  # the handshake is done: `capabilities` are known, a transaction may start
+    REFUSED = 2  # greeting, EHLO or HELO was refused; `stage` tells which
+    MAIL = 3  # reply to MAIL FROM
+    RCPT = 4  # reply to RCPT TO number `recipient`
+    DATA = 5  # reply to DATA
+    CONTENT = 6  # the server waits for the content
+    END = 7  # reply to the end of the content: the transaction is done
+    OVER = 8  # the transaction is done without content
+    STRAY = 9  # a reply nobody asked for (421 on an idle session): the session is of no more use
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event. `recipient` counts from 0 in the order of start_transaction."""
+
+    kind: Kind
+    reply: SmtpReply | None = None
+    recipient: int = -1
+
+
+NEED_DATA = Event(Kind.NEED_DATA)
+_READY = Event(Kind.READY)
+_CONTENT = Event(Kind.CONTENT)
+_OVER = Event(Kind.OVER)
+
+_QUIT = b"QUIT\r\n"
+_RSET = b"RSET\r\n"
+_DATA = b"DATA\r\n"
+_END = b".\r\n"
+
+
+class SmtpClientProtocol:
+    """One session. Bytes from the server never make it raise.
+
+    `helo_name`: what we call ourselves. `ehlo`: `always`, `if ESMTP` (is in the greeting) or `never`.
+    `ignored_keywords`: EHLO keywords to overlook, lower case.
+    """
+
+    __slots__ = (
+        "_accepted", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_queue", "_reader",
+        "_recipient", "_refused_mail", "capabilities", "greeting", "stage", "warnings",
+    )  # fmt: skip
+
+    def __init__(self, helo_name: str, *, ehlo: str = "always", ignored_keywords: frozenset[str] = frozenset()) -> None:
+        self.stage = Stage.GREETING
+        self.capabilities: Capabilities = NOTHING
+        self.greeting: SmtpReply | None = None
+        self.warnings: list[str] = []  # `bad EHLO SIZE limit`: argument; the caller logs and clears
+        self._helo_name = helo_name.encode("utf-8")
+        self._ehlo = ehlo
+        self._ignored = ignored_keywords
+        self._reader = ReplyReader()
+        self._out: list[bytes] = []
+        self._expected: deque[Stage] = deque((Stage.GREETING,))  # replies we wait for, first one first
+        self._queue: deque[tuple[Stage, bytes]] = deque()  # commands that wait for their turn (no PIPELINING)
+        self._events: deque[Event] = deque()
+        self._keep = False
+        self._accepted = 0
+        self._recipient = 0
+        self._refused_mail = False
+
+    @property
+    def oddities(self) -> list[tuple[str, str]]:
+        """Strange lines in replies, see ReplyReader."""
+        return self._reader.oddities
+
+    @property
+    def idle(self) -> bool:
+        """May a transaction start? No reply is outstanding and no unread input is there."""
+        return self.stage is Stage.IDLE and not self._expected and not self._reader.pending
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the server."""
+        self._reader.receive_data(data)
+
+    def data_to_send(self) -> bytes:
+        """The octets to write now; empty if there are none."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    def next_event(self) -> Event:
+        """What happened next; NEED_DATA if nothing has."""
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self.stage is Stage.CONTENT or self.stage is Stage.CLOSED:
+                return NEED_DATA
+            reply = self._reader.next_reply()
+            if reply is None:
+                return NEED_DATA
+            self._take_reply(reply)
+
+    def early_reply(self) -> SmtpReply | None:
+        """A refusal (4xx, 5xx) that came while content was still owed: for a caller whose connection broke."""
+        reply = self._reader.next_reply() if self.stage in (Stage.CONTENT, Stage.END) else None
+        return reply if reply is not None and reply.code // 100 in (4, 5) else None
+
+    def start_transaction(self, mail: bytes, recipients: list[bytes], *, keep: bool) -> None:
+        """Send MAIL, RCPT and DATA. `mail`, `recipients`: complete command lines with CRLF.
+
+        `keep`: the session is wanted again after it; otherwise QUIT follows at the earliest moment.
+        To be called only when `idle`.
+        """
+        if not self.idle:
+            raise RuntimeError(f"transaction started in {self.stage}")
+        self._keep = keep
+        self._accepted = self._recipient = 0
+        self._refused_mail = False
+        self.stage = Stage.MAIL
+        if self.capabilities.pipelining:
+            self._out.append(mail if not recipients else mail + b"".join(recipients) + _DATA)
+            self._expected.append(Stage.MAIL)
+            self._expected.extend([Stage.RCPT] * len(recipients))
+            self._expected.append(Stage.DATA)
+            return
+        self._queue.append((Stage.MAIL, mail))
+        self._queue.extend((Stage.RCPT, line) for line in recipients)
+        self._queue.append((Stage.DATA, _DATA))
+        self._send_next()
+
+    def content_sent(self) -> bytes:
+        """The content has been handed to the network, with a CRLF at its end; returns what ends it.
+
+        The caller writes the returned octets (together with the content, if it likes).
+        """
+        if self.stage is not Stage.CONTENT:
+            raise RuntimeError(f"content sent in {self.stage}")
+        self.stage = Stage.END
+        self._expected.append(Stage.END)
+        # RFC 2920 3.1: QUIT may follow the final dot at once. Its reply is nothing to wait for.
+        return _END + _QUIT if self.capabilities.pipelining and not self._keep else _END
+
+    def quit(self) -> bytes:
+        """End the session: the octets to write (none where QUIT would be a part of the content)."""
+        farewell = _QUIT if self.stage not in (Stage.CONTENT, Stage.CLOSED) else b""
+        self._close()
+        return farewell
+
+    # What each reply leads to.
+
+    def _take_reply(self, reply: SmtpReply) -> None:
+        if not self._expected:
+            self._close()
+            self._events.append(Event(Kind.STRAY, reply))
+            return
+        stage = self._expected.popleft()
+        if reply.code == 421:
+            self._keep = False  # RFC 5321 3.8: the server closes the connection
+        match stage:
+            case Stage.MAIL:
+                self._take_mail(reply)
+            case Stage.RCPT:
+                self._take_rcpt(reply)
+            case Stage.DATA:
+                self._take_data(reply)
+            case Stage.END:
+                self._take_end(reply)
+            case Stage.RSET:
+                self._done(_OVER)
+            case _:
+                self._take_handshake(stage, reply)
+
+    def _take_handshake(self, stage: Stage, reply: SmtpReply) -> None:
+        positive = reply.code // 100 == 2
+        if stage is Stage.GREETING and positive:
+            self.greeting = reply
+            esmtp = self._ehlo == "always" or (self._ehlo != "never" and "ESMTP" in reply.text.upper().split())
+            self._greet(Stage.EHLO if esmtp else Stage.HELO)
+        elif stage is Stage.EHLO and positive:
+            self.capabilities = parse_capabilities(reply, self._ignored, self.warnings.append)
+            self._ready()
+        elif stage is Stage.HELO and positive:
+            hostname = (reply.text[4:].split(None, 1) or [""])[0]
+            self.capabilities = Capabilities(hostname=hostname)
+            self._ready()
+        elif stage is Stage.EHLO and reply.code != 421:
+            self._greet(Stage.HELO)
+        else:
+            self._events.append(Event(Kind.REFUSED, reply))
+
+    def _greet(self, stage: Stage) -> None:
+        self.stage = stage
+        self._expected.append(stage)
+        self._out.append(stage.name.encode() + b" " + self._helo_name + b"\r\n")
+
+    def _ready(self) -> None:
+        self.stage = Stage.IDLE
+        self._events.append(_READY)
+
+    def _take_mail(self, reply: SmtpReply) -> None:
+        self._refused_mail = reply.code // 100 != 2
+        self._events.append(Event(Kind.MAIL, reply))
+        if self._expected:
+            self.stage = self._expected[0]
+        elif self._refused_mail:
+            self._abort()
+        else:
+            self._send_next()
+
+    def _take_rcpt(self, reply: SmtpReply) -> None:
+        # Once MAIL is refused, whatever is said about the recipients means nothing.
+        if not self._refused_mail:
+            if reply.code // 100 == 2:
+                self._accepted += 1
+            self._events.append(Event(Kind.RCPT, reply, self._recipient))
+        self._recipient += 1
+        if self._expected:
+            self.stage = self._expected[0]
+        elif not self._accepted and self._queue[0][0] is Stage.DATA:
+            self._abort()
+        else:
+            self._send_next()
+
+    def _take_data(self, reply: SmtpReply) -> None:
+        accepted = self._accepted and not self._refused_mail
+        if accepted:
+            self._events.append(Event(Kind.DATA, reply))
+        if reply.code // 100 != 3:
+            self._abort()
+        elif accepted:
+            self.stage = Stage.CONTENT
+            self._events.append(_CONTENT)
+        else:
+            # RFC 2920 3.1: the server said 354 though it has no recipient: send an empty message, which it must refuse.
+            self._end_in_vain()
+
+    def _end_in_vain(self) -> None:
+        if self._keep:
+            self._out.append(_END)
+            self.stage = Stage.RSET
+            self._expected.append(Stage.RSET)
+        else:
+            self._out.append(_END + _QUIT)
+            self._close()
+            self._events.append(_OVER)
+
+    def _abort(self) -> None:
+        """No content will follow: take back what the server has of the transaction."""
+        self._queue.clear()
+        if self._keep:
+            self._out.append(_RSET)
+            self.stage = Stage.RSET
+            self._expected.append(Stage.RSET)
+        else:
+            self._out.append(_RSET + _QUIT if self.capabilities.pipelining else _QUIT)
+            self._close()
+            self._events.append(_OVER)
+
+    def _take_end(self, reply: SmtpReply) -> None:
+        self._events.append(Event(Kind.END, reply))
+        if self._keep:
+            self.stage = Stage.IDLE
+            return
+        if not self.capabilities.pipelining:
+            self._out.append(_QUIT)
+        self._close()
+
+    def _done(self, event: Event) -> None:
+        self.stage = Stage.IDLE
+        self._events.append(event)
+
+    def _close(self) -> None:
+        self.stage = Stage.CLOSED
+        self._expected.clear()
+        self._queue.clear()
+
+    def _send_next(self) -> None:
+        stage, line = self._queue.popleft()
+        self.stage = stage
+        self._expected.append(stage)
+        self._out.append(line)

@@ -1,0 +1,72 @@
+"""MAIL FROM and RCPT TO with their ESMTP parameters (RFC 5321, 1870, 6152, 3461, 6531), as complete command lines."""
+
+from collections.abc import Callable
+
+from gatepost.mail.address_quoting import quote_821_local
+from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Body, Ret
+from gatepost.protocol import xtext
+from gatepost.protocol.smtp_capabilities import Capabilities
+
+_BODY = {"8bitmime": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
+_NOTIFY_WORDS = (
+    (NOTIFY_NEVER, "NEVER"),
+    (NOTIFY_SUCCESS, "SUCCESS"),
+    (NOTIFY_FAILURE, "FAILURE"),
+    (NOTIFY_DELAY, "DELAY"),
+)
+
+
+def mail_command(
+    sender: str,
+    size: int,
+    offers: Capabilities,
+    *,
+    body: Body = "",
+    ret: Ret = "",
+    envid: str = "",
+    smtputf8: bool = False,
+) -> bytes:
+    """MAIL FROM with the parameters that the server understands. `sender` in internal form, `size` in octets."""
+    line = f"MAIL FROM:<{quote_821_local(sender) if sender else ''}>"
+    if offers.size:
+        line += f" SIZE={size}"
+    if body and offers.eightbitmime:
+        line += _BODY[body]
+    if offers.dsn:
+        if envid:
+            line += f" ENVID={xtext.encode(envid)}"
+        if ret:
+            line += f" RET={ret}"
+    if smtputf8 and offers.smtputf8:
+        line += " SMTPUTF8"
+    return (line + "\r\n").encode("utf-8", "replace")
+
+
+def rcpt_command(
+    address: str, offers: Capabilities, *, original: str = "", notify: int = 0, orcpt: str = "", smtputf8: bool = False
+) -> bytes:
+    """RCPT TO. Where the server offers DSN it is told the original recipient, as `orcpt` or else from `original`."""
+    line = f"RCPT TO:<{quote_821_local(address)}>"
+    if offers.dsn:
+        line += _orcpt(orcpt or _original(original or address, smtputf8))
+        if notify:
+            line += " NOTIFY=" + ",".join(word for bit, word in _NOTIFY_WORDS if notify & bit)
+    return (line + "\r\n").encode("utf-8", "replace")
+
+
+def _original(address: str, smtputf8: bool) -> str:
+    quoted = quote_821_local(address)
+    return f"utf-8;{quoted}" if smtputf8 and not quoted.isascii() else f"rfc822;{quoted}"
+
+
+def _orcpt(value: str) -> str:
+    kind, semicolon, address = value.partition(";")
+    if not semicolon:
+        return ""
+    # RFC 6533 3: a utf-8 address may travel as it is where SMTPUTF8 is in use.
+    encode: Callable[[str], str] = _utf8_xtext if kind.lower() == "utf-8" else xtext.encode
+    return f" ORCPT={kind};{encode(address)}"
+
+
+def _utf8_xtext(address: str) -> str:
+    return "".join(c if c.isalnum() or c in "@.-_!#$%&'*/?^`{|}~" else f"\\x{{{ord(c):02X}}}" for c in address)
