@@ -127,3 +127,57 @@ def format_delay(seconds: float, resolution: int = 2) -> str:
 def superuser_act(queue_id: str, past: str) -> str:
     """postsuper(1): removed, placed on hold, released from hold."""
     return f"{queue_id}: {past}"
+
+
+# smtpd(8): what it logs apart from verdicts.
+
+
+def limit_exceeded(what: str, count: int, namaddr: str, service: str) -> str:
+    """`what`: Connection concurrency, Connection rate, Message delivery request rate, Recipient address rate."""
+    return f"{what} limit exceeded: {count} from {namaddr} for service {service}"
+
+
+def local_data_error(queue_id: str, stage: str, namaddr: str, reply: str) -> str:
+    return f"{queue_id or 'NOQUEUE'}: reject: {stage} from {namaddr}: {reply}"
+
+
+def illegal_address(namaddr: str, command: str, text: str) -> str:
+    return f"Illegal address syntax from {namaddr} in {command} command: {text}"
+
+
+def request_too_long(namaddr: str, limit: int, text: str) -> str:
+    """`text`: the first 30 characters."""
+    return f"{namaddr}: request longer than {limit}: {text}..."
+
+
+def non_smtp_command(namaddr: str, text: str) -> str:
+    """`text`: the first 100 characters."""
+    return f"non-SMTP command from {namaddr}: {text}"
+
+
+def not_enough_space(free: int) -> str:
+    return f"not enough free space in mail queue: {free} bytes < 1.5*message size limit"
+
+
+def size_limit_exceeded(queue_id: str) -> str:
+    return f"{queue_id or 'NOQUEUE'}: queue file size limit exceeded"
+
+
+def malformed_bdat(queue_id: str, namaddr: str, line: str) -> str:
+    return f"{queue_id or 'NOQUEUE'}: malformed BDAT command syntax from {namaddr}: {line:.100}"
+
+
+def null_bdat(queue_id: str, namaddr: str) -> str:
+    return f"{queue_id or 'NOQUEUE'}: null BDAT request from {namaddr}"
+
+
+def bdat_too_large(queue_id: str, namaddr: str) -> str:
+    return f"{queue_id or 'NOQUEUE'}: BDAT request from {namaddr} exceeds message size limit"
+
+
+def etrn_rejected(name: str, namaddr: str) -> str:
+    return f"reject: ETRN {name:.100}... from {namaddr}"
+
+
+def discarding_keywords(keywords: str) -> str:
+    return f"discarding EHLO keywords: {keywords}"

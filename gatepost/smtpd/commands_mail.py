@@ -1,0 +1,236 @@
+"""MAIL and RCPT (RFC 5321 4.1.1.2, 4.1.1.3)."""
+
+import msgspec
+
+from gatepost.cleanup.interface import QueueFull, QueueUnavailable
+from gatepost.mail.address import parse_path
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.reply import Reply
+from gatepost.maillog import lines
+from gatepost.protocol.smtp_server import Command
+from gatepost.protocol.smtp_server_tokens import Word
+from gatepost.smtpd import replies
+from gatepost.smtpd.esmtp_parameters import MailParameters, RcptParameters, mail_parameters, rcpt_parameters
+from gatepost.smtpd.replies import Refused
+from gatepost.smtpd.session import Session
+from gatepost.smtpd.transaction import MailTransaction
+from gatepost.smtpd.words import path_words, printable
+
+
+class Mail(msgspec.Struct, gc=False):
+    address: str
+    parameters: MailParameters
+    local: bool = False
+
+
+class Rcpt(msgspec.Struct, gc=False):
+    """`given` is the path without its brackets, in the external form that the client chose."""
+
+    address: str
+    given: str
+    parameters: RcptParameters
+
+
+def check_mail(session: Session, command: Command) -> list[Word]:
+    params = session.params
+    if params.smtpd_helo_required and session.facts.helo_name is None:
+        raise Refused(replies.SEND_HELO_FIRST)
+    if session.transaction is not None:
+        raise Refused(replies.NESTED_MAIL)
+    if session.chunking:
+        raise Refused(replies.MAIL_AFTER_BDAT)
+    found = path_words(command.argument, "from:")
+    if found is None:
+        raise Refused(replies.SYNTAX_MAIL)
+    return found
+
+
+async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
+    limit = session.params.smtpd_client_message_rate_limit
+    if limit > 0 and await _too_many(session, "mail", limit):
+        return Reply(450, "4.7.1", f"Error: too much mail from {session.facts.client.address}")
+    mail = await _mail(session, found)
+    facts = session.facts
+    # Seen by the lists and by log lines; a refusal leaves no sender behind.
+    facts.sender = mail.address
+    facts.smtputf8 = mail.parameters.smtputf8
+    facts.size = session.sticky_size
+    refusal = _no_room(session)
+    if refusal is None:
+        refusal = await session.env.policy.mail(facts)
+        if refusal is None and session.params.strict_smtputf8:
+            refusal = _undeclared(mail.address, facts.smtputf8)
+        if refusal is not None:
+            session.reset()
+    if refusal is not None:
+        facts.sender = None
+        return refusal
+    mail.local = await session.env.local_rewriting(facts)
+    session.transaction = MailTransaction(
+        mail.address,
+        mail.parameters.body,
+        mail.parameters.ret,
+        mail.parameters.envid,
+        mail.parameters.smtputf8,
+        mail.local,
+    )
+    return None
+
+
+async def _mail(session: Session, found: list[Word]) -> Mail:
+    params = session.params
+    if found[0].broken:
+        raise Refused(replies.BAD_SENDER)
+    words = [word.text for word in found[1:]]
+    smtputf8 = (
+        bool(words)
+        and params.smtputf8_enable
+        and "SMTPUTF8" not in params.discard_ehlo
+        and any(word.upper() == "SMTPUTF8" for word in words)
+    )
+    address = await _address(session, found[0].text, "MAIL", allow_empty=True)
+    if address is None:
+        raise Refused(replies.BAD_SENDER)
+    parameters = mail_parameters(words, params, smtputf8, session.sticky_ret) if words else MailParameters()
+    if parameters.size is not None:
+        session.sticky_size = parameters.size
+    session.sticky_ret = parameters.ret
+    return Mail(address, parameters)
+
+
+def proceed_mail(session: Session, found: list[Word]) -> Reply:
+    return replies.MAIL_OK
+
+
+def _no_room(session: Session) -> Reply | None:
+    """Neither too large nor more than the queue can take (smtpd_check_size, smtpd_check_queue)."""
+    params = session.params
+    limit = params.message_size_limit
+    if 0 < limit < session.sticky_size:
+        session.reject_line(replies.SIZE_LIMIT)
+        return replies.SIZE_LIMIT
+    # Postfix asks before it has heard of the size, for room that is enough for any message.
+    free = session.env.free()
+    if free < params.queue_minfree or (limit > 0 and free / 1.5 <= limit):
+        session.env.log.warning(lines.not_enough_space(free))
+        session.reject_line(replies.NO_SPACE)
+        return replies.NO_SPACE
+    return None
+
+
+def _undeclared(address: str, smtputf8: bool) -> Reply | None:
+    return None if smtputf8 or address.isascii() else replies.UNDECLARED_UTF8
+
+
+def check_rcpt(session: Session, command: Command) -> list[Word]:
+    if session.transaction is None:
+        raise Refused(replies.NEED_MAIL)
+    if session.chunking:
+        raise Refused(replies.RCPT_AFTER_BDAT)
+    found = path_words(command.argument, "to:")
+    if found is None:
+        raise Refused(replies.SYNTAX_RCPT)
+    return found
+
+
+async def restrict_rcpt(session: Session, found: list[Word]) -> Reply | None:
+    params, facts, transaction = session.params, session.facts, session.transaction
+    assert transaction is not None
+    limit = params.smtpd_client_recipient_rate_limit
+    if limit > 0 and await _too_many(session, "rcpt", limit):
+        return Reply(450, "4.7.1", f"Error: too many recipients from {facts.client.address}")
+    rcpt = await _rcpt(session, found)
+    if len(transaction.recipients) >= params.smtpd_recipient_limit:
+        session.unmarked = session.overshoot < params.smtpd_recipient_overshoot_limit
+        session.overshoot += 1
+        return replies.TOO_MANY_RECIPIENTS
+    facts.recipient = rcpt.address
+    refusal = None
+    if params.strict_smtputf8:
+        refusal = _undeclared(rcpt.address, transaction.smtputf8)
+    if refusal is None:
+        refusal = await session.env.policy.rcpt(facts)
+    facts.recipient = session.recipient
+    if refusal is None and not facts.effects.hangup:
+        return _accept(session, transaction, rcpt)
+    return refusal
+
+
+async def _rcpt(session: Session, found: list[Word]) -> Rcpt:
+    if found[0].broken:
+        raise Refused(replies.BAD_RECIPIENT)
+    text = found[0].text
+    address = await _address(session, text, "RCPT", allow_empty=False)
+    if address is None:
+        raise Refused(replies.BAD_RECIPIENT)
+    given = text[1:-1] if text.startswith("<") and text.endswith(">") else text
+    if len(found) == 1:
+        return Rcpt(address, given, RcptParameters())
+    return Rcpt(address, given, rcpt_parameters([word.text for word in found[1:]], session.params))
+
+
+def _accept(session: Session, transaction: MailTransaction, rcpt: Rcpt) -> Reply | None:
+    facts = session.facts
+    if transaction.incoming is None and not transaction.failure:
+        try:
+            transaction.incoming = incoming = session.env.cleanup.open()
+        except (QueueUnavailable, QueueFull):
+            return Reply(451, "4.3.0", "Error: queue file write error")
+        facts.queue_id = incoming.queue_id
+        session.env.log.info(_client_line(session))
+    orcpt = rcpt.parameters.orcpt or f"rfc822;{rcpt.given}"
+    transaction.recipients.append(Recipient(rcpt.address, "", rcpt.parameters.notify, orcpt))
+    facts.recipient_count += 1
+    if session.recipient is None:
+        session.recipient = facts.recipient = rcpt.address
+    return None
+
+
+def _client_line(session: Session) -> str:
+    facts, forwarded = session.facts, session.forwarded
+    sasl = ""
+    if facts.sasl_method:
+        sasl += f", sasl_method={facts.sasl_method}"
+    if facts.sasl_username:
+        sasl += f", sasl_username={facts.sasl_username}"
+    if facts.sasl_sender:
+        sasl += f", sasl_sender={facts.sasl_sender}"
+    original = f", orig_queue_id={session.forwarded_id}" if session.forwarded_id else ""
+    if forwarded is not None:
+        original += f", orig_client={forwarded.namaddr}"
+    return lines.client(facts.queue_id, facts.client.namaddr, sasl, original)
+
+
+def proceed_rcpt(session: Session, found: list[Word]) -> Reply:
+    return replies.RCPT_OK
+
+
+async def _address(session: Session, text: str, command: str, *, allow_empty: bool) -> str | None:
+    """The internal address of a path; None, with a warning in the log, if it is none or can never resolve."""
+    env = session.env
+    address = parse_path(text, strict=session.params.strict_rfc821_envelopes, allow_empty=allow_empty)
+    if address:
+        resolved = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
+        if resolved.error:
+            address = None
+    if address is None:
+        env.log.warning(lines.illegal_address(session.facts.client.namaddr, command, printable(text)))
+    return address
+
+
+async def any_address(session: Session, text: str, command: str) -> str | None:
+    """As for RCPT; used by VRFY, which forgives more."""
+    return await _address(session, text, command, allow_empty=False)
+
+
+async def _too_many(session: Session, what: str, limit: int) -> bool:
+    """Count a MAIL or RCPT (anvil(8)); over the limit, warn."""
+    if not await session.is_rate_limited():
+        return False
+    env, client = session.env, session.facts.client
+    counted = await (env.rates.mail if what == "mail" else env.rates.rcpt)(env.service, client.address)
+    if counted is None or counted <= limit:
+        return False
+    name = "Message delivery request rate" if what == "mail" else "Recipient address rate"
+    env.log.warning(lines.limit_exceeded(name, counted, client.namaddr, env.service))
+    return True

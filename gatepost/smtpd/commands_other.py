@@ -1,0 +1,107 @@
+"""RSET, NOOP, VRFY, ETRN, QUIT, and the commands that are not there yet (STARTTLS, AUTH)."""
+
+from gatepost.mail.hostname import valid_hostname, valid_mailhost_literal
+from gatepost.mail.reply import Reply
+from gatepost.maillog import lines
+from gatepost.protocol.smtp_server import Command
+from gatepost.protocol.smtp_server_tokens import Word, words
+from gatepost.smtpd import replies
+from gatepost.smtpd.commands_mail import any_address
+from gatepost.smtpd.replies import Refused
+from gatepost.smtpd.session import Session
+
+
+def check_rset(session: Session, command: Command) -> None:
+    if command.argument.strip():
+        raise Refused(replies.SYNTAX_RSET)
+
+
+def proceed_rset(session: Session, _: None) -> Reply:
+    session.reset()
+    return replies.OK
+
+
+def check_nothing(session: Session, command: Command) -> None:
+    # RFC 5321 4.1.1.9: NOOP's argument is to be ignored; Postfix ignores that of QUIT too.
+    return None
+
+
+def proceed_noop(session: Session, _: None) -> Reply:
+    return replies.OK
+
+
+def proceed_quit(session: Session, _: None) -> Reply:
+    return replies.BYE
+
+
+def check_vrfy(session: Session, command: Command) -> list[Word]:
+    params = session.params
+    if params.disable_vrfy_command:
+        raise Refused(replies.VRFY_DISABLED)
+    found = words(command.argument)
+    utf8 = params.smtputf8_enable and "SMTPUTF8" not in params.discard_ehlo
+    if not found:
+        raise Refused(replies.SYNTAX_VRFY_UTF8 if utf8 else replies.SYNTAX_VRFY)
+    if utf8 and len(found) > 1 and found[-1].text.upper() == "SMTPUTF8":
+        found.pop()
+    return found
+
+
+async def restrict_vrfy(session: Session, found: list[Word]) -> Reply | None:
+    facts = session.facts
+    text = " ".join(word.text for word in found)
+    address = await any_address(session, text, "VRFY")
+    if address is None:
+        return replies.BAD_RECIPIENT
+    facts.recipient = address
+    refusal = await session.env.policy.vrfy(facts)
+    facts.recipient = session.recipient
+    return refusal
+
+
+def proceed_vrfy(session: Session, found: list[Word]) -> Reply:
+    return Reply(252, "2.0.0", " ".join(word.text for word in found))
+
+
+def check_etrn(session: Session, command: Command) -> str:
+    if session.params.smtpd_helo_required and session.facts.helo_name is None:
+        raise Refused(replies.SEND_HELO_FIRST_ETRN)
+    if session.transaction is not None:
+        raise Refused(replies.IN_TRANSACTION_ETRN)
+    found = words(command.argument)
+    if len(found) != 1:
+        raise Refused(replies.SYNTAX_ETRN)
+    name = found[0].text
+    if name[0] in "@#":
+        name = name[1:]
+    if not valid_hostname(name) and not valid_mailhost_literal(name):
+        raise Refused(replies.BAD_ETRN)
+    return name
+
+
+async def restrict_etrn(session: Session, name: str) -> Reply | None:
+    facts = session.facts
+    facts.etrn_name = name
+    refusal = await session.env.policy.etrn(facts)
+    facts.etrn_name = None
+    if refusal is not None:
+        return refusal
+    # As Postfix answers where fast flush does not serve the domain (fast_flush_domains); we have no such service.
+    session.env.log.warning(lines.etrn_rejected(name, facts.client.namaddr))
+    return Reply(459, "", f"<{name}>: service unavailable")
+
+
+def proceed_etrn(session: Session, name: str) -> Reply:
+    return Reply(250, "", "Queuing started")
+
+
+def check_starttls(session: Session, command: Command) -> None:
+    if command.argument.strip():
+        raise Refused(replies.SYNTAX_STARTTLS)
+    raise Refused(replies.NOT_IMPLEMENTED)
+
+
+def check_auth(session: Session, command: Command) -> None:
+    if session.params.smtpd_helo_required and session.facts.helo_name is None:
+        raise Refused(replies.SEND_HELO_FIRST)
+    raise Refused(replies.NO_AUTH)

@@ -1,0 +1,224 @@
+"""The shell around a session: an asyncio.Protocol that moves octets, waits, and keeps the time.
+
+No task per connection or command: the coroutine of a command is stepped once, and only what suspends (a DNS question,
+the commit of a message) is carried on by a task. One timer per connection, moved lazily: activity only notes the new
+deadline, and the timer, when it goes off, looks at that.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Coroutine
+from typing import Any
+
+from gatepost.mail.reply import Reply
+from gatepost.net import stepping
+from gatepost.protocol.smtp_server import NEED_DATA, PAUSED, Command, Content, SmtpServerProtocol
+from gatepost.smtpd import commands_data
+from gatepost.smtpd.commands import execute, too_many_errors
+from gatepost.smtpd.environment import ServerEnvironment
+from gatepost.smtpd.session import Session
+
+INPUT_HIGH = 256 * 1024
+"""Octets of unread input at which the client is no longer read from while a reply is owed."""
+
+
+class SmtpConnection(asyncio.Protocol):
+    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` what they wait for."""
+
+    __slots__ = (
+        "_blocked", "_busy", "_deadline", "_eof", "_lost", "_paused", "_timer", "connections", "env", "loop",
+        "protocol", "session", "tasks", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        env: ServerEnvironment,
+        loop: asyncio.AbstractEventLoop,
+        connections: set["SmtpConnection"],
+        tasks: set["asyncio.Task[Any]"],
+    ) -> None:
+        self.env = env
+        self.loop = loop
+        self.connections = connections
+        self.tasks = tasks
+        params = env.stressed if env.stressed is not None and env.is_stressed() else env.parameters
+        self.protocol = SmtpServerProtocol(params.line_length_limit)
+        self.session = Session(env, self.protocol, params)
+        self._busy = False  # a command is under way in a task
+        self._blocked = False  # the client does not read our replies
+        self._paused = False  # we do not read the client's input
+        self._eof = False
+        self._lost = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # asyncio.Protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.connections.add(self)
+        self._deadline = self.loop.time() + self.session.params.smtpd_timeout
+        self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
+        address, port = _plain(transport.get_extra_info("peername"))
+        server_address, server_port = _plain(transport.get_extra_info("sockname"))
+        self._start(self.session.begin(address, port, server_address, server_port))
+
+    def data_received(self, data: bytes) -> None:
+        self.protocol.receive_data(data)
+        if self._busy or self._blocked:
+            if self.protocol.buffered > INPUT_HIGH and not self._paused:
+                self._paused = True
+                self.transport.pause_reading()
+            return
+        self._deadline = self.loop.time() + self.session.params.smtpd_timeout
+        self._advance()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if not self._busy and not self._blocked:
+            self._advance()
+        # What the client has sent before may still be answered.
+        return True
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if not self._busy and not self._lost:
+            self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._busy:
+            self._end()
+
+    # Stepping.
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
+        """True if the coroutine has come to its end; else it goes on in a task, and `_resume` is called after it."""
+        self._busy = True
+        if stepping.start(coroutine, self.tasks, self._resume):
+            self._busy = False
+            self._after_step()
+            return True
+        self._flush()
+        return False
+
+    def _resume(self) -> None:
+        self._busy = False
+        self._deadline = self.loop.time() + self.session.params.smtpd_timeout
+        if self._lost:
+            self._end()
+            return
+        self._after_step()
+        if self._paused and self.protocol.buffered <= INPUT_HIGH:
+            self._paused = False
+            self.transport.resume_reading()
+        self._advance()
+
+    def _after_step(self) -> None:
+        if self.session.closing:
+            self._close()
+
+    def _advance(self) -> None:
+        """Take events until the protocol wants more input, a command suspends, or the session ends; then write."""
+        protocol, session = self.protocol, self.session
+        while not session.closing and not self._blocked:
+            event = protocol.next_event()
+            if event is NEED_DATA:
+                if self._eof:
+                    self._client_gone()
+                    return
+                break
+            if event is PAUSED:
+                break
+            if type(event) is Command:
+                if not self._start(execute(session, event)):
+                    return
+            else:
+                assert isinstance(event, Content)
+                commands_data.content(session, event)
+                if event.last and not self._start(_answer_content(session)):
+                    return
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self.protocol.data_to_send()
+        if data and not self._lost and not self.transport.is_closing():
+            self.transport.write(data)
+
+    # The end.
+
+    def _client_gone(self) -> None:
+        if self.session.connected and not self.session.closing:
+            self.session.lost("lost connection")
+        self.session.closing = True
+        self._close()
+
+    def _close(self) -> None:
+        self._flush()
+        self.session.end()
+        if not self._lost:
+            self.transport.close()
+
+    def _end(self) -> None:
+        """The transport is gone."""
+        session = self.session
+        if session.connected:
+            if not session.closing:
+                session.lost("lost connection")
+            session.closing = True
+            session.end()
+        self.connections.discard(self)
+
+    def _timer_went_off(self) -> None:
+        now = self.loop.time()
+        if self._busy:
+            # It is our time that passes, not the client's.
+            self._deadline = now + self.session.params.smtpd_timeout
+        if now < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
+            return
+        self._timer = None
+        session = self.session
+        if session.closing:
+            # The client does not take the last reply.
+            self.transport.abort()
+            return
+        host = session.params.myhostname
+        self.protocol.send_reply(Reply(421, "4.4.2", f"{host} Error: timeout exceeded").encode())
+        session.lost("timeout")
+        session.close()
+        self._close()
+
+    def shut_down(self) -> None:
+        """The server stops: an idle client is told so, one whose command is under way gets its answer first."""
+        if self._busy or self.session.closing:
+            return
+        self.session.close()
+        self._close()
+
+
+async def _answer_content(session: Session) -> None:
+    await commands_data.end_of_content(session)
+    if session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
+        await too_many_errors(session)
+
+
+def _plain(name: Any) -> tuple[str, str]:
+    """Address and port of a socket as they are logged: `::ffff:` addresses are IPv4, link-local ones without zone."""
+    if not isinstance(name, tuple):
+        return "unknown", "0"
+    address = str(name[0]).partition("%")[0]
+    if address.startswith("::ffff:") or ":" in address:
+        parsed = ipaddress.ip_address(address)
+        mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+        address = str(mapped) if mapped is not None else str(parsed)
+    return address, str(name[1])

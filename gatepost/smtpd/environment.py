@@ -1,0 +1,139 @@
+"""What an SMTP server session needs of the rest of the system, as interfaces; filled in where the parts are joined."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gatepost.cleanup.interface import Cleanup
+from gatepost.config.settings import Settings
+from gatepost.dns.names import ClientName
+from gatepost.mail.reply import Reply
+from gatepost.maillog.sink import ProgramLog
+from gatepost.restrictions.facts import SessionFacts
+from gatepost.restrictions.ports import AddressResolver, Rewriter
+from gatepost.smtpd.parameters import Parameters
+from gatepost.tables.match_list import MatchList
+from gatepost.tables.opening import Tables
+
+
+class AccessPolicy(Protocol):
+    """The restriction lists (gatepost.restrictions.evaluate). None permits; what refuses has been logged already."""
+
+    async def client(self, facts: SessionFacts) -> Reply | None: ...
+    async def helo(self, facts: SessionFacts) -> Reply | None: ...
+    async def mail(self, facts: SessionFacts) -> Reply | None: ...
+    async def rcpt(self, facts: SessionFacts) -> Reply | None: ...
+    async def data(self, facts: SessionFacts) -> Reply | None: ...
+    async def end_of_data(self, facts: SessionFacts) -> Reply | None: ...
+    async def etrn(self, facts: SessionFacts) -> Reply | None: ...
+    async def vrfy(self, facts: SessionFacts) -> Reply | None: ...
+
+
+class RateCounter(Protocol):
+    """anvil(8): what each client (an address) does per time unit. None: cannot tell now, which allows."""
+
+    async def connect(self, service: str, client: str) -> tuple[int, int] | None:
+        """One more connection: how many there are at this moment, and how many were made in this time unit."""
+        ...
+
+    def disconnect(self, service: str, client: str) -> None: ...
+
+    async def mail(self, service: str, client: str) -> int | None: ...
+
+    async def rcpt(self, service: str, client: str) -> int | None: ...
+
+
+@dataclass(slots=True, frozen=True)
+class SessionLists:
+    """The match lists of a listener."""
+
+    xclient_hosts: MatchList
+    xforward_hosts: MatchList
+    rate_exceptions: MatchList
+    bare_newline_exclusions: MatchList
+    noop_commands: MatchList
+    forbidden_commands: MatchList
+
+    @classmethod
+    def of(cls, settings: Settings, tables: Tables) -> "SessionLists":
+        """Raises ConfigError where Postfix would not start."""
+        parents = settings.parent_domain_matches_subdomains.replace(",", " ").split()
+
+        def compiled(parameter: str) -> MatchList:
+            text = getattr(settings, parameter)
+            return MatchList.compile(parameter, text, tables, match_parent=parameter in parents)
+
+        return cls(
+            compiled("smtpd_authorized_xclient_hosts"),
+            compiled("smtpd_authorized_xforward_hosts"),
+            compiled("smtpd_client_event_limit_exceptions"),
+            compiled("smtpd_forbid_bare_newline_exclusions"),
+            compiled("smtpd_noop_commands"),
+            compiled("smtpd_forbidden_commands"),
+        )
+
+
+@dataclass(slots=True)
+class ServerEnvironment:
+    """One listener's world.
+
+    `parameters` and `stressed` (None: the same) are its main.cf values in normal times and under stress. `service` is
+    the listener's name as in master.cf, for rate limits and their log lines. `free`: octets that the queue can still
+    take. `local_rewriting`: does this client get local header rewriting (local_header_rewrite_clients)? It raises
+    LookupTemporaryFailure. `clock` is monotonic, `sleep` takes seconds.
+    """
+
+    parameters: Parameters
+    lists: SessionLists
+    service: str
+    log: ProgramLog
+    policy: AccessPolicy
+    cleanup: Cleanup
+    rates: RateCounter
+    client_name: Callable[[str], Awaitable[ClientName]]
+    local_rewriting: Callable[[SessionFacts], Awaitable[bool]]
+    resolver: AddressResolver
+    rewriter: Rewriter
+    free: Callable[[], int]
+    sleep: Callable[[float], Awaitable[Any]]
+    stressed: Parameters | None = None
+    is_stressed: Callable[[], bool] = lambda: False
+
+
+class CountedRates:
+    """Rates counted in this process alone. `clock` gives seconds, `unit` is anvil_rate_time_unit."""
+
+    def __init__(self, clock: Callable[[], float], unit: float = 60.0) -> None:
+        self._clock = clock
+        self._unit = unit
+        self._open: dict[tuple[str, str], int] = {}
+        self._rates: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    async def connect(self, service: str, client: str) -> tuple[int, int] | None:
+        key = (service, client)
+        self._open[key] = count = self._open.get(key, 0) + 1
+        return count, self._count("connect", service, client)
+
+    def disconnect(self, service: str, client: str) -> None:
+        key = (service, client)
+        left = self._open.get(key, 0) - 1
+        if left > 0:
+            self._open[key] = left
+        else:
+            self._open.pop(key, None)
+
+    async def mail(self, service: str, client: str) -> int | None:
+        return self._count("mail", service, client)
+
+    async def rcpt(self, service: str, client: str) -> int | None:
+        return self._count("rcpt", service, client)
+
+    def _count(self, what: str, service: str, client: str) -> int:
+        now = self._clock()
+        if len(self._rates) > 10000:
+            self._rates = {key: value for key, value in self._rates.items() if value[0] + self._unit > now}
+        start, count = self._rates.get((what, service, client), (now, 0))
+        if now >= start + self._unit:
+            start, count = now, 0
+        self._rates[what, service, client] = (start, count + 1)
+        return count + 1

@@ -1,0 +1,59 @@
+"""The main.cf parameters of a listener that the session itself obeys, as one immutable value."""
+
+import re
+
+import msgspec
+
+from gatepost.config.settings import Settings
+
+EHLO_KEYWORDS = (
+    "PIPELINING", "SIZE", "VRFY", "ETRN", "STARTTLS", "AUTH", "XVERP", "XCLIENT", "XFORWARD", "ENHANCEDSTATUSCODES",
+    "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "SILENT-DISCARD",
+)  # fmt: skip
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """Named as in main.cf. Times are seconds, sizes octets; `discard_ehlo` are keywords in upper case."""
+
+    myhostname: str
+    smtpd_banner: str
+    message_size_limit: int
+    queue_minfree: int
+    line_length_limit: int
+    smtpd_helo_required: bool
+    strict_rfc821_envelopes: bool
+    strict_smtputf8: bool
+    smtputf8_enable: bool
+    disable_vrfy_command: bool
+    soft_bounce: bool
+    smtpd_soft_error_limit: int
+    smtpd_hard_error_limit: int
+    smtpd_junk_command_limit: int
+    smtpd_error_sleep_time: int
+    smtpd_timeout: int
+    smtpd_recipient_limit: int
+    smtpd_recipient_overshoot_limit: int
+    smtpd_forbid_bare_newline: str
+    smtpd_forbid_bare_newline_reject_code: int
+    smtpd_forbid_unauth_pipelining: bool
+    smtpd_peername_lookup: bool
+    smtpd_client_port_logging: bool
+    smtpd_delay_open_until_valid_rcpt: bool
+    smtpd_client_connection_count_limit: int
+    smtpd_client_connection_rate_limit: int
+    smtpd_client_message_rate_limit: int
+    smtpd_client_recipient_rate_limit: int
+    inet_protocols: str
+    discard_ehlo: frozenset[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Parameters":
+        """Raises ConfigError for values that are not of their type."""
+        values = {name: getattr(settings, name) for name in cls.__struct_fields__ if name != "discard_ehlo"}
+        values["smtpd_forbid_bare_newline"] = values["smtpd_forbid_bare_newline"].lower()
+        words = re.split(r"[\s,]+", settings.smtpd_discard_ehlo_keywords.upper())
+        return cls(**values, discard_ehlo=frozenset(words) - {""})
+
+    @property
+    def ipv6(self) -> bool:
+        return any(word in ("all", "ipv6") for word in self.inet_protocols.lower().replace(",", " ").split())

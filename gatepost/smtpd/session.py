@@ -1,0 +1,286 @@
+"""One SMTP session: who the client is, what it has said so far, and what is counted of it.
+
+The session knows no sockets: it is driven by `connection.py` with the events of `protocol.smtp_server`, and answers
+through that protocol object.
+"""
+
+from typing import Literal
+
+from gatepost.mail.reply import Reply
+from gatepost.maillog import lines
+from gatepost.protocol.smtp_server import SmtpServerProtocol
+from gatepost.restrictions.facts import (
+    NAME_PERMANENT,
+    Client,
+    Effects,
+    Pending,
+    SessionFacts,
+)
+from gatepost.smtpd.environment import ServerEnvironment
+from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.transaction import Chunk, MailTransaction
+from gatepost.tables.table import LookupTemporaryFailure
+
+Chunking = Literal["", "chunks", "error"]
+"""BDAT: not begun; under way; a chunk was refused, so are all that follow until RSET or LAST."""
+
+
+class Session:
+    """State between commands. `access_denied`: the client was refused at connect, only QUIT is served.
+
+    `stage` is the word for `lost connection after ...`. `errors`, `junk`: counted towards the limits. `sticky_size`,
+    `sticky_ret`: parameters of a refused MAIL, which Postfix keeps until the transaction is reset.
+    """
+
+    __slots__ = (
+        "access_denied",
+        "bare_newline_bound",
+        "chunking",
+        "closing",
+        "connected",
+        "counted_address",
+        "counts",
+        "env",
+        "errors",
+        "facts",
+        "forwarded",
+        "forwarded_id",
+        "forwarder",
+        "junk",
+        "last_chunk",
+        "overshoot",
+        "params",
+        "protocol",
+        "rate_limited",
+        "recipient",
+        "stage",
+        "sticky_ret",
+        "sticky_size",
+        "transaction",
+        "unmarked",
+    )  # fmt: skip
+
+    def __init__(self, env: ServerEnvironment, protocol: SmtpServerProtocol, params: Parameters) -> None:
+        self.env = env
+        self.params = params
+        self.protocol = protocol
+        self.facts = SessionFacts(Client("unknown", "unknown"))
+        self.transaction: MailTransaction | None = None
+        self.recipient: str | None = None  # the first accepted one
+        self.stage = "CONNECT"
+        self.counts: dict[str, list[int]] = {}
+        self.errors = 0
+        self.junk = 0
+        self.overshoot = 0
+        self.closing = False
+        self.connected = False  # the client has been logged and counted
+        self.access_denied: Reply | None = None
+        self.chunking: Chunking = ""
+        self.sticky_size = 0
+        self.sticky_ret = ""
+        self.rate_limited: bool | None = None
+        self.bare_newline_bound: bool | None = None
+        self.forwarded: Client | None = None
+        self.forwarded_id = ""
+        self.forwarder = False  # the connection itself may use XFORWARD
+        self.last_chunk: Chunk | None = None
+        self.counted_address = ""  # for which anvil(8) has counted the connection
+        self.unmarked = False  # the reply under way is no error although its code is one
+
+    # The client.
+
+    async def begin(self, address: str, port: str, server_address: str, server_port: str) -> None:
+        """A connection from `address` (plain form): find its name, judge it, greet it."""
+        env, params = self.env, self.params
+        facts = self.facts
+        facts.server_address, facts.server_port = server_address, server_port
+        name, status, reverse, reverse_status = "unknown", NAME_PERMANENT, "unknown", NAME_PERMANENT
+        if params.smtpd_peername_lookup:
+            found = await env.client_name(address)
+            name, status = found.name, found.name_status
+            reverse, reverse_status = found.reverse_name, found.reverse_name_status
+            if found.warning:
+                env.log.warning(found.warning)
+        self.set_client(Client(name, address, port, status, reverse, reverse_status))
+        self.connected = True
+        env.log.info(lines.connect_from(facts.client.namaddr))
+        try:
+            forwarders = env.lists.xforward_hosts
+            self.forwarder = bool(forwarders) and await forwarders.match_host(name, address)
+            if await self._too_many_connections():
+                return
+            await self.greet()
+        except LookupTemporaryFailure:
+            self.data_error()
+
+    def set_client(self, client: Client) -> None:
+        port = f":{client.port}" if self.params.smtpd_client_port_logging else ""
+        client.namaddr = f"{client.name}[{client.address}]{port}"
+        self.facts.client = client
+        self.rate_limited = None
+        self.bare_newline_bound = None
+
+    async def greet(self) -> None:
+        """The 220, or the refusal of the client list."""
+        self.facts.stage = "CONNECT"
+        refusal = await self.env.policy.client(self.facts)
+        if self.hung_up():
+            return
+        self.access_denied = refusal
+        if refusal is not None:
+            await self.answer(refusal)
+            self.errors += 1
+        else:
+            await self.answer(Reply(220, "", self.params.smtpd_banner))
+
+    async def _too_many_connections(self) -> bool:
+        env, params, client = self.env, self.params, self.facts.client
+        if not (await self.is_rate_limited()):
+            return False
+        self.counted_address = client.address
+        counted = await env.rates.connect(env.service, client.address)
+        if counted is None:
+            return False
+        for count, limit, what in (
+            (counted[0], params.smtpd_client_connection_count_limit, "Connection concurrency"),
+            (counted[1], params.smtpd_client_connection_rate_limit, "Connection rate"),
+        ):
+            if 0 < limit < count:
+                env.log.warning(lines.limit_exceeded(what, count, client.namaddr, env.service))
+                text = f"{params.myhostname} Error: too many connections from {client.address}"
+                await self.answer(Reply(421, "4.7.0", text))
+                return True
+        return False
+
+    async def is_rate_limited(self) -> bool:
+        """Do the anvil(8) limits bind this client? Not if it may use XCLIENT, nor if it is in the list of exceptions."""
+        if self.rate_limited is None:
+            client, lists = self.facts.client, self.env.lists
+            self.rate_limited = not (
+                (lists.xclient_hosts and await lists.xclient_hosts.match_host(client.name, client.address))
+                or (lists.rate_exceptions and await lists.rate_exceptions.match_host(client.name, client.address))
+            )
+        return self.rate_limited
+
+    async def must_end_lines(self) -> bool:
+        """Does smtpd_forbid_bare_newline bind this client?"""
+        if self.bare_newline_bound is None:
+            if self.params.smtpd_forbid_bare_newline == "no":
+                self.bare_newline_bound = False
+            else:
+                client, excluded = self.facts.client, self.env.lists.bare_newline_exclusions
+                self.bare_newline_bound = not (excluded and await excluded.match_host(client.name, client.address))
+        return self.bare_newline_bound
+
+    # Replies.
+
+    async def answer(self, reply: Reply) -> None:
+        """Give the reply that is owed, after a pause if the client has made many errors."""
+        if self.errors >= self.params.smtpd_soft_error_limit and self.params.smtpd_error_sleep_time:
+            await self.env.sleep(self.params.smtpd_error_sleep_time)
+        self.answer_now(reply)
+
+    def answer_now(self, reply: Reply) -> None:
+        code = reply.code
+        if code >= 500 and self.params.soft_bounce:
+            dsn = "4" + reply.dsn[1:] if reply.dsn.startswith("5") else reply.dsn
+            reply = Reply(code - 100, dsn, reply.text)
+        self.protocol.send_reply(reply.encode())
+        if code in (421, 521):
+            self.close()
+
+    def close(self) -> None:
+        """Hang up once the replies are out."""
+        self.closing = True
+        self.protocol.close()
+
+    def hung_up(self) -> bool:
+        """An access(5) HANGUP: no reply, the end."""
+        if self.facts.effects.hangup:
+            self.close()
+            return True
+        return False
+
+    def data_error(self) -> None:
+        """A table that the server needs cannot tell: it is not worth going on."""
+        text = f"{self.params.myhostname} Server local data error"
+        facts = self.facts
+        self.env.log.info(
+            lines.local_data_error(facts.queue_id, self.stage, facts.client.namaddr, Reply(421, "4.3.0", text).line())
+        )
+        self.answer_now(Reply(421, "4.3.0", text))
+
+    def reject_line(self, reply: Reply) -> None:
+        """Log a refusal that is not one of the access policy."""
+        facts = self.facts
+        self.env.log.info(
+            lines.reject(
+                facts.queue_id, "reject", facts.stage, facts.client.namaddr, reply.line(),
+                facts.sender, facts.recipient, facts.protocol, facts.helo_name,
+            )
+        )  # fmt: skip
+
+    def started(self, command: str) -> list[int]:
+        """One more command of this kind; its counts: how many were good (to be raised at its end), and how many in all."""
+        counted = self.counts.get(command)
+        if counted is None:
+            counted = self.counts[command] = [0, 0]
+        counted[1] += 1
+        return counted
+
+    def bare_newline_line(self, stage: str) -> str:
+        facts = self.facts
+        text = "bare <LF> received"
+        return lines.reject(
+            facts.queue_id, "reject", stage, facts.client.namaddr, text,
+            facts.sender, facts.recipient, facts.protocol, facts.helo_name,
+        )  # fmt: skip
+
+    # The transaction.
+
+    def reset(self) -> None:
+        """Drop the transaction and what Postfix forgets with it (RSET, HELO, EHLO, the end of a message)."""
+        if self.transaction is not None:
+            self.transaction.abandon()
+            self.transaction = None
+        facts = self.facts
+        facts.sender = facts.recipient = self.recipient = None
+        facts.recipient_count = 0
+        facts.size = 0
+        facts.queue_id = ""
+        facts.smtputf8 = False
+        facts.effects = Effects()
+        facts.sender_pending = Pending()
+        self.chunking = ""
+        self.sticky_size = 0
+        self.sticky_ret = ""
+        self.overshoot = 0
+        self.forwarded = None
+        self.forwarded_id = ""
+
+    # The end.
+
+    def lost(self, reason: str) -> None:
+        """The client went away (`lost connection`) or was too slow (`timeout`)."""
+        log, namaddr = self.env.log, self.facts.client.namaddr
+        transaction = self.transaction
+        if self.stage in ("DATA content", "BDAT content"):
+            octets = (transaction.octets if transaction else 0) + self.protocol.buffered
+            log.info(lines.ended_in_data(reason, self.stage.split()[0], octets, namaddr))
+        elif self.stage == "END-OF-MESSAGE" and reason == "lost connection":
+            pass
+        elif reason == "timeout":
+            log.info(lines.timeout(self.stage, namaddr))
+        else:
+            log.info(lines.lost_connection(self.stage, namaddr))
+
+    def end(self) -> None:
+        """The connection is over: the last line of the session."""
+        if not self.connected:
+            return
+        self.connected = False
+        self.reset()
+        if self.counted_address:
+            self.env.rates.disconnect(self.env.service, self.counted_address)
+        counts = {command: (good, total) for command, (good, total) in self.counts.items()}
+        self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, counts))

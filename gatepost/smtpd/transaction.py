@@ -1,0 +1,91 @@
+"""One mail transaction: from an accepted MAIL to its end, by end-of-data, RSET, or whatever else ends it."""
+
+import msgspec
+
+from gatepost.cleanup.interface import Incoming, QueueFull, QueueUnavailable
+from gatepost.mail.envelope import Body, Recipient, Ret
+from gatepost.mail.reply import Reply
+from gatepost.protocol.data_scanner import ChunkReader, DataScanner
+
+_LONGEST_MARK = 64
+"""Octets at the start of the content that must be seen before the first line is judged."""
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """One BDAT command: its octets, whether it is the last, and why it is refused (it is read all the same)."""
+
+    octets: int
+    last: bool
+    refusal: Reply | None = None
+
+
+class MailTransaction:
+    """The envelope as it grows, and the message on its way into the queue.
+
+    `failure` is why the content cannot be taken any more (`size`, `write`, `space`; empty: all is well): it is answered
+    at the end of data. `local`: its headers are rewritten as those of a local client.
+    """
+
+    __slots__ = (
+        "_start", "body", "content", "envid", "failure", "incoming", "local", "recipients", "ret", "sender", "smtputf8",
+    )  # fmt: skip
+
+    def __init__(self, sender: str, body: Body, ret: Ret, envid: str, smtputf8: bool, local: bool) -> None:
+        self.sender = sender
+        self.body: Body = body
+        self.ret: Ret = ret
+        self.envid = envid
+        self.smtputf8 = smtputf8
+        self.local = local
+        self.recipients: list[Recipient] = []
+        self.incoming: Incoming | None = None
+        self.content: DataScanner | ChunkReader | None = None
+        self.failure = ""
+        self._start: bytes | None = b""
+
+    @property
+    def octets(self) -> int:
+        """Content so far, as message_size_limit counts it."""
+        return self.content.octets if self.content is not None else 0
+
+    def write(self, data: bytes, last: bool, limit: int) -> bool:
+        """Pass content on; `limit` is message_size_limit (0: none). False: it has just become too large."""
+        if self.failure:
+            return True
+        if limit and self.octets > limit:
+            self._fail("size")
+            return False
+        if self._start is not None:
+            data = self._start + data
+            if not last and len(data) < _LONGEST_MARK and b"\n" not in data:
+                self._start = data
+                return True
+            self._start = None
+            data = _begin(data)
+        if data and self.incoming is not None:
+            try:
+                self.incoming.write(data)
+            except QueueFull:
+                self._fail("space")
+            except QueueUnavailable:
+                self._fail("write")
+        return True
+
+    def _fail(self, failure: str) -> None:
+        self.failure = failure
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Nothing comes of the message."""
+        if self.incoming is not None:
+            self.incoming.abandon()
+            self.incoming = None
+
+
+def _begin(data: bytes) -> bytes:
+    """The start of the content: a mailbox separator becomes a header, and an indented first line no header's end."""
+    if data.lstrip(b">").startswith(b"From "):
+        return b"X-Mailbox-Line: " + data
+    if data[:1] in (b" ", b"\t"):
+        return b"\n" + data
+    return data

@@ -1,0 +1,161 @@
+"""A real Postfix of our own, in a folder of its own, on loopback ports of its own: one smtpd listener per wanted set of parameters."""
+
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+DAEMONS = "/usr/lib/postfix/sbin"
+
+_SERVICES = """\
+pickup unix n - n 600 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 3000 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+# All mail is held, so that nothing but the server and cleanup has anything to say.
+_MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/maillog
+maillog_file_prefixes = {folder}
+mail_owner = {user}
+setgid_group = {group}
+myhostname = mail.ours.example
+mydomain = ours.example
+myorigin = ours.example
+mydestination = ours.example
+local_recipient_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = all
+default_transport = discard:
+local_transport = discard:
+relay_transport = discard:
+virtual_transport = discard:
+alias_maps =
+alias_database =
+notify_classes =
+smtpd_peername_lookup = yes
+smtpd_authorized_xclient_hosts = 127.0.0.0/8
+smtpd_client_connection_count_limit = 0
+in_flow_delay = 0
+"""
+
+
+def missing() -> str:
+    """Why there is no Postfix to compare with; empty if there is one."""
+    if os.geteuid() != 0:
+        return "Postfix wants root"
+    if not Path(DAEMONS, "master").exists() or shutil.which("postfix") is None:
+        return "Postfix is not installed"
+    try:
+        pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
+    except KeyError as exc:
+        return f"Postfix has no user or group: {exc}"
+    return ""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class RealPostfix:
+    """`listeners`: name -> its `-o` parameters. `start` before use, `stop` always."""
+
+    def __init__(self, listeners: Mapping[str, Mapping[str, str]], common: Sequence[str] = ()) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="postfix-compare-"))
+        self.folder.chmod(0o755)
+        self.ports = {name: free_port() for name in listeners}
+        self._listeners = listeners
+        self._common = common
+
+    def start(self) -> None:
+        config = self.folder / "config"
+        for name in ("config", "queue", "data", "tables"):
+            (self.folder / name).mkdir()
+        owner = pwd.getpwnam("postfix")
+        os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
+        main_cf = _MAIN_CF.format(folder=self.folder, user="postfix", group="postdrop")
+        (config / "main.cf").write_text(main_cf + "".join(f"{line}\n" for line in self._common))
+        lines = [_SERVICES]
+        for name, overrides in self._listeners.items():
+            options = "".join(f"\n  -o {{ {key} = {value} }}" for key, value in overrides.items())
+            lines.append(f"127.0.0.1:{self.ports[name]} inet n - n - 0 smtpd{options}\n")
+        (config / "master.cf").write_text("".join(lines))
+        self._run("start")
+        deadline = time.monotonic() + 20
+        for port in self.ports.values():
+            self._wait_for(port, deadline)
+
+    def _wait_for(self, port: int, deadline: float) -> None:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _run(self, what: str) -> None:
+        done = subprocess.run(
+            ["postfix", "-c", str(self.folder / "config"), what], capture_output=True, text=True, timeout=60
+        )
+        if done.returncode and what == "start":
+            raise RuntimeError(done.stdout + done.stderr + self.log())
+
+    def log(self) -> str:
+        path = self.folder / "maillog"
+        return path.read_text(errors="backslashreplace") if path.exists() else ""
+
+    def stop(self) -> None:
+        try:
+            self._run("stop")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> "RealPostfix":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def lines_after(text: str, mark: str) -> Iterable[str]:
+    """The log's lines behind the one that holds `mark`."""
+    _, _, behind = text.partition(mark)
+    return behind.splitlines()[1:]

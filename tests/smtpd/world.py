@@ -1,0 +1,162 @@
+"""A whole SMTP server on loopback: real settings, tables, policy and cleanup; the queue is in memory, DNS a zone text."""
+
+import asyncio
+import time
+
+from gatepost.cleanup.memory_writer import MemoryWriter
+from gatepost.cleanup.pipeline import MailCleanup
+from gatepost.config.configuration import Configuration
+from gatepost.config.host_facts import FixedHost
+from gatepost.dns.fake import FakeResolver
+from gatepost.dns.names import ClientName
+from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.ports import Ports
+from gatepost.rewrite.assemble import address_services
+from gatepost.smtpd.connection import SmtpConnection
+from gatepost.smtpd.environment import CountedRates, ServerEnvironment, SessionLists
+from gatepost.smtpd.local_clients import LocalClients
+from gatepost.smtpd.parameters import Parameters
+from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.opening import Tables
+
+BASE = """
+compatibility_level = 3.6
+myhostname = mail.ours.example
+mydomain = ours.example
+myorigin = ours.example
+mydestination = ours.example
+local_recipient_maps =
+alias_maps =
+mynetworks = 127.0.0.0/8
+smtpd_client_connection_count_limit = 0
+"""
+
+
+class World:
+    """`main_cf` is added to BASE. `log` has the lines since it was last taken; `writer.messages` what was queued."""
+
+    def __init__(self, main_cf: str = "", *, zone: str = "", service: str = "smtp", base: str = BASE) -> None:
+        self.output = MemoryOutput()
+        log = MailLog(self.output, "postfix", 1)
+        log.wake = lambda: None
+        self.mail_log = log
+        self.settings = settings = Configuration.parse(base + main_cf + "\n", host=FixedHost()).settings
+        program = log.program("smtpd")
+        self.tables = tables = Tables(TableEnvironment(clock=time.monotonic, warn=program.warning))
+        own = ("127.0.0.1", "::1")
+        services = address_services(settings, tables, own, clock=time.monotonic, warn=program.warning)
+        self.dns = FakeResolver(zone)
+        self.slept: list[float] = []
+        ports = Ports(
+            resolver=services.resolver,
+            rewriter=services.rewriter,
+            is_local=services.local_domains.is_local_or_origin,
+            tables=tables,
+            dns=self.dns,
+            log=program,
+            own_addresses=frozenset(own),
+            sleep=self.sleep,
+        )
+        self.writer = MemoryWriter()
+        self.free = 2**40
+        self.names: dict[str, ClientName] = {}
+        self.env = ServerEnvironment(
+            parameters=Parameters.of(settings),
+            lists=SessionLists.of(settings, tables),
+            service=service,
+            log=program,
+            policy=AccessPolicy.compile(settings, ports),
+            cleanup=MailCleanup(
+                settings, self.writer, log.program("cleanup"), services.rewriter, services.virtual_aliases
+            ),
+            rates=CountedRates(time.monotonic),
+            client_name=self.client_name,
+            local_rewriting=LocalClients(settings, tables, own),
+            resolver=services.resolver,
+            rewriter=services.rewriter,
+            free=lambda: self.free,
+            sleep=self.sleep,
+        )
+        self.connections: set[SmtpConnection] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.server: asyncio.Server | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async def client_name(self, address: str) -> ClientName:
+        await asyncio.sleep(0)
+        return self.names.get(address, ClientName("localhost", 2, "localhost", 2))
+
+    async def start(self, host: str = "127.0.0.1") -> int:
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(
+            lambda: SmtpConnection(self.env, loop, self.connections, self.tasks), host, 0
+        )
+        return int(self.server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        while self.connections or self.tasks:
+            await asyncio.sleep(0.001)
+        await self.server.wait_closed()
+
+    async def __aenter__(self) -> "World":
+        self.port = await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def take_log(self) -> list[str]:
+        self.mail_log.flush()
+        lines, self.output.lines = self.output.lines, []
+        return lines
+
+
+class Talk:
+    """One client's conversation with a World."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def open(cls, world: World, host: str = "127.0.0.1") -> "Talk":
+        return cls(*await asyncio.open_connection(host, world.port))
+
+    async def reply(self) -> str:
+        """The next reply, all its lines; empty at the end of the connection."""
+        lines = []
+        while line := (await asyncio.wait_for(self.reader.readline(), 10)).decode():
+            lines.append(line.removesuffix("\r\n"))
+            if line[3:4] != "-":
+                break
+        return "\n".join(lines)
+
+    def send(self, text: str | bytes) -> None:
+        self.writer.write(text if isinstance(text, bytes) else text.encode())
+
+    async def say(self, line: str) -> str:
+        self.send(line + "\r\n")
+        return await self.reply()
+
+    async def greeted(self, ehlo: str = "EHLO client.example") -> "Talk":
+        await self.reply()
+        await self.say(ehlo)
+        return self
+
+    async def ended(self) -> str:
+        """What still comes until the server closes."""
+        rest = await asyncio.wait_for(self.reader.read(), 10)
+        self.writer.close()
+        return rest.decode()
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
