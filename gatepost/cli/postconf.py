@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn, TextIO
 
+from gatepost.config.declaration import Type
 from gatepost.config.errors import ConfigError
 from gatepost.config.host_facts import HostFacts, ThisHost
 from gatepost.config.logical_lines import split_name_value
 from gatepost.config.mac_expand import references
 from gatepost.config.main_cf import MainCf, Setting
 from gatepost.config.master_cf import MasterCf, Service
-from gatepost.config.parameters import PARAMETERS, find, service_parameters
+from gatepost.config.parameters import find, service_parameters
 from gatepost.config.references import undefined_names, used_names, valid_names
 from gatepost.config.settings import Settings
 
@@ -182,7 +183,7 @@ class _Command:
 
     def _warn_undefined(self, files: _Files) -> None:
         broken = False
-        texts = [setting.value for setting in files.settings.values()]
+        texts = [setting.value for name, setting in files.settings.items() if not _is_raw(name)]
         texts += [value for service in files.master.entries for value in service.overrides.values()]
         for text in texts:
             error = references(text)[1]
@@ -191,8 +192,8 @@ class _Command:
                 broken = True
         if broken:
             raise _Fatal("macro processing error")
-        for name in undefined_names(files.settings, files.master.entries):
-            self._warn(f"{self.options.directory}/main.cf: undefined parameter: {name}")
+        for file, name in undefined_names(files.settings, files.master.entries):
+            self._warn(f"{self.options.directory}/{file}: undefined parameter: {name}")
 
     # main.cf
 
@@ -201,11 +202,11 @@ class _Command:
         services = files.master.entries
         valid = valid_names(services)
         used = used_names(files.settings, services) if "d" not in self.options.flags else valid
-        shown = {
-            name for name in (*valid, *(used & files.settings.keys())) if self._class(name) in self.options.classes
-        }
+        own = {item.name for service in services for item in service_parameters(service.name, service.program)}
+        classes = self.options.classes
+        known = valid | (used & files.settings.keys())
+        shown = {name for name in known if _class(name, valid, own) in classes}
         names = self.options.names or sorted(shown)
-        known = shown if not self.options.names else valid | (used & files.settings.keys())
         for name in names:
             if name not in known:
                 self._warn(f"{name}: unknown parameter")
@@ -215,11 +216,6 @@ class _Command:
             for name, setting in files.settings.items():
                 if name not in used:
                     self._warn(f"{self.options.directory}/main.cf: unused parameter: {name}={setting.value}")
-
-    def _class(self, name: str) -> str:
-        if name in PARAMETERS:
-            return "builtin"
-        return "service" if find(name) is not None else "user"
 
     def _text(self, settings: Settings, name: str) -> str:
         return settings.text(name) if self.expand else settings.raw(name)
@@ -322,6 +318,18 @@ class _Command:
                     self._warn(f"{self.options.directory}/master.cf: unused parameter: {name}={value}")
 
 
+def _class(name: str, valid: set[str], own: set[str]) -> str:
+    """Built in, brought by a master.cf line, or made up by the administrator."""
+    if name in own:
+        return "service"
+    return "builtin" if name in valid else "user"
+
+
+def _is_raw(name: str) -> bool:
+    parameter = find(name)
+    return parameter is not None and parameter.type is Type.RAW
+
+
 def _pattern(request: str, mode: str) -> tuple[str, ...]:
     parts = tuple(request.split("/"))
     wanted = {"M": "service_name[/type]", "F": "service_name[/type[/field]]", "P": "service_name[/type[/parameter]]"}
@@ -337,7 +345,7 @@ def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 
 
 def _folded(words: list[str], fold: bool) -> str:
-    """The words with one blank between; if they are to be folded, lines of less than 80 characters where possible."""
+    """The words with one blank between; if they are to be folded, lines of 80 characters at most where possible."""
     if not fold:
         return " ".join(words)
     lines: list[str] = []
@@ -345,7 +353,7 @@ def _folded(words: list[str], fold: bool) -> str:
     for word in words:
         if not line:
             line = word
-        elif len(line) + 1 + len(word) < _LINE_LIMIT:
+        elif len(line) + 1 + len(word) <= _LINE_LIMIT:
             line += f" {word}"
         else:
             lines.append(line)

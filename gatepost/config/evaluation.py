@@ -12,7 +12,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.host_facts import HostFacts
 from gatepost.config.mac_expand import mac_expand
 from gatepost.config.main_cf import Setting
-from gatepost.config.parameters import find, transport_parameter
+from gatepost.config.parameters import PARAMETERS, find, transport_parameter
 from gatepost.config.values import LONG_MAX, LONG_MIN, parse_bool, parse_int, parse_time, unit_of_default
 
 Value = bool | int | str
@@ -59,9 +59,15 @@ class Evaluation:
         return self._lookup(name) or ""
 
     def text(self, name: str) -> str:
-        """The expanded text of any name, also of one that the administrator made up; '' if undefined. ConfigError."""
+        """The expanded text (as written if the type is raw) of any name, also of a made up one; '' if undefined.
+
+        Raises ConfigError.
+        """
         if name == "myorigin":
             return self._myorigin()
+        parameter = PARAMETERS.get(name)
+        if parameter is not None and parameter.type is Type.RAW:
+            return self.raw(name)
         return self._expanded(self.raw(name), name)
 
     def expand(self, text: str) -> str:

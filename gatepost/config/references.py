@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from gatepost.config.declaration import Type
 from gatepost.config.mac_expand import mac_expand, references
 from gatepost.config.main_cf import MainCf, Setting
 from gatepost.config.master_cf import Service
@@ -37,14 +38,18 @@ def used_names(settings: Mapping[str, Setting], services: list[Service]) -> set[
     return used | restriction_classes(settings)
 
 
-def undefined_names(settings: Mapping[str, Setting], services: list[Service]) -> list[str]:
-    """Names that main.cf refers to as `$name` though nothing defines them."""
+def undefined_names(settings: Mapping[str, Setting], services: list[Service]) -> list[tuple[str, str]]:
+    """Which file (`main.cf`, `master.cf`) refers as `$name` to which name that nothing defines."""
     known = valid_names(services) | settings.keys()
-    found: dict[str, None] = {}
-    for setting in settings.values():
-        for name, tested in references(setting.value)[0]:
-            if not tested and name not in known:
-                found[name] = None
+    texts = [("main.cf", setting.value, known) for name, setting in settings.items() if not _is_raw(name)]
+    for service in services:
+        own = known | service.overrides.keys()
+        texts += [("master.cf", value, own) for value in service.overrides.values()]
+    found: dict[tuple[str, str], None] = {}
+    for file, text, defined in texts:
+        for name, tested in references(text)[0]:
+            if not tested and name not in defined:
+                found[file, name] = None
     return list(found)
 
 
@@ -66,3 +71,8 @@ def _texts(settings: Mapping[str, Setting], services: list[Service]) -> Iterable
     yield from (parameter.default for name, parameter in PARAMETERS.items() if name not in settings)
     for service in services:
         yield from service.overrides.values()
+
+
+def _is_raw(name: str) -> bool:
+    """Raw parameters are expanded elsewhere, with names that are known only there."""
+    return name in PARAMETERS and PARAMETERS[name].type is Type.RAW
