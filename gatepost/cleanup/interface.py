@@ -54,8 +54,10 @@ class QueueWriter(Protocol):
 class Transaction:
     """The envelope of one MAIL ... end-of-data, or of one locally made message.
 
-    `received`: write a Received: header from `origin` (SMTP mail). `prepend`: header lines (no line end) above it. `client_line` is `name [addr]` as in
-    that header. `namaddr` is for cleanup's own log lines. `effects` of access(5): hold, discard, filter, redirect, bcc.
+    `received`: write a Received: header from `origin` (one without an address: as for mail made on this host).
+    `prepend`: header lines (no line end) above it. `encrypted`: by TLS. `namaddr` is for cleanup's own log lines.
+    Effects of access(5): hold, discard, filter, redirect, bcc.
+    Addresses are internal forms; cleanup brings them to standard form itself where that has not been done.
     """
 
     sender: str
@@ -64,6 +66,7 @@ class Transaction:
     namaddr: str = ""
     body: Body = ""
     smtputf8: bool = False
+    encrypted: bool = False
     ret: Ret = ""
     envid: str = ""
     received: bool = True
@@ -79,7 +82,7 @@ class Transaction:
 
 
 Outcome = Literal["ok", "size", "hops", "content", "space", "write", "defer"]
-"""ok; message too big; too many hops; refused by a content check; no space; cannot store now; temporary failure of a table."""
+"""ok; message too big; too many hops; refused by a content check; no space; cannot store now; not now (aliases)."""
 
 
 @dataclass(slots=True)
@@ -94,6 +97,13 @@ class Incoming(Protocol):
     """One message on its way in. `write` takes content with LF line ends, not dot-stuffed, in pieces of any size."""
 
     queue_id: str
+
+    def begin(self, transaction: Transaction) -> None:
+        """Call it before the first `write`, when the recipients are known: large content then streams into its file.
+
+        Without it content is kept in memory until `finish`, since the headers of our own come first in the file.
+        """
+        ...
 
     def write(self, data: bytes) -> None: ...
 

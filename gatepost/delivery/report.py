@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gatepost.delivery.interface import Log
 from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
-from gatepost.mail.headers import external_form
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog import lines
 
@@ -54,8 +54,8 @@ class AttemptLog:
         self._log(
             lines.delivery(
                 self._request.queue_id,
-                external_form(recipient.address),
-                external_form(recipient.original) if recipient.original else "",
+                quote_822_local(recipient.address),
+                quote_822_local(recipient.original) if recipient.original else "",
                 status.relay,
                 conn_use,
                 self._delays(),

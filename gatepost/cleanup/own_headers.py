@@ -1,0 +1,108 @@
+"""What cleanup itself puts into the header section: trace, prepended and missing headers; and what it logs of it."""
+
+from gatepost.cleanup.address_headers import AddressHeaders
+from gatepost.cleanup.header_pass import (
+    DATE,
+    FROM,
+    MESSAGE_ID,
+    RESENT_DATE,
+    RESENT_FROM,
+    RESENT_MESSAGE_ID,
+    VISIBLE_RECIPIENT,
+    HeaderPass,
+    header_kinds,
+)
+from gatepost.cleanup.interface import Transaction
+from gatepost.cleanup.received import Dates, received_header
+from gatepost.config.settings import Settings
+from gatepost.mail.address_quoting import quote_822_local
+from gatepost.maillog import lines
+from gatepost.maillog.sink import ProgramLog
+from gatepost.rewrite.rewrite import Rewriter
+
+
+class OwnHeaders:
+    """The headers of one service's messages."""
+
+    def __init__(self, settings: Settings, log: ProgramLog, rewriter: Rewriter, dates: Dates) -> None:
+        self.header_size_limit = settings.header_size_limit
+        self._log = log
+        self._dates = dates
+        self._hopcount_limit = settings.hopcount_limit
+        self._myhostname = settings.myhostname
+        self._mail_name = settings.mail_name
+        self._login_shown = settings.smtpd_sasl_authenticated_header
+        self._add_always = settings.always_add_missing_headers
+        self._undisclosed = settings.undisclosed_recipients_header
+        self._rewrites_remote = bool(settings.remote_header_rewrite_domain)
+        dropped, token_limit = settings.message_drop_headers, settings.header_address_token_limit
+        self._rewriting = header_kinds(dropped, rewrite=True)
+        self._leaving = header_kinds(dropped, rewrite=False)
+        self._local = AddressHeaders(rewriter, "local", token_limit, log.warning)
+        self._remote = AddressHeaders(rewriter, "remote", token_limit, log.warning)
+
+    def begin(self, transaction: Transaction, queue_id: str, arrival: float) -> HeaderPass:
+        """A pass in the transaction's rewriting context that holds what access tables prepend, and the trace header."""
+        headers = self._header_pass(transaction)
+        if transaction.prepend:
+            headers.take(("\n".join(transaction.prepend) + "\n").encode("utf-8", "surrogateescape"), last=True)
+            headers.ended = False
+        if transaction.received:
+            date = self._dates.at(arrival).date
+            text = received_header(
+                transaction, queue_id, self._myhostname, self._mail_name, date, login_shown=self._login_shown
+            )
+            headers.out.append(text.encode("utf-8", "surrogateescape"))
+            headers.hops += 1
+        return headers
+
+    def end(
+        self, headers: HeaderPass, transaction: Transaction, sender: str, queue_id: str, arrival: float,
+        following: bytes,
+    ) -> bool:  # fmt: skip
+        """Add what is missing, part headers and body if their author did not, log the message ID.
+
+        `following`: the first octet of what comes after the headers. False: too many hops.
+        """
+        if headers.hops >= self._hopcount_limit:
+            return False
+        log = self._log
+        for value, resent in headers.message_ids:
+            log.info(lines.message_id(queue_id, value.decode("utf-8", "replace"), resent))
+        if transaction.origin.context == "local" or self._add_always or self._rewrites_remote:
+            self._add_missing(headers, sender, queue_id, arrival)
+        if not headers.seen & MESSAGE_ID:
+            log.info(lines.message_id(queue_id, "<>"))
+        if self._undisclosed and not headers.seen & VISIBLE_RECIPIENT:
+            headers.out.append(self._undisclosed.encode("utf-8", "surrogateescape") + b"\n")
+        if following and following != b"\n":
+            headers.out.append(b"\n")
+        return True
+
+    def _header_pass(self, transaction: Transaction) -> HeaderPass:
+        if transaction.origin.context == "local":
+            return HeaderPass(self._rewriting, self._local, self.header_size_limit)
+        if self._rewrites_remote:
+            return HeaderPass(self._rewriting, self._remote, self.header_size_limit)
+        return HeaderPass(self._leaving, None, self.header_size_limit)
+
+    def _add_missing(self, headers: HeaderPass, sender: str, queue_id: str, arrival: float) -> None:
+        """Message-Id, Date and From, or with Resent- if there was such a header."""
+        seen = headers.seen
+        prefix, wanted_id, wanted_date, wanted_from = "", MESSAGE_ID, DATE, FROM
+        if headers.resent:
+            prefix, wanted_id, wanted_date, wanted_from = "Resent-", RESENT_MESSAGE_ID, RESENT_DATE, RESENT_FROM
+        if seen & wanted_id and seen & wanted_date and seen & wanted_from:
+            return
+        dates = self._dates.at(arrival)
+        missing = ""
+        if not seen & wanted_id:
+            value = f"<{dates.compact}.{queue_id}@{self._myhostname}>"
+            missing = f"{prefix}Message-Id: {value}\n"
+            self._log.info(lines.message_id(queue_id, value, headers.resent))
+            headers.seen |= wanted_id
+        if not seen & wanted_date:
+            missing += f"{prefix}Date: {dates.date}\n"
+        if not seen & wanted_from:
+            missing += f"{prefix}From: {quote_822_local(sender or 'MAILER-DAEMON')}\n"
+        headers.out.append(missing.encode("utf-8", "surrogateescape"))
