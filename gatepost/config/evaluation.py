@@ -142,19 +142,23 @@ class Evaluation:
 
     def _myorigin(self) -> str:
         """Debian's extension: a pathname stands for the first line of that file."""
-        text = self._expanded(self.raw("myorigin"), "myorigin") if not self._is_busy("myorigin") else ""
-        if not text.startswith("/"):
-            return text
+        busy: set[str] = vars(self)["_busy"]
+        if "myorigin" in busy:
+            raise self._error('unreasonable macro call nesting: "myorigin"', "myorigin")
+        busy.add("myorigin")
         try:
-            lines = Path(text).read_text("utf-8").split("\n", 1)
-        except OSError as problem:
-            raise self._error(f"{text}: cannot open file: {problem.strerror}", "myorigin") from None
-        except ValueError:
-            raise self._error(f"{text}: text is not valid UTF-8", "myorigin") from None
-        return lines[0].strip()
+            text = self._expanded(self.raw("myorigin"), "myorigin")
+        finally:
+            busy.discard("myorigin")
+        return self._first_line(text) if text.startswith("/") else text
 
-    def _is_busy(self, name: str) -> bool:
-        return name in vars(self)["_busy"]
+    def _first_line(self, path: str) -> str:
+        try:
+            return Path(path).read_text("utf-8").split("\n", 1)[0].strip()
+        except OSError as problem:
+            raise self._error(f"{path}: cannot open file: {problem.strerror}", "myorigin") from None
+        except ValueError:
+            raise self._error(f"{path}: text is not valid UTF-8", "myorigin") from None
 
     def _value(self, parameter: Parameter) -> Value:
         name = parameter.name
@@ -165,8 +169,7 @@ class Evaluation:
             if parameter.type is Type.BOOLEAN:
                 return parse_bool(name, text)
             if parameter.type is Type.TIME:
-                unit = unit_of_default(self._expanded(parameter.default, name))
-                return self._checked_time(parameter, parse_time(text, unit))
+                return self._checked_time(parameter, parse_time(text, self._unit(parameter)))
             if parameter.type in _NUMBERS:
                 return self._number(parameter, text)
         except ValueError as problem:
@@ -175,6 +178,12 @@ class Evaluation:
             path, line = self.where(name) or ("", 0)
             checked_level(text, path, line)
         return self._checked_text(parameter, text)
+
+    def _unit(self, parameter: Parameter) -> str:
+        # The queue manager and pipe(8) take their per-transport times in seconds, whatever the fallback says.
+        if parameter.name not in PARAMETERS:
+            return "s"
+        return unit_of_default(self._expanded(parameter.default, parameter.name))
 
     def _raw_of(self, parameter: Parameter) -> str:
         """As raw(), but by the declaration: a per-transport parameter need not be known by name."""

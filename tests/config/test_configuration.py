@@ -1,6 +1,9 @@
+import pickle
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
@@ -78,6 +81,43 @@ def test_files_are_read(tmp_path: Path) -> None:
     config = Configuration.read(str(tmp_path), FixedHost())
     assert config.settings.biff is True
     assert config.warnings == [f"{tmp_path}/main.cf, line 2: overriding earlier entry: biff=no"]
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    config = pickle.loads(pickle.dumps(configuration("mine = 7\n")))
+    assert config.settings_for(config.master[1]).smtpd_timeout == 7
+
+
+_WORDS = st.sampled_from(
+    [
+        "$mine",
+        "${mine",
+        "{",
+        "}",
+        " ",
+        "-o",
+        "smtpd_milters",
+        "myorigin",
+        "mydomain",
+        "mynetworks",
+        "mine",
+        "=",
+        "\n",
+        "$",
+    ]
+)
+
+
+@given(st.lists(_WORDS).map("".join), st.lists(_WORDS).map("".join))
+def test_only_config_errors(main: str, arguments: str) -> None:
+    try:
+        config = configuration(main, f"smtp inet n - - - - smtpd {arguments}")
+    except ConfigError:
+        return
+    config.check()
+    config.refusals()
+    config.not_honoured()
+    config.unused()
 
 
 DEBIAN = Path("/usr/share/postfix")

@@ -87,6 +87,7 @@ def test_transports() -> None:
         ("default_verp_delimiters = a", "bad string length 1 < 2: default_verp_delimiters = a"),
         ("compatibility_level = a", 'malformed compatibility level syntax: "a"'),
         ("relayhost = $relayhost", 'unreasonable macro call nesting: "relayhost"'),
+        ("myorigin = $myorigin", 'unreasonable macro call nesting: "myorigin"'),
         ("mine = ${x", 'truncated macro reference: "${x"'),
     ],
 )
