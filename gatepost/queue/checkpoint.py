@@ -1,7 +1,7 @@
 """Moves the write-ahead log into the queue file, beside the writer: own thread, own connection.
 
 The writer starts the log over by itself when all of it has been moved and nobody reads it. Under steady load the
-writer is always a little ahead; only when the log has grown to four times its usual size is the writer held up for
+writer is always a little ahead; only when the log has grown beyond LARGE_OCTETS is the writer held up for
 the rest. The log file itself is kept and written over: overwriting syncs in half the time that growing takes.
 """
 
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import apsw
 
-from gatepost.queue.schema import open_connection
+from gatepost.queue.schema import LARGE_OCTETS, open_connection
 
 USUAL_OCTETS = 16 * 1024 * 1024
+"""How much is written to the log between checkpoints."""
 _PAGE = 4096 + 24
 
 
@@ -78,7 +79,7 @@ class Checkpointer:
 
 def checkpoint(connection: apsw.Connection, write_lock: threading.Lock) -> None:
     """Move what is in the log; hold the writer up only if the log has become too large. Raises apsw.Error."""
-    logged, moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    if moved < logged and logged * _PAGE >= 4 * USUAL_OCTETS:
+    logged, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    if logged * _PAGE >= LARGE_OCTETS:
         with write_lock:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

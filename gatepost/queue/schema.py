@@ -9,6 +9,9 @@ from pathlib import Path
 
 import apsw
 
+LARGE_OCTETS = 64 * 1024 * 1024
+"""A log that has become longer than this is moved at all costs, and cut when it starts over."""
+
 APPLICATION_ID = 0x47617465  # "Gate"
 VERSION = 1
 
@@ -100,12 +103,14 @@ def open_connection(path: Path, vfs: str | None = None) -> apsw.Connection:
     """A connection in write-ahead mode that syncs each commit and never checkpoints by itself. Raises apsw.Error."""
     connection = apsw.Connection(str(path), vfs=vfs)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
-    # Both of these act on an empty file only.
-    connection.execute("PRAGMA page_size = 4096")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if not connection.pragma("page_count"):
+        # Asked of a file that has pages, this would be a write of its own.
+        connection.execute("PRAGMA page_size = 4096")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.wal_autocheckpoint(0)
+    connection.execute(f"PRAGMA journal_size_limit = {LARGE_OCTETS}")
     # A connection closed because of a failure must not move what the log holds; the store does so when it is well.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection

@@ -29,7 +29,7 @@ from gatepost.queue.numbers import Numbers
 from gatepost.queue.reader import Reader
 from gatepost.queue.recovery import recover_content
 from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, message_rows
-from gatepost.queue.schema import BATCH_VIEW, WRITE_BATCH, open_connection, prepare_file
+from gatepost.queue.schema import BATCH_VIEW, WRITE_BATCH, NotAQueueFile, open_connection, prepare_file
 from gatepost.queue.store import Batch, Listed, QueueName, Stored, StoreFailure, StoreFull
 
 # A new file's first number, so that the IDs of a queue that was deleted and made anew do not come again:
@@ -82,9 +82,8 @@ class SqliteStore:
         try:
             _let_malloc_keep_memory()
             self._open(clock, vfs)
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, NotAQueueFile) as error:
             raise self._storage_error(error) from error
-        self._checkpointer = Checkpointer(self._path, vfs, self._write_lock, self._fail)
         if checkpoints:
             self._checkpointer.start()
 
@@ -99,6 +98,7 @@ class SqliteStore:
         prepare_file(self._writer, max(1, int(clock()) - _NUMBERS_BEGIN))
         _sync_folder(self._folder)
         self._writer.execute(BATCH_VIEW)
+        self._checkpointer = Checkpointer(self._path, vfs, self._write_lock, self._fail)
         self._numbers = Numbers(self._writer.execute("SELECT number FROM reserved").get)
         self._reader = Reader(open_connection(self._path, vfs), self._folder, self._warn)
         missing = recover_content(self._writer, content, clock(), self._warn)

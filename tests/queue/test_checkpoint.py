@@ -1,0 +1,80 @@
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from gatepost.queue import checkpoint
+from gatepost.queue.schema import open_connection
+from gatepost.queue.sqlite import SqliteStore
+from gatepost.queue.store import Batch
+from tests.queue.messages import a_message
+
+CONTENT = os.urandom(20_000)
+
+
+def turn_over(store: SqliteStore, first: int, last: int) -> None:
+    """Each number's message replaces the one before."""
+    for number in range(first, last):
+        store.commit(Batch(new=[a_message(number, content=CONTENT)], removed=[a_message(number - 1).queue_id]))
+
+
+def test_the_log_starts_over_after_a_checkpoint(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, checkpoints=False)
+    connection = open_connection(tmp_path / "queue.db")
+    lock = threading.Lock()
+    turn_over(store, 1, 50)
+    checkpoint.checkpoint(connection, lock)
+    turn_over(store, 50, 60)
+    size = (tmp_path / "queue.db-wal").stat().st_size
+    for number in range(60, 300, 20):
+        checkpoint.checkpoint(connection, lock)
+        turn_over(store, number, number + 20)
+    # Written over, not cut and not grown.
+    assert (tmp_path / "queue.db-wal").stat().st_size == size
+    assert not lock.locked()
+    connection.close()
+    store.close()
+    assert (tmp_path / "queue.db-wal").stat().st_size == 0
+    assert (tmp_path / "queue.db").stat().st_size < 30 * len(CONTENT)
+
+
+def test_its_thread_runs_beside_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = threading.Event()
+    real = checkpoint.checkpoint
+
+    def watched(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        moved.set()
+
+    monkeypatch.setattr(checkpoint, "checkpoint", watched)
+    monkeypatch.setattr(checkpoint, "USUAL_OCTETS", 1_000_000)
+    store = SqliteStore(tmp_path)
+    turn_over(store, 1, 20)
+    assert not moved.is_set()
+    turn_over(store, 20, 60)
+    assert moved.wait(20)
+    store.close()
+
+
+def test_a_log_that_is_too_long_holds_up_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE_OCTETS", 400_000)
+    taken = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append(True)
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    store = SqliteStore(tmp_path, checkpoints=False)
+    connection = open_connection(tmp_path / "queue.db")
+    turn_over(store, 1, 3)
+    checkpoint.checkpoint(connection, Lock())  # type: ignore[arg-type]
+    assert not taken
+    turn_over(store, 3, 40)
+    checkpoint.checkpoint(connection, Lock())  # type: ignore[arg-type]
+    assert taken
+    connection.close()
+    store.close()

@@ -1,0 +1,248 @@
+"""What is the durable store's own: files, damage, space, failures. The contract is in test_store.py."""
+
+import itertools
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from gatepost.mail.envelope import Message
+from gatepost.mail.queue_id import short_queue_id
+from gatepost.queue.sqlite import SqliteStore
+from gatepost.queue.store import Batch, Deferral, StoreFailure, StoreFull
+from tests.queue.messages import a_message
+from tests.queue.power_cut_vfs import PowerCutVFS
+
+_names = itertools.count()
+
+
+@pytest.fixture
+def vfs() -> PowerCutVFS:
+    return PowerCutVFS(f"faulty-{next(_names)}")
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, vfs: PowerCutVFS) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path, vfs=vfs.name, checkpoints=False)
+    yield store
+    vfs.full = vfs.sync_fails = False
+    store.close()
+
+
+def with_file(folder: Path, number: int, content: bytes) -> Message:
+    message = a_message(number, content=content)
+    message.content, message.content_file = b"", message.queue_id
+    (folder / "content" / message.queue_id).write_bytes(content)
+    return message
+
+
+def alter(folder: Path, statement: str) -> None:
+    connection = apsw.Connection(str(folder / "queue.db"))
+    connection.set_busy_timeout(10_000)
+    connection.execute(statement)
+    connection.close()
+
+
+def test_messages_and_numbers_outlive_the_process(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.commit(Batch(new=[a_message(1), a_message(2, recipients=300)]))
+    store.commit(Batch(deferred=[Deferral(short_queue_id(2), 5000.0, [(250, "4.0.0", "x")])]))
+    last = store.reserve(10) + 9
+    store.close()
+    store = SqliteStore(tmp_path)
+    assert store.reserve(1) > last
+    assert store.count() == {"incoming": 1, "deferred": 1}
+    stored = store.load(short_queue_id(2))
+    assert stored is not None
+    assert (stored.message, stored.reasons) == (a_message(2, recipients=300), {250: ("4.0.0", "x")})
+    store.close()
+
+
+def test_a_queue_made_anew_does_not_repeat_ids(tmp_path: Path) -> None:
+    first = SqliteStore(tmp_path / "a", clock=lambda: 1.8e9)
+    second = SqliteStore(tmp_path / "b", clock=lambda: 1.8e9 + 3600)
+    assert second.reserve(1) - first.reserve(1) == 3600
+    first.close()
+    second.close()
+
+
+def test_one_sync_per_commit(faulty: SqliteStore, vfs: PowerCutVFS) -> None:
+    faulty.commit(Batch(new=[a_message(1)]))
+    vfs.syncs.clear()
+    faulty.commit(Batch(new=[a_message(number) for number in range(2, 60)], removed=[short_queue_id(1)]))
+    deferral = Deferral(short_queue_id(2), 5.0, [(0, "4.0.0", "x")])
+    faulty.commit(Batch(deferred=[deferral], done=[(short_queue_id(3), [0])]))
+    assert [Path(path).name for path in vfs.syncs] == ["queue.db-wal"] * 2
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queue")
+    store.commit(Batch(new=[a_message(1)]))
+    names = sorted(path.name for path in (tmp_path / "queue").iterdir())
+    assert names == ["content", "queue.db", "queue.db-shm", "queue.db-wal"]
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "queue").iterdir()} == {0}
+    store.close()
+
+
+def test_without_space_nothing_is_stored_and_the_store_goes_on(faulty: SqliteStore, vfs: PowerCutVFS) -> None:
+    faulty.commit(Batch(new=[a_message(1)]))
+    vfs.full = True
+    with pytest.raises(StoreFull):
+        faulty.commit(Batch(new=[a_message(2)], removed=[short_queue_id(1)]))
+    assert faulty.count() == {"incoming": 1}
+    vfs.full = False
+    faulty.commit(Batch(new=[a_message(2)]))
+    assert faulty.count() == {"incoming": 2}
+
+
+def test_a_failed_sync_is_final(faulty: SqliteStore, vfs: PowerCutVFS) -> None:
+    faulty.commit(Batch(new=[a_message(1)]))
+    vfs.sync_fails = True
+    with pytest.raises(StoreFailure):
+        faulty.commit(Batch(new=[a_message(2)]))
+    vfs.sync_fails = False
+    vfs.syncs.clear()
+    with pytest.raises(StoreFailure):
+        faulty.commit(Batch(new=[a_message(3)]))
+    with pytest.raises(StoreFailure):
+        faulty.load(short_queue_id(1))
+    faulty.close()
+    # Not even at the end is anything of it written again.
+    assert vfs.syncs == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE message SET content = zeroblob(length(content))", "checksum"),
+        ("UPDATE message SET content = substr(content, 1, 3)", "3 of 18 octets"),
+        ("UPDATE message SET envelope = substr(envelope, 2)", "checksum"),
+        ("UPDATE message SET recipients = 102", "101 of 102 recipients"),
+        ("DELETE FROM recipient_chunk", "100 of 101 recipients"),
+        ("UPDATE message SET envelope = 'text'", "unreadable row"),
+    ],
+)
+def test_a_damaged_message_goes_to_the_corrupt_queue(tmp_path: Path, statement: str, what: str) -> None:
+    warnings: list[str] = []
+    store = SqliteStore(tmp_path, warnings.append)
+    queue_id = short_queue_id(1)
+    store.commit(Batch(new=[a_message(1, recipients=101)]))
+    alter(tmp_path, statement)
+    assert store.load(queue_id) is None
+    assert store.due(1e9, 10) == []
+    assert store.next_due() is None
+    assert len(warnings) == 1
+    assert queue_id in warnings[0]
+    assert what in warnings[0]
+    assert [line.queue for line in store.listing()] in (["corrupt"], ["incoming"])
+    # The mark is written with whatever comes next, at the latest when the store is closed.
+    store.close()
+    store = SqliteStore(tmp_path, warnings.append)
+    assert store.count() == {"corrupt": 1}
+    assert store.due(1e9, 10) == []
+    store.close()
+
+
+def test_damage_found_by_due_is_reported_once(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    store = SqliteStore(tmp_path, warnings.append)
+    store.commit(Batch(new=[a_message(1), a_message(2)]))
+    alter(tmp_path, "UPDATE message SET checksum = 5 WHERE id = 1")
+    for _ in range(2):
+        assert [one.message.queue_id for one in store.due(1e9, 10)] == [short_queue_id(2)]
+    assert len(warnings) == 1
+    store.commit(Batch(removed=[short_queue_id(2)]))
+    assert store.count() == {"corrupt": 1}
+    store.close()
+
+
+def test_a_start_compares_content_files_and_rows(tmp_path: Path) -> None:
+    now = 1.8e9
+    store = SqliteStore(tmp_path, clock=lambda: now)
+    content = b"x" * 200_000
+    messages = [with_file(tmp_path, number, content) for number in range(1, 4)]
+    store.commit(Batch(new=messages))
+    store.close()
+    missing, short, whole = ((tmp_path / "content" / message.content_file) for message in messages)
+    missing.unlink()
+    short.write_bytes(content[:-1])
+    for name, age in (("old", 90_000), ("young", 3600)):
+        (tmp_path / "content" / name).touch()
+        os.utime(tmp_path / "content" / name, (now - age, now - age))
+    os.utime(whole, (now - 90_000, now - 90_000))
+    warnings: list[str] = []
+    store = SqliteStore(tmp_path, warnings.append, clock=lambda: now)
+    assert store.count() == {"corrupt": 2, "incoming": 1}
+    assert {path.name for path in (tmp_path / "content").iterdir()} == {"young", short.name, whole.name}
+    assert len(warnings) == 2
+    store.close()
+    # Reported once, kept.
+    store = SqliteStore(tmp_path, warnings.append, clock=lambda: now)
+    assert store.count() == {"corrupt": 2, "incoming": 1}
+    assert len(warnings) == 2
+    store.close()
+
+
+def test_a_content_file_that_vanishes_is_noticed_when_loaded(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    store = SqliteStore(tmp_path, warnings.append)
+    message = with_file(tmp_path, 1, b"x" * 200_000)
+    store.commit(Batch(new=[message]))
+    Path(store.content_path(message.content_file)).unlink()
+    assert store.load(message.queue_id) is None
+    assert len(warnings) == 1
+    store.close()
+
+
+def test_another_file_is_not_taken_for_a_queue(tmp_path: Path) -> None:
+    other = apsw.Connection(str(tmp_path / "queue.db"))
+    other.execute("CREATE TABLE precious(x)")
+    other.close()
+    with pytest.raises(StoreFailure, match="not a queue file"):
+        SqliteStore(tmp_path)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "queue.db").write_text("This is not a database. " * 100)
+    with pytest.raises(StoreFailure):
+        SqliteStore(tmp_path / "text")
+
+
+def test_operators_can_read_and_delete_with_sqlite3(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.commit(Batch(new=[a_message(1, recipients=150), a_message(2)]))
+    store.commit(Batch(deferred=[Deferral(short_queue_id(1), 5000.0, [(0, "4.4.1", "connection timed out")])]))
+    query = "SELECT queue_id, queue, sender, recipients, size, reason FROM queue"
+    shown = subprocess.run(["sqlite3", tmp_path / "queue.db", query], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines() == [
+        f"{short_queue_id(1)}|deferred|sender@example.com|150|18|connection timed out",
+        f"{short_queue_id(2)}|incoming|sender@example.com|1|18|",
+    ]
+    subprocess.run(["sqlite3", tmp_path / "queue.db", ".timeout 10000", "DELETE FROM message WHERE id = 1"], check=True)
+    assert store.count() == {"incoming": 1}
+    assert store.load(short_queue_id(1)) is None
+    store.close()
+
+
+def test_reading_beside_writing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        for number in range(1, 301):
+            store.commit(Batch(new=[a_message(number)]))
+            written = number
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        before = written
+        assert store.count().get("incoming", 0) >= before
+        if before:
+            assert store.load(short_queue_id(before)) is not None
+    writer.join()
+    assert len(store.due(1e9, 1000)) == 300
+    store.close()
