@@ -124,9 +124,10 @@ class SmtpAgent:
         visited: set[str] = set()
         sessions = 0
         while (session := self._cache.take(site)) is not None:
-            visited.add(session.target.namaddrport)
             delivery.final_server = False
-            await self._use(delivery, content, session, site)
+            if not await self._use(delivery, content, session, site):
+                continue
+            visited.add(session.target.namaddrport)
             sessions += 1
             if not delivery.left:
                 return False
@@ -163,17 +164,23 @@ class SmtpAgent:
         for at, target in enumerate(targets):
             addresses += 1
             ends = at == len(targets) - 1 or addresses == params.mx_address_limit
-            session = self._cache.take(target.namaddrport)
-            if session is None:
+            if not await self._reuse(delivery, content, site, target):
                 delivery.final_server = last and ends
                 session = await self._connect(delivery, target)
-            if session is not None:
-                sessions += 1
-                ends = ends or sessions == params.mx_session_limit
-                delivery.final_server = last and ends
-                await self._use(delivery, content, session, site)
+                if session is not None:
+                    ends = ends or sessions + 1 == params.mx_session_limit
+                    delivery.final_server = last and ends
+                    await self._use(delivery, content, session, site)
+                    sessions += 1
             if ends or not delivery.left:
                 return
+
+    async def _reuse(self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target) -> bool:
+        """Send over idle sessions with this very server; True if one of them took it to an outcome for all."""
+        while delivery.left and (session := self._cache.take(target.namaddrport)) is not None:
+            delivery.final_server = False
+            await self._use(delivery, content, session, site)
+        return not delivery.left
 
     async def _connect(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
         """A session that is past EHLO, or None; then the recipients that are left know why."""
@@ -221,19 +228,19 @@ class SmtpAgent:
         delivery.fail_site(_take_left(delivery), target, Failure("5.4.6" if target.best else "4.4.6", text))
         return True
 
-    async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> None:
-        """Send the message over a session; keep the session or let it go."""
+    async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
+        """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
         keep = self._wants(delivery.request, session)
         transaction = SmtpTransaction(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities):
             session.quit()
-            return
+            return True
         if not isinstance(content, bytes):
             content.seek(0)
         try:
             await session.send(transaction, content, keep=keep)
-            delivery.complete = True
+            delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
             transaction.lost(lost.stage, timed_out=lost.timed_out)
         except LocalDataError:
@@ -248,6 +255,7 @@ class SmtpAgent:
             self._cache.put(session, keys)
         else:
             session.quit()
+        return not transaction.stale
 
     def _wants(self, request: DeliveryRequest, session: SmtpSession) -> bool:
         """Is this session to be kept for a next message?"""

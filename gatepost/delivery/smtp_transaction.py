@@ -10,9 +10,23 @@ from gatepost.protocol.smtp_reply import SmtpReply
 
 
 class SmtpTransaction:
-    """Takes the recipients that are left and gives each an outcome, or puts it back for the next server."""
+    """Takes the recipients that are left and gives each an outcome, or puts it back for the next server.
 
-    __slots__ = ("_delivery", "_done", "_recipients", "_relayed", "_target", "_uses", "mail_line", "rcpt_lines")
+    `stale`: the session had been used before and turned out to be dead when MAIL was sent. Nothing was tried then, so
+    all recipients are left again. (Postfix finds out by an RSET before each reuse, at the price of a round trip.)
+    """
+
+    __slots__ = (
+        "_delivery",
+        "_done",
+        "_recipients",
+        "_relayed",
+        "_target",
+        "_uses",
+        "mail_line",
+        "rcpt_lines",
+        "stale",
+    )
 
     def __init__(self, delivery: SmtpDelivery, target: Target, uses: int) -> None:
         self._delivery = delivery
@@ -22,6 +36,7 @@ class SmtpTransaction:
         delivery.left = []
         self._done: set[int] = set()  # positions in _recipients that have their outcome
         self._relayed = True
+        self.stale = False
         self.mail_line = b""
         self.rcpt_lines: list[bytes] = []
 
@@ -54,6 +69,8 @@ class SmtpTransaction:
             return
         positive = reply.code // 100 == 2
         match event.kind:
+            case Kind.MAIL if reply.code == 421 and self._uses > 1:
+                self._give_back()
             case Kind.MAIL if not positive:
                 self._fail_message(self._said(reply, "MAIL FROM"))
             case Kind.RCPT if not positive:
@@ -72,6 +89,9 @@ class SmtpTransaction:
 
     def lost(self, stage: Stage, *, timed_out: bool) -> None:
         """The connection is gone. Recipients that have no outcome yet share this one."""
+        if stage is Stage.MAIL and self._uses > 1 and not timed_out:
+            self._give_back()
+            return
         name = self._target.namaddr
         text = (
             f"conversation with {name} timed out while {stage.value}"
@@ -88,6 +108,10 @@ class SmtpTransaction:
     def _said(self, reply: SmtpReply, command: str) -> Failure:
         words = f"host {self._target.namaddr} said: {reply.one_line} (in reply to {command} command)"
         return refused(self._target, reply, words)
+
+    def _give_back(self) -> None:
+        self.stale = True
+        self._delivery.left.extend(self._open())
 
     def _fail_message(self, failure: Failure) -> None:
         self._delivery.fail(self._open(), self._target, failure, self._uses)

@@ -10,7 +10,7 @@ EHLO = (
 PLAIN = b"250-peer.example\r\n250 SIZE 10240000\r\n"
 USUAL: dict[str, bytes | None] = {
     "greeting": b"220 peer.example ESMTP\r\n", "EHLO": EHLO, "HELO": b"250 peer.example\r\n",
-    "MAIL": b"250 2.1.0 Ok\r\n", "RCPT": b"250 2.1.5 Ok\r\n", "DATA": b"354 go\r\n", 
+    "MAIL": b"250 2.1.0 Ok\r\n", "RCPT": b"250 2.1.5 Ok\r\n", "DATA": b"354 go\r\n",
     "END": b"250 2.0.0 Ok: queued as X\r\n", "RSET": b"250 2.0.0 Ok\r\n", "QUIT": b"221 2.0.0 Bye\r\n",
 }  # fmt: skip
 

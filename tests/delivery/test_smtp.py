@@ -110,7 +110,7 @@ CASES: list[tuple[dict[str, bytes | None], str, str, str]] = [
         "bounced", "5.5.0", "Protocol error: host H said: 250 2.0.0 huh (in reply to DATA command)",
     ),
     (closed("DATA"), "deferred", "4.4.2", "lost connection with H while sending DATA command"),
-    ({"END": b"550 5.7.1 spam\r\n"}, "bounced", "5.7.1", "host H said: 550 5.7.1 spam (in reply to end of DATA command)"),
+    ({"END": b"550 5.7.1 no\r\n"}, "bounced", "5.7.1", "host H said: 550 5.7.1 no (in reply to end of DATA command)"),
     ({"END": b"451 4.3.0 no\r\n"}, "deferred", "4.3.0", "host H said: 451 4.3.0 no (in reply to end of DATA command)"),
     ({"END": b"354 more\r\n"}, "bounced", "5.5.0", "host H said: 354 more (in reply to end of DATA command)"),
     (
@@ -338,7 +338,17 @@ async def test_a_reused_session_that_breaks_is_replaced(make: Callable[..., Benc
         done = await bench.deliver(it.nexthop, keep=True)
         assert [s.action for s in done.statuses] == ["sent"]
         assert it.connections == 2
-        assert bench.lines[1] == f"ABC: lost connection with {it.name} while sending MAIL FROM"
+        assert [", status=sent (" in line for line in bench.lines] == [True, True]
+
+
+async def test_a_reused_session_that_says_421_is_replaced(make: Callable[..., Bench]) -> None:
+    async with peer() as it:
+        bench = make()
+        await bench.deliver(it.nexthop, keep=True)
+        it.once["MAIL"] = b"421 4.4.2 idle for too long\r\n"
+        done = await bench.deliver(it.nexthop, keep=True)
+        assert [s.action for s in done.statuses] == ["sent"]
+        assert it.connections == 2
 
 
 async def test_idle_sessions_end(make: Callable[..., Bench]) -> None:
@@ -361,7 +371,7 @@ async def test_idle_sessions_end(make: Callable[..., Bench]) -> None:
     ],
 )
 async def test_time_limits(silent: str, parameter: str, stage: str, make: Callable[..., Bench]) -> None:
-    async with peer({silent: b""}) as it:
+    async with peer({"EHLO": PLAIN, silent: b""}) as it:
         done = await make(**{parameter: 0.03}).deliver(it.nexthop)
         assert outcome(done, it) == [("deferred", "4.4.2", f"conversation with H timed out while {stage}")]
 
