@@ -52,11 +52,13 @@ def re2_options() -> Any:
     return options
 
 
-def compile_re2(text: str) -> Pattern | None:
-    """With RE2; None if it cannot."""
+def compile_re2(text: str, *, longest: bool = False) -> Pattern | None:
+    """With RE2; None if it cannot. `longest`: of all matches that begin first the longest, as POSIX wants it."""
     pattern = text.encode("latin-1")
+    options = re2_options()
+    options.longest_match = longest
     try:
-        compiled = re2.compile(pattern, re2_options())
+        compiled = re2.compile(pattern, options)
     except re2.error:
         return None
 

@@ -27,9 +27,8 @@ def compile_regexp(pattern: str, letters: str) -> Pattern:
     except PosixError as error:
         raise PatternError(str(error)) from None
     case = "i" if "i" in flags else ""
-    return compile_re2(f"(?{case}:{translated.text})" if case else translated.text) or compile_fallback(
-        translated.text, case
-    )
+    text = f"(?{case}:{translated.text})" if case else translated.text
+    return compile_re2(text, longest=True) or compile_fallback(translated.text, case)
 
 
 def compile_pcre(pattern: str, letters: str) -> Pattern:

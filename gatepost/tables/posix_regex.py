@@ -24,15 +24,18 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }
 
-# GNU operators that a backslash makes.
-_GNU = {
+# GNU operators that a backslash makes: classes, and places in the text.
+_GNU_CLASSES = {
     "w": "[0-9A-Za-z_]",
     "W": "[^0-9A-Za-z_]",
     "s": "[ \\t\\n\\x0b\\f\\r]",
     "S": "[^ \\t\\n\\x0b\\f\\r]",
+}
+_GNU_ANCHORS = {
     "b": "\\b",
     "B": "\\B",
     "`": "\\A",
+    "'": "\\z",
     "<": "(?<![0-9A-Za-z_])(?=[0-9A-Za-z_])",
     ">": "(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])",
 }
@@ -118,10 +121,10 @@ class _Translator:
             if int(char) not in self.state.closed:
                 raise PosixError("Invalid back reference")
             self._atom(f"(?:\\{char})")
-        elif char == "'":
-            self._atom("\\z")
-        elif char in _GNU:
-            self._atom(_GNU[char])
+        elif char in _GNU_ANCHORS:
+            self._place(_GNU_ANCHORS[char])
+        elif char in _GNU_CLASSES:
+            self._atom(_GNU_CLASSES[char])
         elif self.icase and "a" <= char <= "z":
             # With REG_ICASE glibc compares this letter as it stands with text in upper case.
             self._atom("[^\\x00-\\xff]")
@@ -176,22 +179,28 @@ class _Translator:
                 self._atom(literal(char))
                 return
         if self.newline:
-            state.out.append("(?m:^)" if char == "^" else "(?m:$)")
+            self._place("(?m:^)" if char == "^" else "(?m:$)")
         else:
-            state.out.append("\\A" if char == "^" else "\\z")
-        state.atom = -1 if char == "^" else len(state.out) - 1
-        state.fresh = state.fresh and char == "^"
+            self._place("\\A" if char == "^" else "\\z")
+
+    def _place(self, text: str) -> None:
+        """An anchor. It cannot be repeated."""
+        self.state.out.append(text)
+        self.state.atom, self.state.fresh = -1, False
 
     def _repeat(self, how: str | None) -> None:
         """`*`, `+`, `?`, or an interval (None) on what came last."""
         state = self.state
         if state.atom < 0:
-            if not self.extended and how == "*":
-                self._atom("\\x2a")
+            if not self.extended and how is not None:
+                self._atom(literal(how))
                 return
             raise PosixError("Invalid preceding regular expression")
         if how is None:
             how = self._interval()
+        again = self.pattern[self.at : self.at + 2]
+        if not self.extended and (again[:1] == "*" or again == "\\{"):
+            raise PosixError("Invalid preceding regular expression")
         state.out[state.atom :] = [f"(?:{''.join(state.out[state.atom :])}){how}"]
 
     def _interval(self) -> str:
