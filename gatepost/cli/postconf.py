@@ -89,6 +89,8 @@ def _parse(argv: list[str], directory: str) -> _Options:
         raise _Fatal("specify one of -h -H")
     if {"d", "n"} <= options.flags:
         raise _Fatal("specify one of -d -n")
+    if "d" in options.flags and options.overrides:
+        raise _Fatal("specify one of -d -o")
     if options.mode != "p":
         forbidden = "dnhH" if options.mode == "M" else "dn"
         for flag in forbidden:
@@ -218,7 +220,10 @@ class _Command:
                     self._warn(f"{self.options.directory}/main.cf: unused parameter: {name}={setting.value}")
 
     def _text(self, settings: Settings, name: str) -> str:
-        return settings.text(name) if self.expand else settings.raw(name)
+        if not self.expand:
+            return settings.raw(name)
+        # Of a file that myorigin names, Postfix's command shows the name.
+        return settings.expand(settings.raw(name)) if name == "myorigin" else settings.text(name)
 
     def _show(self, name: str, value: str) -> None:
         if "H" in self.options.flags:

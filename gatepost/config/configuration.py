@@ -39,8 +39,8 @@ class Configuration:
         """As read(), from texts."""
         return cls(
             directory,
-            MainCf.parse(main.encode("utf-8", "surrogateescape"), f"{directory}/main.cf"),
-            MasterCf.parse(master.encode("utf-8", "surrogateescape"), f"{directory}/master.cf"),
+            MainCf.parse(main.encode("utf-8", "surrogatepass"), f"{directory}/main.cf"),
+            MasterCf.parse(master.encode("utf-8", "surrogatepass"), f"{directory}/master.cf"),
             host or ThisHost(),
         )
 

@@ -33,7 +33,7 @@ maildrop  unix  -       n       n       -       -       pipe
 
 MAIN = {
     "debian": """\
-myorigin = mail.example.com
+myorigin = /etc/mailname
 smtpd_banner = $myhostname ESMTP $mail_name (Debian/GNU)
 biff = no
 append_dot_mydomain = no
@@ -116,6 +116,7 @@ SHOWING = [
 FAILING = [
     ["-hH", "biff"],
     ["-nd"],
+    ["-d", "-o", "a=b"],
     ["-MP"],
     ["-Mh"],
     ["-nM"],
