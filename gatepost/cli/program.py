@@ -84,9 +84,9 @@ def run(program: str, arguments: list[str]) -> int:
         print(HELP, end="")
         return 0 if command else 64
     if command == "--version":
-        from gatepost.config.parameters import MAIL_VERSION
+        from importlib.metadata import version
 
-        print(f"gatepost, answering as Postfix {MAIL_VERSION}")
+        print(f"gatepost {version('gatepost')}")
         return 0
     if command not in COMMANDS:
         print(f"gatepost: fatal: unknown command: {command} (try: gatepost help)", file=sys.stderr)

@@ -37,7 +37,7 @@ class StoppedSession:
     """Opens the store itself, under master's lock, so that nothing starts meanwhile."""
 
     def __init__(self, queue_directory: str) -> None:
-        self._store = SqliteStore.open(queue_directory, warn=lambda text: None)
+        self._store = SqliteStore(queue_directory)
         self._operations = Operations(self._store, _Direct(self._store), None, time.time, lambda function: function())
 
     def ask(self, what: str, *arguments: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
-from gatepost.config.parameters import MAIL_VERSION
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.listeners import open_listeners
 from gatepost.master.logfile import open_log, reopen
@@ -34,7 +33,7 @@ class Daemon:
         self._plan = Plan(self._configuration, self._owner, output, descriptor)
         plan = self._plan
         plan.listeners = open_listeners(
-            smtpd_services(self._configuration), settings, plan.smtpd_processes(), self._configuration.master_path
+            smtpd_services(self._configuration), settings, plan.smtpd_processes(), f"{self._directory}/master.cf"
         )
         plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
         plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
@@ -51,7 +50,7 @@ class Daemon:
         self._mail_log.flush()
 
     def run(self, *, single_process: bool) -> int:
-        self._say(lambda log: log.info(f"daemon started -- version {MAIL_VERSION}, configuration {self._directory}"))
+        self._say(lambda log: log.info(f"daemon started -- version {self._plan.settings.mail_version}, configuration {self._directory}"))
         if single_process:
             from gatepost.master.single import run_single
 
@@ -93,7 +92,7 @@ class Daemon:
                 raise ConfigError(problems[0])
             self._check_restart_only(configuration)
             listeners = open_listeners(
-                smtpd_services(configuration), configuration.settings, old.smtpd_processes(), configuration.master_path, old.listeners
+                smtpd_services(configuration), configuration.settings, old.smtpd_processes(), f"{configuration.directory}/master.cf", old.listeners
             )
         except (ConfigError, OSError) as error:
             text = str(error)
@@ -101,7 +100,7 @@ class Daemon:
             return
         self._configuration = configuration
         self._plan = Plan(configuration, self._owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket)
-        self._say(lambda log: log.info(f"reload -- version {MAIL_VERSION}, configuration {self._directory}"))
+        self._say(lambda log: log.info(f"reload -- version {self._plan.settings.mail_version}, configuration {self._directory}"))
         self._supervisor.replace(self._places())
 
     def _check_restart_only(self, configuration: Configuration) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable
 from gatepost.ipc.channel import Channel
-from gatepost.ipc.messages import Committed, Count, Counted, Frame, Hello, IdRange, NeedIds, Refused, Space, Submit, Welcome
+from gatepost.ipc.messages import Committed, Count, Counted, Frame, Hello, IdRange, NeedIds, Refused, Space, Stop, Submit, Welcome
 from gatepost.mail.envelope import Message
-from gatepost.mail.queue_id import queue_id_text
-from gatepost.queue.content_file import ContentFile
+from gatepost.mail.queue_id import long_queue_id, short_queue_id
+from gatepost.master.large_content import LargeFile
 
 RANGE = 4000
 """Queue-ID numbers asked for at a time."""
@@ -49,7 +49,7 @@ class QueueIds:
         self._next = number + 1
         if not self._spare and self._end - number < RANGE // 2:
             self._need()
-        return queue_id_text(number, self._clock(), long=self._long)
+        return long_queue_id(number, self._clock()) if self._long else short_queue_id(number)
 
     def _need(self) -> None:
         if not self._asked:
@@ -68,7 +68,7 @@ class QueueLink:
         path: str,
         hello: Callable[[], Hello],
         *,
-        content_directory: str,
+        queue_directory: str,
         long_ids: bool,
         clock: Callable[[], float],
         flush_log: Callable[[], None],
@@ -77,11 +77,12 @@ class QueueLink:
     ) -> None:
         self._path = path
         self._hello = hello
-        self._content_directory = content_directory
+        self._queue_directory = queue_directory
         self._flush_log = flush_log
         self._on_frame = on_frame
         self._on_welcome = on_welcome
         self._channel: Channel | None = None
+        self._leaving: Channel | None = None  # a queue manager that is about to end: nothing new goes there
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._unsent: list[Submit] = []
@@ -119,6 +120,8 @@ class QueueLink:
                 future = waiting.pop(ticket, None)
                 if future is not None and not future.done():
                     future.set_result(None)
+            if self._leaving is not None:
+                self._leave()
         elif isinstance(frame, Refused):
             for ticket in frame.tickets:
                 self._fail(ticket, QueueFull() if frame.full else QueueUnavailable())
@@ -138,8 +141,16 @@ class QueueLink:
                 channel.send(submit)
             if self._on_welcome is not None:
                 self._on_welcome(frame)
+        elif isinstance(frame, Stop):
+            self._channel, self._leaving = None, channel
+            self._leave()
         elif self._on_frame is not None:
             self._on_frame(frame)
+
+    def _leave(self) -> None:
+        """Close the connection to an ending queue manager once it has answered everything; the next one is found then."""
+        if self._leaving is not None and len(self._waiting) == len(self._unsent):
+            self._leaving.close()
 
     def _fail(self, ticket: int, failure: Exception) -> None:
         future = self._waiting.pop(ticket, None)
@@ -147,7 +158,7 @@ class QueueLink:
             future.set_exception(failure)
 
     def _lost(self, _: Channel) -> None:
-        self._channel = None
+        self._channel = self._leaving = None
         self.ids.connection_lost()
         unsent = {submit.ticket for submit in self._unsent}
         for ticket in [t for t in self._waiting if t not in unsent]:
@@ -178,7 +189,7 @@ class QueueLink:
             self._fail(ticket, QueueUnavailable("no queue manager"))
 
     def large_content(self, queue_id: str) -> LargeContent:
-        return ContentFile(self._content_directory, queue_id, self._loop)
+        return LargeFile(self._queue_directory, queue_id)
 
     def free(self) -> int:
         return self._space

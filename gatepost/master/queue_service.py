@@ -17,9 +17,9 @@ from gatepost.ipc.messages import (
     Hello,
     IdRange,
     NeedIds,
-    Part,
     Refused,
     Space,
+    Stop,
     Submit,
     Welcome,
 )
@@ -59,7 +59,6 @@ class QueueService:
         flush_log: Callable[[], None],
         monotonic: Callable[[], float],
         expected: int,
-        on_failure: Callable[[Exception], None],
     ) -> None:
         self.manager = manager
         self._dispatcher = dispatcher
@@ -68,10 +67,10 @@ class QueueService:
         self._flush_log = flush_log
         self._monotonic = monotonic
         self._expected = expected
-        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._peers: dict[Channel, Peer] = {}
         self._answers: list[Peer] = []
+        self._gone: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         manager.on_pumped = self._arm
         self._loop.call_later(FIRST_REPORTS_WAIT if expected else 0, self._begin)
@@ -79,6 +78,16 @@ class QueueService:
     def protocol(self) -> Channel:
         """For create_unix_server: one Channel per worker."""
         return Channel(self._frame, self._lost, self._flush_log, self._opened)
+
+    def control_protocol(self) -> Channel:
+        """For the control socket: nothing but Ask is heard there."""
+        return Channel(self._control_frame, lambda channel: None, self._flush_log)
+
+    def _control_frame(self, channel: Channel, frame: Frame) -> None:
+        if isinstance(frame, Ask):
+            self._operations.answer(frame, channel.send)
+        elif not isinstance(frame, Hello):
+            channel.close()
 
     def _begin(self) -> None:
         if not self.manager.dispatching:
@@ -107,14 +116,10 @@ class QueueService:
             channel.send(IdRange(self.manager.store.reserve(frame.count), frame.count))
         elif isinstance(frame, Hello):
             self._hello(peer, frame)
-        elif isinstance(frame, Ask):
-            self._operations.answer(frame, lambda part: channel.send(part))
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         peer.role = hello.role
         peer.channel.send(Welcome(self.manager.epoch))
-        if hello.role == "control":
-            return
         if hello.ids:
             peer.channel.send(IdRange(self.manager.store.reserve(hello.ids), hello.ids))
         peer.channel.send(Space(self.manager.store.free()))
@@ -143,8 +148,6 @@ class QueueService:
                 peer.stored.append(ticket)
             else:
                 peer.channel.send(Refused([ticket], isinstance(failure, StoreFull)))
-                if not isinstance(failure, StoreFull):
-                    self._on_failure(failure)
 
         self.manager.submit(submit.message, done)
 
@@ -181,15 +184,24 @@ class QueueService:
 
     def _lost(self, channel: Channel) -> None:
         peer = self._peers.pop(channel)
+        if self._gone is not None and not self._peers:
+            self._gone.set()
         self._anvil.forget(peer.connections)
         if peer.role in ("delivery", "local"):
             unfinished = list(peer.requests)
             self._dispatcher.remove(peer)
             self.manager.lost(unfinished)
 
-    def close(self) -> None:
+    async def dismiss(self, patience: float) -> None:
+        """Answer what has come, take nothing more: each worker closes its connection and waits for the next queue manager."""
+        self.manager.dispatching = False
+        self._gone = asyncio.Event()
+        for peer in self._peers.values():
+            peer.channel.send(Stop())
+        if self._peers:
+            try:
+                await asyncio.wait_for(self._gone.wait(), patience)
+            except TimeoutError:
+                pass
         for peer in list(self._peers.values()):
             peer.channel.close()
-
-
-__all__ = ["Part", "Peer", "QueueService"]

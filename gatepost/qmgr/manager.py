@@ -5,6 +5,7 @@ _pass_over, which removes it, defers it or has a notice sent. Only `marks` to th
 a duplicate, never a loss.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from gatepost.cleanup.interface import QueueFull, QueueUnavailable
@@ -102,6 +103,13 @@ class QueueManager:
         self._route_claimed()
         self.pump_soon()
 
+    async def quiesce(self) -> None:
+        """Start nothing more; returns when all that was noted is on stable storage."""
+        self.dispatching = False
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.commit.flush(lambda failure: settled.set_result(None))
+        await settled
+
     def refill(self) -> None:
         """Take stored messages whose time has come into the active queue, as far as there is room."""
         now = self._clock()
@@ -114,7 +122,7 @@ class QueueManager:
         for stored in found:
             self.reactivate(stored)
         self._full = len(found) == wanted
-        next_due = self.store.next_due(now)
+        next_due = self.store.next_due(self.active)
         self._store_due = next_due if next_due is not None else float("inf")
 
     def seconds_to_wake(self) -> float | None:
@@ -137,7 +145,7 @@ class QueueManager:
         if stored.open:
             self.activate(stored.message, stored.open)
         else:
-            self.commit.note(Batch(removed=[stored.message.queue_id]))
+            self.commit.removed(stored.message.queue_id)
 
     def activate(self, message: Message, open_: "range | list[int]", *, route: bool = True) -> ActiveMessage:
         """Begin a pass over the recipients `open_`."""
@@ -314,7 +322,7 @@ class QueueManager:
             self._pass_over(entry)
         elif entry.settled:
             # Others are still under way, perhaps for long: a crash must not deliver these again.
-            self.commit.note(Batch(done=[(entry.message.queue_id, entry.settled)]))
+            self.commit.done(entry.message.queue_id, entry.settled)
             entry.settled = []
 
     def recover(self, finished: list[Result], running: list[Claim]) -> None:
@@ -385,7 +393,7 @@ class QueueManager:
             return
         # The common end: everything delivered.
         queue_id = entry.message.queue_id
-        self.commit.note(Batch(removed=[queue_id]))
+        self.commit.removed(queue_id)
         self.log.info(lines.removed(queue_id))
         self._forget(entry)
 
@@ -416,7 +424,7 @@ class QueueManager:
             if entry.unstarted:  # on hold, with recipients left
                 self.commit.note(Batch(done=[(message.queue_id, entry.settled)], moved=[(message.queue_id, "hold")]))
             else:
-                self.commit.note(Batch(removed=[message.queue_id]))
+                self.commit.removed(message.queue_id)
                 self.log.info(lines.removed(message.queue_id))
             self._forget(entry)
             return

@@ -1,0 +1,90 @@
+"""What every process stands on, built from one configuration: tables, rewriting, routing, name service.
+
+Everything that can be wrong with the configuration shows when these are built (ConfigError), so building them is also
+the proof that a configuration can serve.
+"""
+
+import os
+import secrets
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.host_facts import ThisHost
+from gatepost.config.networks import own_interfaces
+from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
+from gatepost.dns.hosts import HostsFile
+from gatepost.dns.resolver import DnsResolver
+from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
+from gatepost.maillog.sink import MailLog
+from gatepost.rewrite.assemble import address_services
+from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.opening import Tables
+from gatepost.tables.table import Table
+
+
+class NisTable:
+    """`nis:`: there is no NIS domain on this host, so nothing is found, as Postfix's client says in that case."""
+
+    fixed = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def lookup(self, key: str) -> str | None:
+        return None
+
+
+class Foundation:
+    """`settings` are main.cf's (as Postfix's cleanup and trivial-rewrite, which see no smtpd `-o`)."""
+
+    def __init__(self, configuration: Configuration, log: MailLog) -> None:
+        self.configuration = configuration
+        self.settings: Settings = configuration.settings
+        self.mail_log = log
+        settings = self.settings
+        warn = log.program("trivial-rewrite").warning
+        alias_tables = frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database))
+        environment = TableEnvironment(
+            clock=time.monotonic, warn=warn, smtputf8=settings.smtputf8_enable, alias_tables=alias_tables, environ=dict(os.environ),
+            openers={"nis": _nis},
+        )  # fmt: skip
+        self.tables = Tables(environment)
+        self.own_addresses = _own_addresses(settings)
+        services = address_services(
+            settings, self.tables, self.own_addresses | frozenset(split_list(settings.proxy_interfaces)), clock=time.monotonic, warn=warn
+        )
+        self.rewriter = services.rewriter
+        self.resolver = services.resolver
+        self.local_domains = services.local_domains
+        self.virtual_aliases = services.virtual_aliases
+        self.aliases = services.aliases
+
+    @cached_property
+    def dns(self) -> DnsResolver:
+        servers = self.settings.gatepost_dns_servers
+        source = FixedServers(parse_servers(servers)) if servers else ResolvConf(time.monotonic)
+        return DnsResolver(source, time.monotonic, randbits=secrets.randbits)
+
+    @cached_property
+    def hosts(self) -> HostsFile:
+        return HostsFile(time.monotonic)
+
+    def open_content(self, name: str) -> BinaryIO:
+        """A large content file of the store. Raises OSError."""
+        return (Path(self.settings.gatepost_queue_directory) / "content" / name).open("rb")
+
+
+def _nis(spec: str, name: str) -> Table:
+    return NisTable(spec)
+
+
+def _own_addresses(settings: Settings) -> frozenset[str]:
+    try:
+        return frozenset(str(interface.address) for interface in own_interfaces(settings.inet_interfaces, settings.inet_protocols, ThisHost()))
+    except ValueError as error:
+        raise ConfigError(str(error), parameter="inet_interfaces") from None

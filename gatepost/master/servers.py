@@ -1,0 +1,127 @@
+"""SMTP listeners with everything a session needs, from a Foundation."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gatepost.cleanup.interface import Cleanup
+from gatepost.config.master_cf import Service
+from gatepost.dns.names import ClientName, client_name
+from gatepost.master.foundation import Foundation
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.ports import Ports
+from gatepost.smtpd.connection import SmtpConnection
+from gatepost.smtpd.environment import RateCounter, ServerEnvironment, SessionLists
+from gatepost.smtpd.local_clients import LocalClients
+from gatepost.smtpd.parameters import Parameters
+
+
+def compile_policy(foundation: Foundation, service: Service, warn_program: str = "smtpd") -> AccessPolicy:
+    """The restrictions of one listener, its `-o` included. Raises ConfigError."""
+    settings = foundation.configuration.settings_for(service)
+    return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name))
+
+
+def _ports(foundation: Foundation, syslog_name: str) -> Ports:
+    return Ports(
+        foundation.resolver,
+        foundation.rewriter,
+        foundation.local_domains.is_local_or_origin,
+        foundation.tables,
+        foundation.dns,
+        foundation.mail_log.program("smtpd", syslog_name),
+        own_addresses=foundation.own_addresses,
+        sleep=pause,
+    )
+
+
+async def pause(seconds: float) -> None:
+    """Sleep in a task of its own: the caller may not be in one yet."""
+    await asyncio.get_running_loop().create_task(asyncio.sleep(seconds))
+
+
+def server_environment(
+    foundation: Foundation, service: Service, cleanup: Cleanup, rates: RateCounter, free: Callable[[], int], is_stressed: Callable[[], bool]
+) -> ServerEnvironment:
+    """One listener's world. Raises ConfigError."""
+    settings = foundation.configuration.settings_for(service)
+    stressed = foundation.configuration.settings_for(service, stress="yes")
+    parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
+
+    async def name_of(address: str) -> ClientName:
+        return await client_name(address, foundation.dns, foundation.hosts)
+
+    return ServerEnvironment(
+        parameters=parameters,
+        lists=SessionLists.of(settings, foundation.tables),
+        service=service.name,
+        log=foundation.mail_log.program("smtpd", settings.syslog_name),
+        policy=compile_policy(foundation, service),
+        cleanup=cleanup,
+        rates=rates,
+        client_name=name_of,
+        local_rewriting=LocalClients(settings, foundation.tables, foundation.own_addresses),
+        resolver=foundation.resolver,
+        rewriter=foundation.rewriter,
+        free=free,
+        sleep=pause,
+        stressed=under_stress if under_stress != parameters else None,
+        is_stressed=is_stressed,
+    )
+
+
+class Connections:
+    """The open sessions of a process, and the tasks they wait for. `limit` sessions make the listener count as busy (stress)."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.open: set[SmtpConnection] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def busy(self) -> bool:
+        return len(self.open) >= self.limit
+
+    def factory(self, env: ServerEnvironment) -> Callable[[], SmtpConnection]:
+        loop = asyncio.get_running_loop()
+        return lambda: SmtpConnection(env, loop, self.open, self.tasks)
+
+    async def gone(self, patience: float) -> None:
+        """Until every session has ended, at most `patience` seconds; nothing tells but looking."""
+        end = time.monotonic() + patience
+        while self.open and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+
+
+class LinkedRates:
+    """A RateCounter that asks the queue manager's anvil. While it cannot be asked, everything is allowed (as anvil(8)'s clients do)."""
+
+    def __init__(self, count: Callable[[str, str, str], "asyncio.Future[tuple[int, int]] | None"], tell: Callable[[str, str, str], None]) -> None:
+        self._count = count
+        self._tell = tell
+
+    async def connect(self, service: str, client: str) -> tuple[int, int] | None:
+        future = self._count("connect", service, client)
+        return None if future is None else await self._answer(future)
+
+    def disconnect(self, service: str, client: str) -> None:
+        self._tell("disconnect", service, client)
+
+    async def mail(self, service: str, client: str) -> int | None:
+        return await self._rate("mail", service, client)
+
+    async def rcpt(self, service: str, client: str) -> int | None:
+        return await self._rate("rcpt", service, client)
+
+    async def _rate(self, what: str, service: str, client: str) -> int | None:
+        future = self._count(what, service, client)
+        answer = None if future is None else await self._answer(future)
+        return None if answer is None else answer[1]
+
+    async def _answer(self, future: "asyncio.Future[tuple[int, int]]") -> tuple[int, int] | None:
+        from gatepost.cleanup.interface import QueueUnavailable
+
+        try:
+            return await future
+        except QueueUnavailable:
+            return None

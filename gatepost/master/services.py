@@ -1,0 +1,38 @@
+"""Which lines of master.cf mean what to us (master(5))."""
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.master_cf import Service
+
+# Services that are built in; their lines are accepted, their `-o` are not needed for anything yet.
+BUILT_IN = frozenset(
+    "pickup cleanup qmgr oqmgr nqmgr tlsmgr trivial-rewrite bounce verify flush proxymap showq anvil scache postlogd tlsproxy dnsblog postscreen".split()
+)
+AGENTS = frozenset(("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"))
+"""Programs of delivery transports."""
+
+
+def smtpd_services(configuration: Configuration) -> list[Service]:
+    """The `inet ... smtpd` lines."""
+    return [service for service in configuration.master if service.type == "inet" and service.program == "smtpd"]
+
+
+def transports(configuration: Configuration) -> dict[str, Service]:
+    """Delivery transports by name: each `unix ... smtp|lmtp|pipe|virtual|local|error|discard` line."""
+    return {service.name: service for service in configuration.master if service.type == "unix" and service.program in AGENTS}
+
+
+def service_problems(configuration: Configuration) -> tuple[list[ConfigError], list[ConfigError]]:
+    """(errors, warnings) about lines that we cannot serve."""
+    errors, warnings = [], []
+    if not smtpd_services(configuration):
+        warnings.append(ConfigError("no inet line with the program smtpd: no mail will come in over SMTP", path=f"{configuration.directory}/master.cf"))
+    for service in configuration.master:
+        where = {"path": service.path, "line": service.line}
+        if service.type == "inet" and service.program != "smtpd":
+            errors.append(ConfigError(f"{service.name} inet {service.program}: not supported yet; take the line out", **where))  # type: ignore[arg-type]
+        elif service.type == "unix" and service.program in ("lmtp", "pipe", "virtual"):
+            warnings.append(ConfigError(f"transport {service.name}: {service.program} is not supported yet; its mail would be deferred", **where))  # type: ignore[arg-type]
+        elif service.program not in BUILT_IN | AGENTS | {"smtpd"}:
+            warnings.append(ConfigError(f"{service.name} {service.type} {service.program}: not supported yet, ignored", **where))  # type: ignore[arg-type]
+    return errors, warnings

@@ -1,0 +1,80 @@
+"""A delivery worker's process."""
+
+import gc
+import os
+import random
+import socket
+import time
+
+from gatepost.delivery.discard import DiscardAgent
+from gatepost.delivery.error import ErrorAgent
+from gatepost.delivery.interface import DeliveryAgent
+from gatepost.delivery.smtp import SmtpAgent
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.ipc.messages import DeliveryDone, Welcome
+from gatepost.master.delivery_worker import DeliveryWorker
+from gatepost.master.foundation import Foundation
+from gatepost.master.local_delivery import local_agent
+from gatepost.master.plan import Plan
+from gatepost.master.queue_link import RANGE, QueueLink
+from gatepost.master.services import transports
+from gatepost.master.workers import Worker
+
+
+def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueLink | None) -> dict[str, DeliveryAgent]:
+    """The agents of this process: one per delivery transport of master.cf, with its `-o`."""
+    agents: dict[str, DeliveryAgent] = {}
+    for name, service in transports(plan.configuration).items():
+        settings = foundation.configuration.settings_for(service)
+        log = foundation.mail_log.program(service.program, settings.syslog_name)
+        if service.program == "local":
+            if role == "local" or plan.owner is None:
+                agents[name] = local_agent(foundation, settings, log, link)
+        elif role != "delivery":
+            continue
+        elif service.program == "smtp":
+            agents[name] = SmtpAgent(
+                SmtpParams.of(settings), foundation.dns, foundation.hosts, log.info, log.warning, time.time, random.Random(),
+                own_addresses=foundation.own_addresses, open_content=foundation.open_content,
+            )  # fmt: skip
+        elif service.program == "error":
+            agents[name] = ErrorAgent(settings, log, retry=name == "retry")
+        elif service.program == "discard":
+            agents[name] = DiscardAgent(settings, log)
+    return agents
+
+
+async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
+    worker = Worker(plan, leash)
+    foundation = Foundation(plan.configuration, worker.log)
+    agents: dict[str, DeliveryAgent] = {}
+
+    def report(done: DeliveryDone) -> None:
+        link.send(done)
+
+    delivery = DeliveryWorker(role, os.getpid(), agents, report)
+
+    def welcomed(welcome: Welcome) -> None:
+        delivery.epoch = welcome.epoch
+
+    def hello():  # type: ignore[no-untyped-def]
+        greeting = delivery.hello()
+        greeting.ids = RANGE if forwards else 0
+        return greeting
+
+    link = QueueLink(
+        plan.queue_path, hello, queue_directory=str(plan.queue_directory), long_ids=foundation.settings.enable_long_queue_ids,
+        clock=time.time, flush_log=worker.log.flush, on_frame=delivery.frame, on_welcome=welcomed,
+    )  # fmt: skip
+    agents.update(make_agents(plan, foundation, role, link))
+    forwards = any(service.program == "local" and name in agents for name, service in transports(plan.configuration).items())
+    link.start()
+    gc.collect()
+    gc.freeze()
+    worker.serve()
+    await worker.over.wait()
+    delivery.draining = True
+    await worker.finished(delivery.idle)
+    await delivery.close()
+    await link.close()
+    worker.log.flush()

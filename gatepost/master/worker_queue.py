@@ -1,0 +1,118 @@
+"""The queue manager's process."""
+
+import asyncio
+import fcntl
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from gatepost.anvil import Anvil
+from gatepost.control.operations import Operations
+from gatepost.maillog.sink import MailLog
+from gatepost.master.dispatcher import WorkerDispatcher
+from gatepost.master.foundation import Foundation
+from gatepost.master.notices import NoticeQueue
+from gatepost.master.plan import Plan
+from gatepost.master.queue_service import QueueService
+from gatepost.master.services import transports
+from gatepost.master.workers import STOP_PATIENCE, Worker
+from gatepost.net.stepping import start
+from gatepost.qmgr.manager import QueueManager
+from gatepost.qmgr.ports import Dispatcher
+from gatepost.qmgr.scheduler import Scheduler
+from gatepost.queue.group_commit import GroupCommit
+from gatepost.queue.sqlite import SqliteStore
+from gatepost.queue.store import StoreFailure
+
+SPACE_INTERVAL = 5.0
+"""Seconds between two reports of free space to the smtpd workers."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds: the writer thread gives up the GIL once per statement and must get it back soon (design, part 5)."""
+
+
+class QueueParts:
+    """The store and the queue manager on it."""
+
+    def __init__(self, plan: Plan, foundation: Foundation, log: MailLog, dispatcher: Dispatcher, on_failure: Any) -> None:
+        loop = asyncio.get_running_loop()
+        settings = foundation.settings
+        self.tasks: set[asyncio.Task[Any]] = set()
+        program = log.program("qmgr")
+        self.store = SqliteStore(plan.queue_directory, program.warning)
+        self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+        self.notices = NoticeQueue(plan, foundation, log)
+        self.manager = QueueManager(
+            settings, self.store, self.commit, foundation.resolver, Scheduler.from_settings(settings, transports(plan.configuration)), dispatcher,
+            self.notices, program, epoch=int(time.time()), clock=time.time, monotonic=time.monotonic,
+            spawn=lambda coroutine: start(coroutine, self.tasks), call_soon=loop.call_soon,
+        )  # fmt: skip
+        self.notices.submit = self.manager.submit
+        self.notices.reserve = self.store.reserve
+
+    def close(self) -> None:
+        self.commit.close()
+        self.store.close()
+
+
+def lock_store(plan: Plan) -> int:
+    """Wait until an earlier queue manager has closed the store."""
+    descriptor = os.open(plan.queue_directory / "private" / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+async def serve_queue(plan: Plan, leash: socket.socket, expected: int) -> None:
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    lock = lock_store(plan)
+    worker = Worker(plan, leash)
+    foundation = Foundation(plan.configuration, worker.log)
+    settings = foundation.settings
+    failed: list[StoreFailure] = []
+
+    def store_failed(failure: StoreFailure) -> None:
+        """Final: nobody gets 250 any more from this process; the next one reads the store anew."""
+        failed.append(failure)
+        worker.log.program("qmgr").fatal(str(failure))
+        worker.hurry = True
+        worker.over.set()
+
+    kinds = {name: service.program for name, service in transports(plan.configuration).items()}
+    dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
+    dispatcher.separate_local = os.geteuid() == 0 or plan.owner is not None and "local" in kinds.values()
+    parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed)
+    loop = worker.loop
+    operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
+    service = QueueService(
+        parts.manager, dispatcher, Anvil(settings.anvil_rate_time_unit), operations,
+        flush_log=worker.log.flush, monotonic=time.monotonic, expected=expected,
+    )  # fmt: skip
+    assert plan.queue_socket is not None and plan.control_socket is not None
+    servers = [
+        await loop.create_unix_server(service.protocol, sock=plan.queue_socket, backlog=1024),
+        await loop.create_unix_server(service.control_protocol, sock=plan.control_socket, backlog=100),
+    ]
+    worker.serve()
+    await tell_space(worker, service)
+    for server in servers:
+        server.close()
+    if not failed:
+        await service.dismiss(STOP_PATIENCE)
+        await parts.manager.quiesce()
+        parts.close()
+    worker.log.flush()
+    os.close(lock)
+    if failed:
+        raise SystemExit(1)
+
+
+async def tell_space(worker: Worker, service: QueueService) -> None:
+    """Tell free space now and then, until it is over."""
+    while not worker.over.is_set():
+        service.tell_space()
+        try:
+            await asyncio.wait_for(worker.over.wait(), SPACE_INTERVAL)
+        except TimeoutError:
+            pass

@@ -1,0 +1,51 @@
+"""An smtpd worker's process: thousands of SMTP sessions."""
+
+import gc
+import os
+import socket
+import time
+
+from gatepost.cleanup.pipeline import MailCleanup
+from gatepost.ipc.messages import Hello
+from gatepost.master.foundation import Foundation
+from gatepost.master.listeners import BACKLOG
+from gatepost.master.plan import Plan
+from gatepost.master.queue_link import RANGE, QueueLink
+from gatepost.master.servers import Connections, LinkedRates, server_environment
+from gatepost.master.workers import STOP_PATIENCE, Worker
+
+DRAIN_PATIENCE = 3600.0
+"""Seconds that sessions of an earlier configuration may go on."""
+
+
+async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
+    worker = Worker(plan, leash)
+    foundation = Foundation(plan.configuration, worker.log)
+    settings = foundation.settings
+    link = QueueLink(
+        plan.queue_path, lambda: Hello("smtpd", os.getpid(), ids=RANGE), queue_directory=str(plan.queue_directory),
+        long_ids=settings.enable_long_queue_ids, clock=time.time, flush_log=worker.log.flush,
+    )  # fmt: skip
+    cleanup = MailCleanup(settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases)
+    rates = LinkedRates(link.count, link.tell)
+    link.start()
+    await link.ready.wait()
+    servers = []
+    limits = []
+    for listener in plan.listeners:
+        limit = listener.service.maxproc or settings.gatepost_smtpd_session_limit
+        connections = Connections(max(1, limit // plan.smtpd_processes()))
+        env = server_environment(foundation, listener.service, cleanup, rates, link.free, connections.busy)
+        limits.append(connections)
+        for sock in listener.sockets[slot]:
+            servers.append(await worker.loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))
+    gc.collect()
+    gc.freeze()  # what is here by now stays for good: the collector need not walk it again and again
+    worker.serve()
+    await worker.over.wait()
+    for server in servers:
+        server.close()
+    for connections in limits:
+        await connections.gone(STOP_PATIENCE if worker.hurry else DRAIN_PATIENCE)
+    await link.close()
+    worker.log.flush()

@@ -1,0 +1,125 @@
+"""What each kind of worker does, from its fork to its end."""
+
+import asyncio
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from gatepost.maillog.sink import MailLog
+from gatepost.master.leash import DRAIN, STOP, WorkerEnd
+from gatepost.master.plan import Plan
+from gatepost.master.privileges import drop_to
+from gatepost.master.services import transports
+from gatepost.master.supervisor import Entry
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+STOP_PATIENCE = 5.0
+"""Seconds that a stopping worker gives to what is under way."""
+
+
+class Worker:
+    """A worker's surroundings: its loop, its log, its leash. Subclasses' work is in gatepost.master.worker_*."""
+
+    def __init__(self, plan: Plan, leash: socket.socket) -> None:
+        self.plan = plan
+        self.loop = asyncio.get_running_loop()
+        self.log: MailLog = plan.new_log()
+        self.log.wake = lambda: self.loop.call_soon(self.log.flush)
+        self.loop.set_exception_handler(self._fault)
+        self.over = asyncio.Event()  # stop or drain was asked for
+        self.hurry = False  # stop, not drain
+        self._leash = WorkerEnd(leash, plan.log_descriptor, self._word, self._orphaned)
+
+    def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody expected: a fault of ours, which must be seen and ends nothing else."""
+        exc = context.get("exception")
+        where = "".join(traceback.format_exception(exc)[-3:]).replace("\n", " ") if exc is not None else ""
+        self.log.program("master").error(f"panic: {context['message']}: {where}")
+
+    def serve(self) -> None:
+        """Listen to master, and tell it that we serve."""
+        self._leash.watch(self.loop)
+        self._leash.ready()
+
+    def _word(self, word: bytes) -> None:
+        if word in (DRAIN, STOP):
+            self.hurry = self.hurry or word == STOP
+            self.over.set()
+
+    def _orphaned(self) -> None:
+        """master is gone: nobody would start us anew, so end."""
+        self.hurry = True
+        self.over.set()
+
+    async def finished(self, idle: asyncio.Event) -> None:
+        """Until what is under way has ended; a stop waits for STOP_PATIENCE only."""
+        await self.over.wait()
+        waiting = self.loop.create_task(idle.wait())
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=STOP_PATIENCE if self.hurry else 1.0)
+            if self.hurry:
+                break
+        waiting.cancel()
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop if it is installed (gatepost[speed]), else on asyncio's own loop."""
+    if uvloop is None:
+        asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+
+def set_name(name: str) -> None:
+    """What ps and top show of this process."""
+    Path("/proc/self/comm").write_text(f"gp:{name}"[:15])
+
+
+def _entry(plan: Plan, name: str, work: Callable[[Plan, socket.socket], Coroutine[Any, Any, None]], *, privileged: bool = False) -> Entry:
+    def entry(leash: socket.socket) -> None:
+        set_name(name)
+        if plan.owner is not None and not privileged:
+            drop_to(plan.owner)
+        run_loop(work(plan, leash))
+
+    return entry
+
+
+def smtpd_entry(plan: Plan, slot: int) -> Entry:
+    from gatepost.master.worker_smtpd import serve_smtpd
+
+    return _entry(plan, "smtpd", lambda plan, leash: serve_smtpd(plan, slot, leash))
+
+
+def queue_entry(plan: Plan, live_workers: Callable[[], int]) -> Entry:
+    from gatepost.master.worker_queue import serve_queue
+
+    def entry(leash: socket.socket) -> None:
+        expected = live_workers()
+        _entry(plan, "qmgr", lambda plan, leash: serve_queue(plan, leash, expected))(leash)
+
+    return entry
+
+
+def delivery_entry(plan: Plan, role: str) -> Entry:
+    from gatepost.master.worker_delivery import serve_delivery
+
+    return _entry(plan, role, lambda plan, leash: serve_delivery(plan, role, leash), privileged=role == "local")
+
+
+def local_needed(plan: Plan) -> bool:
+    """Local delivery has a process of its own only as root, which becomes the recipient."""
+    return os.geteuid() == 0 and any(service.program == "local" for service in transports(plan.configuration).values())
+
+
+def monotonic() -> float:
+    return time.monotonic()
