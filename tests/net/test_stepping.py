@@ -1,0 +1,104 @@
+"""What does not suspend needs no task; what does is carried on by one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gatepost.net.stepping import start
+
+
+async def test_a_coroutine_that_does_not_suspend_runs_at_once() -> None:
+    seen: list[int] = []
+
+    async def work() -> None:
+        seen.append(1)
+
+    tasks: set[asyncio.Task[Any]] = set()
+    assert start(work(), tasks) is True
+    assert seen == [1]
+    assert not tasks
+
+
+async def test_a_suspended_coroutine_goes_on_in_a_task() -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[int] = loop.create_future()
+    ended = asyncio.Event()
+    seen: list[int] = []
+
+    async def work() -> None:
+        seen.append(await future)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):  # from here on there is a task
+            seen.append(2)
+
+    tasks: set[asyncio.Task[Any]] = set()
+    assert start(work(), tasks, ended.set) is False
+    assert len(tasks) == 1
+    future.set_result(1)
+    await asyncio.wait_for(ended.wait(), 10)
+    assert seen == [1, 2]
+    assert not tasks
+
+
+async def test_an_exception_of_the_future_reaches_the_coroutine() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    ended = asyncio.Event()
+    seen: list[str] = []
+
+    async def work() -> None:
+        try:
+            await future
+        except ValueError as exc:
+            seen.append(str(exc))
+
+    start(work(), set(), ended.set)
+    future.set_exception(ValueError("no"))
+    await asyncio.wait_for(ended.wait(), 10)
+    assert seen == ["no"]
+
+
+async def test_exceptions_before_the_first_suspension_come_out() -> None:
+    async def work() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        start(work(), set())
+
+
+async def test_later_exceptions_go_to_the_loops_handler() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    seen = asyncio.Event()
+
+    def handler(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        told.append(repr(context["exception"]))
+        seen.set()
+
+    loop.set_exception_handler(handler)
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("late")
+
+    start(work(), set())
+    await asyncio.wait_for(seen.wait(), 10)
+    assert told == ["KeyError('late')"]
+
+
+async def test_cancelling_the_task_cancels_the_coroutine() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    tasks: set[asyncio.Task[Any]] = set()
+    start(work(), tasks)
+    (task,) = tasks
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait_for(cancelled.wait(), 10)
