@@ -102,7 +102,7 @@ async def _run_as_list(result: AccessResult) -> Verdict:
         result.warn(f" entry {value} causes unreasonable recursion")
         raise ServerConfigurationError
     checks = ctx.parts.compile_result(value, ctx.default_access)
-    if not checks:
+    if not checks and not value.strip(", \t"):
         result.warn(f" entry {value} has empty value")
         return PERMIT
     name, class_ = ctx.reply_name, ctx.reply_class
@@ -153,8 +153,7 @@ def _has_transaction(result: AccessResult, action: str) -> bool:
     if result.ctx.sender is not None:
         return True
     result.warn(
-        f": with smtpd_delay_reject=no, action {action} is always skipped "
-        "in smtpd_helo_restrictions or smtpd_client_restrictions"
+        f": with smtpd_delay_reject=no, action {action} is always skipped in Client host or Helo command restrictions"
     )
     return False
 

@@ -25,9 +25,11 @@ async def permit_mynetworks(ctx: Context) -> Verdict:
 
 @restriction("permit_sasl_authenticated", permits="client")
 async def permit_sasl_authenticated(ctx: Context) -> Verdict:
-    """Permit clients that have logged in, other than anonymously."""
+    """Permit clients that have logged in, other than anonymously; nobody while SASL is off."""
     method = ctx.facts.sasl_method
-    return PERMIT if method and method.lower() != "anonymous" else DUNNO
+    if method and method.lower() != "anonymous" and ctx.params.smtpd_sasl_auth_enable:
+        return PERMIT
+    return DUNNO
 
 
 @restriction("reject_unknown_client_hostname", aliases=("reject_unknown_client",))

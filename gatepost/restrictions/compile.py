@@ -11,6 +11,8 @@ from gatepost.restrictions.policy_parts import PolicyParts
 from gatepost.restrictions.registry import NOT_YET, REMOVED, Restriction, find
 from gatepost.restrictions.verdict import ServerConfigurationError, Verdict
 from gatepost.tables.braces import split_items
+from gatepost.tables.literal import FailTable
+from gatepost.tables.maps import Maps
 
 FAMILIES = (client, generic, helo, recipient, relay, sender)
 """Importing them is what registers their restrictions."""
@@ -32,6 +34,7 @@ class Compiler:
         self._results: dict[tuple[str, str], CheckList] = {}
         self._class_names: frozenset[str] = frozenset()
         self._class_texts: dict[str, str] = {}
+        self._parameter = ""
         self.unsupported: list[tuple[str, str]] = []
         self.problems: list[tuple[str, str]] = []
         parts.compile_result = self.result_list
@@ -53,15 +56,11 @@ class Compiler:
             self._report_items(name, split_items(text))
 
     def parameter_list(self, parameter: str, text: str, default_access: str) -> CheckList:
-        """Compile the value of a parameter. Raises ConfigError for a table that cannot be opened."""
+        """Compile the value of a parameter."""
         items = split_items(text)
+        self._parameter = parameter
         self._report_items(parameter, items)
-        try:
-            return self._compile(items, default_access)
-        except ConfigError as error:
-            raise ConfigError(
-                error.message, path=error.path, line=error.line, parameter=error.parameter or parameter
-            ) from None
+        return self._compile(items, default_access)
 
     def result_list(self, value: str, default_access: str) -> CheckList:
         """The list that an access table has for a result."""
@@ -132,7 +131,18 @@ class Compiler:
         return Check(name, self._misconfigured(f'unknown smtpd restriction: "{name}"')), False
 
     def _with_table(self, entry: Restriction, spec: str) -> Check:
-        return Check(entry.name, _bound(entry, self._parts.ports.tables.maps(spec, spec)))
+        return Check(entry.name, _bound(entry, self._open(spec)))
+
+    def _open(self, spec: str) -> Maps:
+        """The table of that name. One that cannot be opened is no reason not to start: as in Postfix, it fails when it
+        is asked (`451 4.3.5`), and `gatepost check` tells of it."""
+        tables = self._parts.ports.tables
+        try:
+            return tables.maps(spec, spec)
+        except ConfigError as error:
+            self.problems.append((self._parameter, f"{spec} is unavailable: {error.message}"))
+            self._log.error(error.message)
+            return Maps(spec, (FailTable(tables.env, spec, error.message),), tables.env.warn)
 
     def _class_run(self, name: str, default_access: str) -> Run:
         """Runs a class. It is compiled when it is first met for this kind of list: a class may name itself."""
@@ -182,7 +192,7 @@ class Compiler:
                 position += 1
             if entry is not None:
                 warned = position >= 2 and items[position - 2].lower() == "warn_if_reject"
-                if entry.final and after is not None and (not warned or entry.name == "permit"):
+                if entry.final and after is not None and (entry.permits or not warned):
                     self.problems.append((parameter, f"restriction `{after}' after `{entry.name}' is ignored"))
             elif folded in NOT_YET:
                 self.unsupported.append((parameter, folded))

@@ -14,9 +14,9 @@ from gatepost.tables.table import LookupTemporaryFailure
 
 
 class Destination:
-    """Where an address leads; `recipient` is the resolved address in lower case."""
+    """Where an address leads; `recipient` is the resolved address in lower case; `error`: it is not valid."""
 
-    __slots__ = ("address_class", "nexthop", "recipient", "routed", "transport")
+    __slots__ = ("address_class", "error", "nexthop", "recipient", "routed", "transport")
 
     def __init__(self, resolved: Resolved) -> None:
         self.transport = resolved.transport
@@ -24,6 +24,7 @@ class Destination:
         self.recipient = fold(resolved.recipient)
         self.address_class = resolved.address_class
         self.routed = resolved.routed
+        self.error = resolved.error
 
 
 class Context:

@@ -4,12 +4,15 @@ At RCPT, with smtpd_delay_reject (the default): client, HELO and sender list, th
 pending defer_if_permit, then the implicit reject_unlisted_recipient; all of it again for every recipient.
 """
 
+from typing import Literal
+
 from gatepost.config.settings import Settings
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.check import CheckList
 from gatepost.restrictions.compile import Compiler, require_relay_protection
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.facts import Effects, SessionFacts
+from gatepost.restrictions.header_context import HeaderContext
 from gatepost.restrictions.lists import judge, judge_one, refuse
 from gatepost.restrictions.parameters import AccessParameters, access_parameters
 from gatepost.restrictions.policy_parts import PolicyParts
@@ -24,7 +27,7 @@ from gatepost.restrictions.reply import (
     SENDER_ADDRESS,
 )
 from gatepost.restrictions.unlisted import check_recipient_listed, check_sender_listed
-from gatepost.restrictions.verdict import DUNNO, Refused, Reject, Verdict
+from gatepost.restrictions.verdict import DUNNO, CannotTell, Refused, Reject, Verdict
 
 _SIMULATED_RELAY = "permit_mynetworks permit_sasl_authenticated permit_auth_destination"
 
@@ -57,11 +60,12 @@ class AccessPolicy:
         self._end_of_data_list = self._list("smtpd_end_of_data_restrictions", "")
         self._etrn_list = self._list("smtpd_etrn_restrictions", "check_etrn_access")
         self._probe_address = _probe_address(params)
+        self._header_context = HeaderContext(self.parts)
 
     @classmethod
     def compile(cls, settings: Settings, ports: Ports) -> "AccessPolicy":
-        """Compile the lists of a service. Raises ConfigError: bad values, a table of unknown type, a class without a
-        definition, relay and recipient list that protect nobody."""
+        """Compile the lists of a service. Raises ConfigError: bad values, a class without a definition, relay
+        and recipient list that protect nobody."""
         policy = cls(access_parameters(settings), ports)
         require_relay_protection(policy.parts)
         return policy
@@ -142,6 +146,20 @@ class AccessPolicy:
         ctx.begin(facts.etrn_name or "", ETRN_COMMAND, "check_etrn_access")
         verdict = await judge(ctx, self._etrn_list) if self._etrn_list else DUNNO
         return _reply(_deferred(ctx, verdict))
+
+    async def valid_address(self, facts: SessionFacts, address: str) -> bool:
+        """Can mail to or from this address be routed at all? If not, the server answers 501 5.1.7 or 5.1.3.
+
+        When a table cannot tell, the address passes: the restrictions will find out (smtpd_check_addr).
+        """
+        try:
+            return not (await Context(self.parts, facts).resolve(facts.sender, address)).error
+        except CannotTell:
+            return True
+
+    async def header_context(self, facts: SessionFacts, address: str) -> Literal["local", "remote"] | Reply:
+        """How message headers are completed for the client connected from `address`; or a reply: cannot tell now."""
+        return await self._header_context.of(facts, address)
 
     # The same without regard to smtpd_delay_reject.
 

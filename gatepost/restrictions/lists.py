@@ -82,7 +82,7 @@ async def _settle(ctx: Context, check: Check, verdict: Verdict) -> Verdict:
         final = refuse(ctx, verdict)
     else:
         final = defer(ctx, verdict)
-    if check.ignored and not ctx.warning:
+    if check.ignored and (verdict is PERMIT or not ctx.warning):
         ctx.ports.log.warning(f"restriction `{check.ignored}' after `{check.name}' is ignored")
     return final
 
@@ -118,8 +118,9 @@ async def log_permit(ctx: Context, action: str, reply_class: str, reply_name: st
     """Tell of a permit, if smtpd_log_access_permit_actions has the action and no deferral overrules it."""
     actions = ctx.parts.permit_actions
     if actions is not None and ctx.defer_if_permit is None and await actions.match_string(action):
-        source = f" from {table}" if table else ""
-        ctx.log("permit", f"action={action} for {reply_class}={reply_name}{source}")
+        source = f"from {table}" if table else ""
+        # Without a table a blank is left before the semicolon, as in Postfix's line.
+        ctx.log("permit", f"action={action} for {reply_class}={reply_name} {source}")
 
 
 async def _log_permit_of(ctx: Context, check: Check) -> None:

@@ -81,6 +81,9 @@ class ScriptPlayer:
     def warning(self, text: str) -> None:
         self._output.append(f"smtpd: warning: {text}")
 
+    def error(self, text: str) -> None:
+        self._output.append(f"smtpd: error: {text}")
+
     async def play(self, line: str) -> list[str]:
         self._output = [f">>> {line}"]
         words = split_items_at_blanks(line)

@@ -46,6 +46,9 @@ class LogLines:
     def warning(self, text: str) -> None:
         self.lines.append("warning: " + text)
 
+    def error(self, text: str) -> None:
+        self.lines.append("error: " + text)
+
 
 class World:
     """The host. `lines` is what was logged since it was last taken."""
