@@ -1,1 +1,1 @@
-"""Questions about a configuration: is it harmless, what does it come to."""
+"""Questions about a configuration: what its lists come to, who may relay, what has no effect or cannot work."""

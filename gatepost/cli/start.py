@@ -20,11 +20,13 @@ def main(arguments: list[str], directory: str) -> int:
     parser.add_argument("--single-process", action="store_true", help="everything in one process (small machines, tests)")
     options = parser.parse_args(arguments)
     configuration = Configuration.read(directory)
-    problems = prove(configuration, strict=False)
-    if problems:
-        for problem in problems:
-            print(f"gatepost start: fatal: {problem}", file=sys.stderr)
+    proof = prove(configuration)
+    for text in proof.errors:
+        print(f"gatepost start: fatal: {text}", file=sys.stderr)
+    if proof.errors:
         return 1
+    for text in proof.faults:
+        print(f"gatepost start: warning: {text}", file=sys.stderr)
     owner = prepare_queue_directory(configuration.settings)
     lock = take_lock(Path(configuration.settings.gatepost_queue_directory) / "pid" / "master.pid")
     raise_file_limit()

@@ -96,7 +96,7 @@ def reload(arguments: list[str], directory: str) -> int:
     pid = running_pid(configuration.settings)
     if not pid:
         return _not_running("reload")
-    problems = prove(configuration, strict=True)
+    problems = prove(configuration).refusals(strict=True)
     for problem in problems:
         print(f"gatepost reload: fatal: {problem}", file=sys.stderr)
     if problems:

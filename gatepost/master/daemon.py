@@ -87,7 +87,7 @@ class Daemon:
         old = self._plan
         try:
             configuration = Configuration.read(self._directory)
-            problems = prove(configuration, strict=True)
+            problems = prove(configuration).refusals(strict=True)
             if problems:
                 raise ConfigError(problems[0])
             self._check_restart_only(configuration)

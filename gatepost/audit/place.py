@@ -1,0 +1,31 @@
+"""Where in the configuration a mistake stands."""
+
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
+from gatepost.tables.braces import split_items
+
+
+def place(error: ConfigError, settings: Settings, parameter: str = "") -> ConfigError:
+    """The same mistake with the parameter's file and line, where it has none of its own."""
+    parameter = error.parameter or parameter
+    path, line = error.path, error.line
+    if not path and parameter:
+        path, line = settings.where(parameter) or ("", 0)
+    return ConfigError(error.message, path=path, line=line, parameter=parameter)
+
+
+def place_of_table(text: str, settings: Settings) -> ConfigError:
+    """What is wrong with a table, with the parameter that names it: the text holds the name or the path of its file."""
+    for parameter in settings.settings:
+        try:
+            value = settings.text(parameter)
+        except ConfigError:
+            continue
+        if ":" in value and any(_names(word, text) for word in split_items(value)):
+            return place(ConfigError(text), settings, parameter)
+    return ConfigError(text)
+
+
+def _names(word: str, text: str) -> bool:
+    kind, colon, name = word.removeprefix("proxy:").partition(":")
+    return bool(colon) and name.startswith("/") and (f"{kind}:{name} " in text or f" {name}," in text)

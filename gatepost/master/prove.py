@@ -1,0 +1,174 @@
+"""The proof before a start or a reload: everything is read, compiled and opened once, and what is wrong is told.
+
+Three degrees. An error keeps the mail system from starting. A fault is what Postfix finds at lookup time only: mail
+that comes that far is answered 451; a start tells of it and goes on, a reload is refused. A remark changes nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gatepost.audit.classes import in_two_classes
+from gatepost.audit.lists import (
+    ADDRESS_LISTS,
+    DOMAIN_LISTS,
+    broken_items,
+    compile_list,
+    useless_exceptions,
+    without_bounds,
+)
+from gatepost.audit.place import place, place_of_table
+from gatepost.audit.transports import missing_transports
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
+from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.master.foundation import Foundation
+from gatepost.master.listeners import Address, addresses_of
+from gatepost.master.privileges import owner_of
+from gatepost.master.servers import compile_policy
+from gatepost.master.services import service_problems, smtpd_services, transports
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.smtpd.environment import SessionLists
+from gatepost.smtpd.local_clients import LocalClients
+from gatepost.smtpd.parameters import Parameters
+from gatepost.tables.match_list import MatchList
+
+
+@dataclass(slots=True)
+class ProvedListener:
+    """One `inet ... smtpd` line and what it comes to; the lists by parameter."""
+
+    service: Service
+    settings: Settings
+    addresses: list[Address]
+    policy: AccessPolicy
+    lists: dict[str, MatchList]
+
+
+@dataclass(slots=True)
+class Proof:
+    """What is wrong (texts with file, line and parameter), and the parts that could be made."""
+
+    errors: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    listeners: list[ProvedListener] = field(default_factory=list)
+    foundation: Foundation | None = None
+
+    def refusals(self, *, strict: bool) -> list[str]:
+        """What keeps a start, or (strict) a reload, from happening."""
+        return [*self.errors, *self.faults] if strict else self.errors
+
+
+def prove(configuration: Configuration) -> Proof:
+    """Try everything that a start would do, but for binding ports and writing files. Raises nothing."""
+    return _Prover(configuration).run()
+
+
+class _Prover:
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.settings = configuration.settings
+        self.output = MemoryOutput()
+        self.log = MailLog(self.output, "postfix", os.getpid())
+        self.proof = Proof()
+
+    def run(self) -> Proof:
+        proof, configuration = self.proof, self.configuration
+        self._tell(proof.errors, configuration.check())
+        if proof.errors:
+            return self._ordered()  # what follows would only trip over the same values
+        self._tell(proof.errors, configuration.refusals())
+        errors, remarks = service_problems(configuration)
+        self._tell(proof.errors, errors)
+        self._tell(proof.remarks, [*configuration.warnings, *remarks])
+        if os.geteuid() == 0:
+            self._try(lambda: owner_of(self.settings))
+        self._try(self._foundation)
+        if proof.foundation is not None:
+            self._lists(self.settings, proof.foundation, {})
+            for service in smtpd_services(configuration):
+                self._listener(service, proof.foundation)
+            self._tables(proof.foundation)
+        return self._ordered()
+
+    def _ordered(self) -> Proof:
+        """Each text once, under its gravest heading."""
+        proof = self.proof
+        proof.errors = list(dict.fromkeys(proof.errors))
+        proof.faults = [text for text in dict.fromkeys(proof.faults) if text not in proof.errors]
+        told = {*proof.errors, *proof.faults}
+        proof.remarks = [text for text in dict.fromkeys(proof.remarks) if text not in told]
+        return proof
+
+    def _tell(self, heading: list[str], problems: Iterable[ConfigError | str]) -> None:
+        heading.extend(str(problem) for problem in problems)
+
+    def _try(self, part: Callable[[], object], settings: Settings | None = None) -> None:
+        try:
+            part()
+        except ConfigError as error:
+            self.proof.errors.append(str(place(error, settings or self.settings)))
+
+    def _foundation(self) -> None:
+        self.proof.foundation = Foundation(self.configuration, self.log)
+
+    def _listener(self, service: Service, foundation: Foundation) -> None:
+        settings = self.configuration.settings_for(service)
+
+        def compiled() -> None:
+            policy = compile_policy(foundation, service)
+            self._policy(policy, settings)
+            Parameters.of(settings)
+            Parameters.of(self.configuration.settings_for(service, stress="yes"))
+            SessionLists.of(settings, foundation.tables)
+            LocalClients(settings, foundation.tables, foundation.own_addresses)
+            addresses = addresses_of(service, settings, f"{self.configuration.directory}/master.cf")
+            lists: dict[str, MatchList] = {}
+            self._lists(settings, foundation, lists)
+            self.proof.listeners.append(ProvedListener(service, settings, addresses, policy, lists))
+
+        self._try(compiled, settings)
+
+    def _policy(self, policy: AccessPolicy, settings: Settings) -> None:
+        for parameter, name in policy.unsupported():
+            text = f"{name} is not supported yet: mail that gets there is answered 451 4.3.5"
+            self.proof.faults.append(str(place(ConfigError(text), settings, parameter)))
+        for parameter, text in policy.problems():
+            heading = self.proof.remarks if text.endswith("is ignored") else self.proof.faults
+            heading.append(str(place(ConfigError(text), settings, parameter)))
+
+    def _lists(self, settings: Settings, foundation: Foundation, lists: dict[str, MatchList]) -> None:
+        proof = self.proof
+
+        def compiled() -> None:
+            for parameter in (*ADDRESS_LISTS, *DOMAIN_LISTS):
+                lists[parameter] = matches = compile_list(parameter, settings, foundation.tables)
+                self._tell(proof.faults, broken_items(matches, settings))
+                self._tell(proof.remarks, useless_exceptions(matches, settings))
+            self._tell(proof.remarks, without_bounds(lists["mynetworks"], settings))
+            self._tell(proof.remarks, in_two_classes(lists, settings))
+            self._tell(proof.remarks, missing_transports(settings, transports(self.configuration)))
+
+        self._try(compiled, settings)
+
+    def _tables(self, foundation: Foundation) -> None:
+        """What was wrong with the tables that all these parts have opened, and what they said meanwhile."""
+        told = set()
+        for problem in foundation.tables.problems():
+            told.add(problem.text)
+            heading = self.proof.faults if problem.skipped else self.proof.remarks
+            heading.append(str(place_of_table(problem.text, self.settings)))
+        for fallback in foundation.tables.fallbacks():
+            self.proof.remarks.append(
+                f"{fallback.path}, line {fallback.line}: the pattern {fallback.pattern} needs the engine "
+                f"{fallback.engine}, which a chosen text can keep busy for long; RE2 takes no such pattern"
+            )
+        self.log.flush()
+        self.proof.remarks.extend(text for text in self._said() if text not in told)
+
+    def _said(self) -> Iterator[str]:
+        for line in self.output.lines:
+            yield line.removeprefix("warning: ")
