@@ -20,9 +20,7 @@ EXIT_STATUS = "0: it would start (there may be faults and remarks). 1: it would 
 
 
 def main(arguments: list[str], directory: str) -> int:
-    parser = parser_of(
-        "check", "say what is wrong with the configuration, and what it comes to", DESCRIPTION, EXIT_STATUS
-    )
+    parser = parser_of("check", "what is wrong with the configuration, and what it comes to", DESCRIPTION, EXIT_STATUS)
     parser.add_argument("-q", "--quiet", action="store_true", help="only what is wrong")
     options = parser.parse_args(arguments)
     try:

@@ -1,7 +1,7 @@
 """Command line parsers whose --help reads like a manual page: name, synopsis, description, options, exit status."""
 
 import argparse
-from typing import IO, NoReturn
+from typing import NoReturn
 
 
 class ManualPage(argparse.ArgumentParser):
@@ -36,9 +36,6 @@ class ManualPage(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(64, f"{self.format_usage()}{self.prog}: fatal: {message}\n")
-
-    def print_usage(self, file: "IO[str] | None" = None) -> None:  # type: ignore[override]
-        super().print_usage(file)  # type: ignore[arg-type]
 
 
 def _indented(text: str) -> str:
