@@ -24,7 +24,7 @@ class DiscardAgent:
         dsn, text = split_dsn(request.nexthop, "2.0.0")
         for recipient in request.recipients:
             attempt.status(RecipientStatus(recipient.index, "sent", dsn, "none", text, dsn_action="delivered"))
-        return DeliveryDone(request.request_id, request.epoch, attempt.statuses)
+        return DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
 
     async def close(self) -> None:
         pass

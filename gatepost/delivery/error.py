@@ -39,7 +39,7 @@ class ErrorAgent:
         dsn, text = split_dsn(request.nexthop, self._default)
         for recipient in request.recipients:
             attempt.status(RecipientStatus(recipient.index, self._action, dsn, "none", text))
-        return DeliveryDone(request.request_id, request.epoch, attempt.statuses)
+        return DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
 
     async def close(self) -> None:
         pass

@@ -13,7 +13,8 @@ def request(*recipients: str | DeliveryRecipient, **more: object) -> DeliveryReq
         for number, recipient in enumerate(recipients)
     ]
     values: dict[str, object] = {
-        "request_id": 7, "epoch": 3, "queue_id": "4A1B2C3D4E", "transport": "x", "nexthop": "", "sender": "me@client.example",
+        "request_id": 7, "epoch": 3, "queue_id": "4A1B2C3D4E", "transport": "x", "nexthop": "",
+        "sender": "me@client.example",
         "recipients": listed, "size": 20, "arrival": NOW - 2, "active": NOW - 1, "content": b"Subject: x\n\nbody\n",
     }  # fmt: skip
     return DeliveryRequest(**{**values, **more})  # type: ignore[arg-type]
