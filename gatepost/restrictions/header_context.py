@@ -1,4 +1,4 @@
-"""Whose message headers are completed with our domain: local_header_rewrite_clients (postconf(5), smtpd_check_rewrite)."""
+"""Whose message headers are completed with our domain (local_header_rewrite_clients, smtpd_check_rewrite)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal

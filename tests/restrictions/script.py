@@ -124,7 +124,7 @@ class ScriptPlayer:
         return self._policy
 
     def _parameters(self) -> AccessParameters:
-        values = {}
+        values: dict[str, Any] = {}
         for field in msgspec.structs.fields(AccessParameters):
             if field.name in self._values:
                 text = self._values[field.name]

@@ -1,5 +1,7 @@
 """A host with an access policy: real settings, tables, rewriting and resolving; only DNS and clocks are made up."""
 
+from typing import Any
+
 from gatepost.config.configuration import Configuration
 from gatepost.config.host_facts import FixedHost
 from gatepost.dns.fake import FakeResolver
@@ -90,20 +92,36 @@ def line(reply: Reply | None) -> str:
     return "OK" if reply is None else reply.line()
 
 
-def stranger(**more: object) -> SessionFacts:
+def stranger(**more: Any) -> SessionFacts:
     """A client from elsewhere that has said HELO and MAIL."""
     return session("80.62.116.127", name="stranger.example", **more)
 
 
-def local_client(**more: object) -> SessionFacts:
+def local_client(**more: Any) -> SessionFacts:
     """A client in mynetworks."""
     return session("192.168.87.2", **more)
 
 
 def session(
-    address: str, *, name: str = "unknown", sender: str | None = "a@client.example", **more: object
+    address: str, *, name: str = "unknown", sender: str | None = "a@client.example", **more: Any
 ) -> SessionFacts:
     known = name != "unknown"
     status = NAME_OK if known else NAME_PERMANENT
     client = Client(name, address, name_status=status, reverse_name=name, reverse_name_status=status)
-    return SessionFacts(client, stage="RCPT", helo_name="client.example", sender=sender, **more)  # type: ignore[arg-type]
+    return SessionFacts(client, stage="RCPT", helo_name="client.example", sender=sender, **more)
+
+
+ALICE = "alice@ours.example"
+NOBODY = "nobody@ours.example"
+ELSEWHERE = "bob@gmail.example"
+ACCESS_DENIED = "554 5.7.1 <alice@ours.example>: Recipient address rejected: Access denied"
+TRY_LATER = "450 4.3.2 <alice@ours.example>: Recipient address rejected: Try again later"
+UNKNOWN_USER = "550 5.1.1 <nobody@ours.example>: Recipient address rejected: User unknown in local recipient table"
+SERVER_ERROR = "451 4.3.5 Server configuration error"
+
+
+async def answers(main_cf: str, *recipients: str, facts: SessionFacts | None = None) -> list[str]:
+    """What RCPT is answered for each recipient, under the test host's main.cf with these lines added."""
+    world = World(main_cf)
+    facts = facts or stranger()
+    return [await world.rcpt(facts, recipient) for recipient in recipients]
