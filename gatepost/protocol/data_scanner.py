@@ -43,6 +43,11 @@ class DataScanner:
         self.octets = 0
         self.rest = b""
 
+    @property
+    def undecided(self) -> int:
+        """Octets that wait for what follows them."""
+        return len(self._held) if self._begun else 0
+
     def feed(self, data: bytes) -> bytes:
         """Content with LF line ends, dots removed. Pieces join to the whole; they may be empty."""
         raw = self._held + data
@@ -124,6 +129,11 @@ class ChunkReader:
         self.bare_newline = False
         self.left = 0
         self.octets = 0
+
+    @property
+    def undecided(self) -> int:
+        """Octets that wait for what follows them."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
         """Content with LF line ends; `data` must not go beyond the chunk. A final CR waits for the next piece."""

@@ -4,6 +4,7 @@ from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import Command
 from gatepost.smtpd import replies
+from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
@@ -57,8 +58,9 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
 async def _offers(session: Session) -> list[str]:
     params, client, lists = session.params, session.facts.client, session.env.lists
     discard = params.discard_ehlo
-    if discard and "SILENT-DISCARD" not in discard:
-        session.env.log.info(lines.discarding_keywords(" ".join(sorted(discard))))
+    if discard and SILENT_DISCARD not in discard:
+        named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in discard)
+        session.env.log.info(lines.discarding_keywords(named))
     size = f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"
     offers = ["PIPELINING", size]
     if not params.disable_vrfy_command:

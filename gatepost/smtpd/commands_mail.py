@@ -65,7 +65,7 @@ async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
     if refusal is not None:
         facts.sender = None
         return refusal
-    mail.local = await session.env.local_rewriting(facts)
+    mail.local = await session.env.local_rewriting(facts, session.peer)
     session.transaction = MailTransaction(
         mail.address,
         mail.parameters.body,

@@ -8,7 +8,7 @@ deadline, and the timer, when it goes off, looks at that.
 import asyncio
 import ipaddress
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from gatepost.mail.reply import Reply
 from gatepost.net import stepping
@@ -57,14 +57,14 @@ class SmtpConnection(asyncio.Protocol):
     # asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.connections.add(self)
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
-        address, port = _plain(transport.get_extra_info("peername"))
-        server_address, server_port = _plain(transport.get_extra_info("sockname"))
-        self._start(self.session.begin(address, port, server_address, server_port))
+        address, port = _plain(self.transport.get_extra_info("peername"))
+        server_address, server_port = _plain(self.transport.get_extra_info("sockname"))
+        if self._start(self.session.begin(address, port, server_address, server_port)):
+            self._advance()
 
     def data_received(self, data: bytes) -> None:
         self.protocol.receive_data(data)
@@ -104,12 +104,22 @@ class SmtpConnection(asyncio.Protocol):
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
         """True if the coroutine has come to its end; else it goes on in a task, and `_resume` is called after it."""
         self._busy = True
-        if stepping.start(coroutine, self.tasks, self._resume):
+        if stepping.start(self._guarded(coroutine), self.tasks, self._resume):
             self._busy = False
             self._after_step()
             return True
         self._flush()
         return False
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """A fault of ours costs one session, and is told; the client may come back."""
+        try:
+            await coroutine
+        except Exception as fault:
+            session = self.session
+            self.loop.call_exception_handler({"message": f"SMTP session of {session.facts.client.namaddr}", "exception": fault})
+            if not session.closing:
+                session.data_error()
 
     def _resume(self) -> None:
         self._busy = False

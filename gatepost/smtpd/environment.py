@@ -79,8 +79,8 @@ class ServerEnvironment:
 
     `parameters` and `stressed` (None: the same) are its main.cf values in normal times and under stress. `service` is
     the listener's name as in master.cf, for rate limits and their log lines. `free`: octets that the queue can still
-    take. `local_rewriting`: does this client get local header rewriting (local_header_rewrite_clients)? It raises
-    LookupTemporaryFailure. `clock` is monotonic, `sleep` takes seconds.
+    take. `local_rewriting`: does this client, whose connection comes from the address given beside it, get local header
+    rewriting (local_header_rewrite_clients)? It raises LookupTemporaryFailure. `sleep` takes seconds.
     """
 
     parameters: Parameters
@@ -91,7 +91,7 @@ class ServerEnvironment:
     cleanup: Cleanup
     rates: RateCounter
     client_name: Callable[[str], Awaitable[ClientName]]
-    local_rewriting: Callable[[SessionFacts], Awaitable[bool]]
+    local_rewriting: Callable[[SessionFacts, str], Awaitable[bool]]
     resolver: AddressResolver
     rewriter: Rewriter
     free: Callable[[], int]

@@ -112,11 +112,11 @@ def rcpt_parameters(words: list[str], params: Parameters) -> RcptParameters:
 
 def _notify(value: str) -> int:
     mask = 0
-    for word in value.upper().split(","):
+    for word in filter(None, value.upper().split(",")):
         if word not in _NOTIFY:
             raise Refused(replies.BAD_NOTIFY)
         mask |= _NOTIFY[word]
-    if mask & NOTIFY_NEVER and mask != NOTIFY_NEVER:
+    if not mask or mask & NOTIFY_NEVER and mask != NOTIFY_NEVER:
         raise Refused(replies.BAD_NOTIFY)
     return mask
 
@@ -129,6 +129,4 @@ def _orcpt(value: str) -> str:
         plain = xtext.decode_utf8(coded) if kind.lower() == "utf-8" else xtext.decode(coded)
     except xtext.XtextError:
         raise Refused(replies.BAD_ORCPT) from None
-    if not plain:
-        raise Refused(replies.BAD_ORCPT)
-    return f"{kind};{printable(plain)}"
+    return f"{kind};{printable(plain)}" if plain else ""

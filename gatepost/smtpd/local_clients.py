@@ -34,11 +34,12 @@ class LocalClients:
             elif name != "check_address_map":
                 self._checks.append(name)
 
-    async def __call__(self, facts: SessionFacts) -> bool:
+    async def __call__(self, facts: SessionFacts, peer: str) -> bool:
+        """`peer` is where the connection comes from: XCLIENT does not make a stranger of our own front end here."""
         client = facts.client
         for check in self._checks:
             if isinstance(check, str):
-                if check == "permit_inet_interfaces" and client.address in self._addresses:
+                if check == "permit_inet_interfaces" and peer in self._addresses:
                     return True
                 if check == "permit_sasl_authenticated" and facts.sasl_username:
                     return True

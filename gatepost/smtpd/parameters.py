@@ -7,9 +7,12 @@ import msgspec
 from gatepost.config.settings import Settings
 
 EHLO_KEYWORDS = (
-    "PIPELINING", "SIZE", "VRFY", "ETRN", "STARTTLS", "AUTH", "XVERP", "XCLIENT", "XFORWARD", "ENHANCEDSTATUSCODES",
-    "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "SILENT-DISCARD",
+    "8BITMIME", "AUTH", "ETRN", "PIPELINING", "SIZE", "VRFY", "XCLIENT", "XFORWARD", "ENHANCEDSTATUSCODES", "DSN",
+    "STARTTLS", "SMTPUTF8", "CHUNKING",
 )  # fmt: skip
+"""What smtpd_discard_ehlo_keywords may name, in the order in which the log names them."""
+
+SILENT_DISCARD = "SILENT-DISCARD"
 
 
 class Parameters(msgspec.Struct, frozen=True):

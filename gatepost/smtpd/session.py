@@ -50,6 +50,7 @@ class Session:
         "last_chunk",
         "overshoot",
         "params",
+        "peer",
         "protocol",
         "rate_limited",
         "recipient",
@@ -80,6 +81,7 @@ class Session:
         self.sticky_ret = ""
         self.rate_limited: bool | None = None
         self.bare_newline_bound: bool | None = None
+        self.peer = ""  # the address that the connection comes from, whatever XCLIENT says
         self.forwarded: Client | None = None
         self.forwarded_id = ""
         self.forwarder = False  # the connection itself may use XFORWARD
@@ -93,6 +95,7 @@ class Session:
         """A connection from `address` (plain form): find its name, judge it, greet it."""
         env, params = self.env, self.params
         facts = self.facts
+        self.peer = address
         facts.server_address, facts.server_port = server_address, server_port
         name, status, reverse, reverse_status = "unknown", NAME_PERMANENT, "unknown", NAME_PERMANENT
         if params.smtpd_peername_lookup:
@@ -265,7 +268,9 @@ class Session:
         log, namaddr = self.env.log, self.facts.client.namaddr
         transaction = self.transaction
         if self.stage in ("DATA content", "BDAT content"):
-            octets = (transaction.octets if transaction else 0) + self.protocol.buffered
+            octets = self.protocol.buffered
+            if transaction is not None and transaction.content is not None:
+                octets += transaction.octets + transaction.content.undecided
             log.info(lines.ended_in_data(reason, self.stage.split()[0], octets, namaddr))
         elif self.stage == "END-OF-MESSAGE" and reason == "lost connection":
             pass

@@ -36,7 +36,16 @@ smtpd_client_connection_count_limit = 0
 class World:
     """`main_cf` is added to BASE. `log` has the lines since it was last taken; `writer.messages` what was queued."""
 
-    def __init__(self, main_cf: str = "", *, zone: str = "", service: str = "smtp", base: str = BASE) -> None:
+    def __init__(
+        self,
+        main_cf: str = "",
+        *,
+        zone: str = "",
+        service: str = "smtp",
+        base: str = BASE,
+        connection: type[SmtpConnection] = SmtpConnection,
+    ) -> None:
+        self.connection = connection
         self.output = MemoryOutput()
         log = MailLog(self.output, "postfix", 1)
         log.wake = lambda: None
@@ -93,7 +102,7 @@ class World:
     async def start(self, host: str = "127.0.0.1") -> int:
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(
-            lambda: SmtpConnection(self.env, loop, self.connections, self.tasks), host, 0
+            lambda: self.connection(self.env, loop, self.connections, self.tasks), host, 0
         )
         return int(self.server.sockets[0].getsockname()[1])
 

@@ -1,0 +1,118 @@
+"""Play dialogues against a real Postfix, in a network and mount namespace of our own where our DNS server is the resolver.
+
+    python -m tests.compat.play_real [--record] FILE...     run me under `unshare -n -m` (see `command`)
+
+Prints JSON: file -> {"differences": [...], "log": [...], "steps": [[kind, text], ...] (with --record)}.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tests.compat.real_postfix import RealPostfix
+from tests.dialogs.dialog import FOLDER, Dialog, normal_log, parse, play, record
+from tests.dns_server import DnsServer
+
+# Parameters that only smtpd(8) reads can be set by `-o`; a dialogue that sets others gets a Postfix of its own.
+_SERVER_ONLY = re.compile(
+    r"smtpd_.*|.*_reject_code|.*_defer_code|strict_.*|disable_vrfy_command|mynetworks|local_recipient_maps|"
+    r"relay_recipient_maps|virtual_mailbox_maps|allow_untrusted_routing|receive_override_options|queue_minfree|"
+    r"line_length_limit|show_user_unknown_table_name|soft_bounce|unknown_.*_action|stress|inet_protocols|"
+    r"[a-z]+_class"
+)
+AT_A_TIME = 12
+
+
+def command(arguments: list[str]) -> list[str]:
+    """The command line that plays in namespaces of its own."""
+    return ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.play_real", *arguments]
+
+
+def _prepare() -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as conf:
+        conf.write("nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
+    Path(conf.name).chmod(0o644)
+    resolv = Path("/etc/resolv.conf").resolve()
+    subprocess.run(["mount", "--bind", conf.name, str(resolv)], check=True)
+
+
+async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
+    dns = DnsServer((FOLDER / "zone.txt").read_text())
+    await dns.start("127.0.0.1", 53)
+    groups: dict[str, list[Dialog]] = defaultdict(list)
+    for path in paths:
+        dialog = parse(Path(path))
+        shared = {name: value for name, value in dialog.parameters.items() if not _SERVER_ONLY.fullmatch(name)}
+        groups["".join(f"{name} = {value}\n" for name, value in sorted(shared.items()))].append(dialog)
+    results: dict[str, Any] = {}
+    base = (FOLDER / "base.cf").read_text()
+    for shared_text, dialogs in groups.items():
+        tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
+        listeners = {
+            tags[d.name]: {name: value for name, value in d.parameters.items() if _SERVER_ONLY.fullmatch(name)}
+            for d in dialogs
+        }
+        postfix = RealPostfix(listeners, base + shared_text)
+        try:
+            await asyncio.to_thread(postfix.start)
+            some = asyncio.Semaphore(AT_A_TIME)
+
+            async def one(dialog: Dialog) -> None:
+                async with some:
+                    tag = tags[dialog.name]
+                    results[dialog.name] = await _play(dialog, postfix, tag, recording)
+
+            await asyncio.gather(*(one(dialog) for dialog in dialogs))
+        finally:
+            await asyncio.to_thread(postfix.stop)
+    await dns.stop()
+    return results
+
+
+async def _play(dialog: Dialog, postfix: RealPostfix, tag: str, recording: bool) -> dict[str, Any]:
+    port = postfix.ports[tag]
+    result: dict[str, Any] = {}
+    if recording:
+        result["steps"] = await record(dialog, "127.0.0.1", port)
+    else:
+        result["differences"] = await play(dialog, "127.0.0.1", port)
+    for _ in range(200):
+        text = postfix.log()
+        if re.search(rf" {tag}/smtpd\[\d+\]: (disconnect from|fatal:)", text):
+            break
+        await asyncio.sleep(0.05)
+    result["log"] = _session_log(text, tag)
+    return result
+
+
+def _session_log(text: str, tag: str) -> list[str]:
+    lines: list[str] = []
+    ids: set[str] = set()
+    for line in text.splitlines():
+        found = re.match(r"\S+ +\S+ \S+ \S+ (\S+)/(\w+)\[\d+\]: (.*)", line)
+        if found is None:
+            continue
+        program, words = found.group(2), found.group(3)
+        queue_id = re.match(r"(?:warning: )?([0-9A-F]{9,16}): ", words)
+        if found.group(1) == tag and program == "smtpd":
+            if queue_id:
+                ids.add(queue_id.group(1))
+            if not words.startswith("connect from "):
+                lines.append(words)
+        elif program == "cleanup" and queue_id and queue_id.group(1) in ids:
+            lines.append(words)
+    return normal_log(lines)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    with_record = "--record" in given
+    _prepare()
+    print(json.dumps(asyncio.run(_main(with_record, [g for g in given if g != "--record"]))))

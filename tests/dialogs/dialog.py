@@ -1,0 +1,253 @@
+"""SMTP conversations as text files, and how they are played.
+
+A file is head lines, then steps. `#` begins a comment line.
+
+    main.cf: name = value     a parameter beside those of base.cf
+    client: name [address]    who the client is (by XCLIENT); more words: reverse=NAME, status=temp
+    covers: words             restrictions and rows of coverage.txt that this dialogue shows
+    pipeline: no              not to be played pipelined
+
+    C: text                   a line of the client
+    c: text                   octets of the client: \\r \\n \\x41 are understood, nothing is added
+    S: text                   a line of the server; `<closed>`: it has closed the connection
+    L: text                   a line of the log, in their order, those of the whole session
+
+Queue IDs are written QID, the times in message IDs TIME.
+"""
+
+import asyncio
+import codecs
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+CLOSED = "<closed>"
+LIMIT = 5.0
+"""Seconds that one reply may take."""
+
+_QUEUE_ID = re.compile(r"\b(?=[0-9A-F]*[0-9])[0-9A-F]{9,16}(?=: | |\b)")
+_PIPELINABLE = ("MAIL ", "RCPT ", "RSET", "BDAT ")
+_CLIENT = re.compile(r"(\S+) \[([^\]]+)\]((?: \S+)*)")
+
+
+@dataclass
+class Dialog:
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    client: str = ""
+    covers: list[str] = field(default_factory=list)
+    pipeline: bool = True
+    head: list[str] = field(default_factory=list)
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def preamble(self) -> str:
+        """The XCLIENT command that makes the client who it is; empty if there is none."""
+        if not self.client:
+            return ""
+        found = _CLIENT.fullmatch(self.client)
+        assert found, f"{self.name}: client: {self.client}"
+        name, address, more = found.groups()
+        options = dict(word.split("=", 1) for word in more.split())
+        if name == "unknown":
+            name = "[TEMPUNAVAIL]" if options.get("status") == "temp" else "[UNAVAILABLE]"
+        prefix = "IPV6:" if ":" in address else ""
+        reverse = f" REVERSE_NAME={options['reverse']}" if "reverse" in options else ""
+        return f"XCLIENT NAME={name} ADDR={prefix}{address}{reverse}"
+
+    def exchanges(self) -> list[tuple[bytes, list[str]]]:
+        """What the client sends in one go, and the server's lines before it sends again."""
+        result: list[tuple[bytes, list[str]]] = [(b"", [])]
+        for kind, text in self.steps:
+            if kind == "S":
+                result[-1][1].append(text)
+                continue
+            if result[-1][1] or len(result) == 1:
+                result.append((b"", []))
+            result[-1] = (result[-1][0] + octets(kind, text), result[-1][1])
+        return result
+
+    def pipelined(self) -> list[tuple[bytes, list[str]]]:
+        """The same with commands sent together wherever RFC 2920 allows it."""
+        result: list[tuple[bytes, list[str]]] = []
+        may_join = extended = False
+        for data, replies in self.exchanges():
+            if may_join and result:
+                before, owed = result[-1]
+                result[-1] = (before + data, owed + replies)
+            else:
+                result.append((data, replies))
+            command = data.upper()
+            if command.startswith(b"EHLO "):
+                extended = any(reply.startswith("250") for reply in replies)
+            elif command.startswith((b"HELO ", b"XCLIENT ")):
+                extended = False
+            one = data.count(b"\n") == 1 and data.endswith(b"\r\n")
+            fine = all(reply[:3] not in ("354", "421", "521") and reply != CLOSED for reply in replies)
+            may_join = extended and one and fine and command.startswith(tuple(p.encode() for p in _PIPELINABLE[:3]))
+        return result
+
+
+def octets(kind: str, text: str) -> bytes:
+    if kind == "C":
+        return text.encode() + b"\r\n"
+    data = codecs.escape_decode(text.encode())[0]
+    assert isinstance(data, bytes)
+    return data
+
+
+def parse(path: Path) -> Dialog:
+    dialog = Dialog(str(path.relative_to(FOLDER)))
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        kind, colon, text = line.partition(":")
+        text = text.removeprefix(" ")
+        if not line.strip() or line.startswith("#"):
+            dialog.head.append(line)
+        elif kind in ("C", "c", "S"):
+            dialog.steps.append((kind, text))
+        elif kind == "L":
+            dialog.log.append(text)
+        else:
+            dialog.head.append(line)
+            text = text.strip()
+            if kind == "main.cf":
+                name, _, value = text.partition("=")
+                dialog.parameters[name.strip()] = value.strip()
+            elif kind == "client":
+                dialog.client = text
+            elif kind == "covers":
+                dialog.covers += [word.strip() for word in text.split(";") if word.strip()]
+            elif kind == "pipeline":
+                dialog.pipeline = text != "no"
+            else:
+                raise ValueError(f"{path}:{number}: {line}")
+    return dialog
+
+
+def all_dialogs() -> list[Dialog]:
+    return [parse(path) for path in sorted(FOLDER.rglob("*.smtp"))]
+
+
+def normal_reply(line: str) -> str:
+    return re.sub(r"(queued as )\w+", r"\1QID", line)
+
+
+def normal_log(lines: list[str]) -> list[str]:
+    """Without what differs from run to run."""
+    found = []
+    for line in lines:
+        line = re.sub(r"message-id=<\d{14}\.\w+@", "message-id=<TIME.QID@", line)
+        line = re.sub(r"for service \S+$", "for service SERVICE", line)
+        line = re.sub(r"^(warning: )?(?=[0-9A-F]*[0-9])[0-9A-F]{9,16}: ", r"\1QID: ", line)
+        found.append(line)
+    return found
+
+
+class Played(Exception):
+    """The server has said something else than the dialogue."""
+
+
+@dataclass
+class Line:
+    """A connection that is read by lines."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def next(self, limit: float = LIMIT) -> str:
+        """The next line of the server, CLOSED at the end."""
+        try:
+            line = await asyncio.wait_for(self.reader.readline(), limit)
+        except ConnectionError:
+            return CLOSED
+        if not line:
+            return CLOSED
+        return normal_reply(line.decode("utf-8", "backslashreplace").removesuffix("\r\n"))
+
+    async def begin(self, dialog: Dialog) -> None:
+        if dialog.preamble:
+            greeting = await self.next()
+            assert greeting.startswith("220"), greeting
+            self.writer.write(dialog.preamble.encode() + b"\r\n")
+
+
+async def play(dialog: Dialog, host: str, port: int, *, pipelined: bool = False) -> list[str]:
+    """Play all exchanges; the differences found, as text. The connection is closed at the end."""
+    reader, writer = await asyncio.open_connection(host, port)
+    line = Line(reader, writer)
+    differences = []
+    try:
+        await line.begin(dialog)
+        for data, replies in dialog.pipelined() if pipelined else dialog.exchanges():
+            if data:
+                writer.write(data)
+            for wanted in replies:
+                try:
+                    got = await line.next()
+                except TimeoutError:
+                    return [*differences, f"after {data!r}:\n  expected {wanted}\n  got nothing"]
+                if got != wanted:
+                    differences.append(f"after {data!r}:\n  expected {wanted}\n  got      {got}")
+                if got == CLOSED and wanted != CLOSED:
+                    return differences
+    finally:
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except ConnectionError:
+            pass
+    return differences
+
+
+async def record(dialog: Dialog, host: str, port: int, quiet: float = 0.4) -> list[tuple[str, str]]:
+    """The steps with what this server answers, whatever the file says."""
+    reader, writer = await asyncio.open_connection(host, port)
+    line = Line(reader, writer)
+    steps: list[tuple[str, str]] = []
+    try:
+        await line.begin(dialog)
+        closed = await _gather(line, steps, quiet)
+        asked = [step for step in dialog.steps if step[0] != "S"]
+        # A step is sent together with the next if the file has no reply between them.
+        for number, data in enumerate(_sends(dialog)):
+            if closed:
+                break
+            block, steps_of_block = data
+            steps.extend(steps_of_block)
+            writer.write(block)
+            closed = await _gather(line, steps, quiet, number)
+        assert asked or closed or steps
+    finally:
+        writer.close()
+    return steps
+
+
+def _sends(dialog: Dialog) -> list[tuple[bytes, list[tuple[str, str]]]]:
+    blocks: list[tuple[bytes, list[tuple[str, str]]]] = []
+    open_ = False
+    for kind, text in dialog.steps:
+        if kind == "S":
+            open_ = False
+            continue
+        data = octets(kind, text)
+        if open_:
+            blocks[-1] = (blocks[-1][0] + data, [*blocks[-1][1], (kind, text)])
+        else:
+            blocks.append((data, [(kind, text)]))
+        open_ = True
+    return blocks
+
+
+async def _gather(line: Line, steps: list[tuple[str, str]], quiet: float, number: int = 0) -> bool:
+    limit = 3.0
+    while True:
+        try:
+            got = await line.next(limit)
+        except TimeoutError:
+            return False
+        steps.append(("S", got))
+        if got == CLOSED:
+            return True
+        limit = quiet if got[3:4] != "-" else 3.0
