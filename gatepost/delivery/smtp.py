@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
-from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, NoAddress, Target
+from gatepost.delivery.smtp_addresses import LOOP_DSN, SMTP_PORT, AddressFinder, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, parse_destination, split_destinations
@@ -52,7 +52,7 @@ class SmtpAgent:
         self._warn = warn
         self._clock = clock
         self._open_content = open_content
-        self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses)
+        self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
         self._limits = params.limits()
 
@@ -221,7 +221,12 @@ class SmtpAgent:
     def _loops(self, delivery: SmtpDelivery, session: SmtpSession) -> bool:
         """Did we connect to ourselves? Another port than 25 may be another server on this host."""
         target, name = session.target, self._params.myhostname.lower()
-        if target.port != 25 or session.core.capabilities.hostname.lower() != name:
+        if target.port != SMTP_PORT:
+            return False
+        greeting = session.core.greeting
+        if greeting is not None and greeting.text[4:].partition(" ")[0].lower() == name:
+            self._warn(f"host {target.namaddrport} greeted me with my own hostname {self._params.myhostname}")
+        if session.core.capabilities.hostname.lower() != name:
             return False
         self._warn(f"host {target.namaddrport} replied to HELO/EHLO with my own hostname {self._params.myhostname}")
         text = f"mail for {delivery.request.nexthop} loops back to myself"

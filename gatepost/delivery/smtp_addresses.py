@@ -1,7 +1,7 @@
 """From a destination to the addresses to try, in their order (RFC 5321 5.1; smtp_addr.c's rules)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +13,7 @@ from gatepost.dns.hosts import HostsFile, canonical_address
 from gatepost.mail.hostname import valid_hostaddr
 
 LOOP_DSN = ".4.6"
-_SMTP_PORT = 25
+SMTP_PORT = 25
 
 # The C library's words (gai_strerror) for look-ups through the hosts file.
 _NONAME = "Name or service not known"
@@ -65,12 +65,14 @@ class AddressFinder:
         hosts: HostsFile | None,
         rng: random.Random,
         own_addresses: frozenset[str],
+        warn: Callable[[str], object],
     ) -> None:
         self._params = params
         self._resolver = resolver
         self._hosts = hosts
         self._rng = rng
         self._own = own_addresses
+        self._warn = warn
 
     async def find(self, destination: Destination) -> list[Target] | NoAddress:
         """The addresses to try, best first, or why there are none. Never raises; suspends only for DNS."""
@@ -93,14 +95,18 @@ class AddressFinder:
     async def _mx(self, destination: Destination, answer: Answer) -> list[Target] | NoAddress:
         records = sorted(answer.records, key=lambda record: record.preference)
         targets: list[Target] = []
-        failure = NoAddress("4.4.4", f"unable to find primary relay for {destination.domain}")
+        failure: NoAddress | None = None
         for record in records:
             found = await self._addresses(record.data, destination.port, record.preference)
-            if isinstance(found, NoAddress):
-                failure = found
-            else:
+            if not isinstance(found, NoAddress):
                 targets += found
-        if not targets:
+            elif failure is not None and failure.soft and not found.soft:
+                # One of the others may have an address tomorrow.
+                failure = NoAddress("4" + found.dsn[1:], found.text)
+            else:
+                failure = found
+        if failure is not None and not targets:
+            self._warn(f"no MX host for {destination.domain} has a valid address record")
             if self._params.defer_if_no_mx_address_found and not failure.soft:
                 return NoAddress("4" + failure.dsn[1:], failure.text)
             return failure
@@ -125,7 +131,7 @@ class AddressFinder:
 
     def _own_preference(self, targets: Sequence[Target], port: int) -> int | None:
         # Another port is another server: no loop is assumed there.
-        if port != _SMTP_PORT:
+        if port != SMTP_PORT:
             return None
         for target in targets:
             if target.address in self._own:

@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.smtp_client import Event, Kind, SmtpClientProtocol, Stage
-from gatepost.protocol.smtp_content import ContentEncoder, encode_content
+from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_long_line
 from gatepost.protocol.smtp_reply import SmtpReply
 
 PIECE = 65536  # octets of a content file in memory at a time
@@ -149,7 +149,10 @@ class SmtpSession(asyncio.Protocol):
                 if self._content is None:
                     self._wake()
                     return
-                body = encode_content(self._content, self._line_limit)
+                limit = self._line_limit
+                if limit and self._transaction is not None and has_long_line(self._content, limit):
+                    self._transaction.folded(limit)
+                body = encode_content(self._content, limit)
                 if self._transport is not None:
                     self._transport.writelines((body, self.core.content_sent()))
             case Kind.READY | Kind.OVER:
@@ -180,6 +183,8 @@ class SmtpSession(asyncio.Protocol):
             self._arm()
             if self._paused is not None:
                 await self._paused
+        if encoder.folded and self._transaction is not None:
+            self._transaction.folded(self._line_limit)
         self._write(encoder.finish())
         self._write(self.core.content_sent())
         self._arm()

@@ -57,7 +57,7 @@ class SmtpTransaction:
             request.sender, request.size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
         )
         self.rcpt_lines = [
-            rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt, smtputf8=utf8)
+            rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt)
             for r in self._recipients
         ]
         return True
@@ -86,6 +86,10 @@ class SmtpTransaction:
                 self._fail_message(self._said(reply, "end of DATA"))
             case _:
                 pass
+
+    def folded(self, limit: int) -> None:
+        """Lines of the content had to be broken."""
+        self._delivery.log(f"{self._delivery.request.queue_id}: breaking line > {limit} bytes with <CR><LF>SPACE")
 
     def lost(self, stage: Stage, *, timed_out: bool) -> None:
         """The connection is gone. Recipients that have no outcome yet share this one."""

@@ -40,7 +40,7 @@ def query_name(name: str, rrtype: RRType) -> str | None:
 
 
 def acceptable_target(name: str) -> bool:
-    """May `name` stand in MX, NS, PTR or CNAME data? As Postfix: host names, IPv4 addresses, and the root (null MX)."""
+    """May `name` stand in MX, NS or CNAME data? As Postfix: host names, IPv4 addresses, and the root (null MX)."""
     if not name or valid_hostname(name):
         return True
     parts = name.split(".")

@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 
 from gatepost.dns.answers import Answer, Resolver
-from gatepost.dns.hostname import valid_hostname
 from gatepost.dns.hosts import HostsFile, canonical_address
+from gatepost.mail.hostname import hostname_gripe
 
 UNKNOWN = "unknown"
 
@@ -59,9 +59,16 @@ async def client_name(address: str, resolver: Resolver, hosts: HostsFile) -> Cli
             return NO_NAME
         name = answer.records[0].data
     # Anybody may write an address or rubbish into a PTR record; neither may enter the logs as a name.
-    if canonical_address(name) or not valid_hostname(name):
-        return NO_NAME
+    if canonical_address(name):
+        return _without_name(f"numeric hostname: {name}")
+    gripe = hostname_gripe(name)
+    if gripe is not None:
+        return _without_name(f"valid_hostname: {gripe}")
     return await _confirm(name, canonical, resolver, hosts)
+
+
+def _without_name(warning: str) -> ClientName:
+    return ClientName(UNKNOWN, NAME_NONE, UNKNOWN, NAME_NONE, warning)
 
 
 async def _confirm(name: str, address: str, resolver: Resolver, hosts: HostsFile) -> ClientName:

@@ -169,7 +169,7 @@ def _answer(reply: Reply, rrtype: RRType, ttl: int, authentic: bool) -> Answer:
     if not reply.records:
         return Answer("no_data", ttl=ttl, authentic=authentic, reason=NO_DATA)
     records = reply.records
-    if rrtype in ("MX", "NS", "PTR", "CNAME"):
+    if rrtype in ("MX", "NS", "CNAME"):
         # As Postfix: an address instead of a name passes here, other malformed names are dropped.
         # The empty name is the null MX of RFC 7505.
         records = tuple(r for r in records if acceptable_target(r.data))

@@ -42,21 +42,14 @@ def mail_command(
     return (line + "\r\n").encode("utf-8", "replace")
 
 
-def rcpt_command(
-    address: str, offers: Capabilities, *, original: str = "", notify: int = 0, orcpt: str = "", smtputf8: bool = False
-) -> bytes:
+def rcpt_command(address: str, offers: Capabilities, *, original: str = "", notify: int = 0, orcpt: str = "") -> bytes:
     """RCPT TO. Where the server offers DSN it is told the original recipient, as `orcpt` or else from `original`."""
     line = f"RCPT TO:<{quote_821_local(address)}>"
     if offers.dsn:
-        line += _orcpt(orcpt or _original(original or address, smtputf8))
+        line += _orcpt(orcpt or f"rfc822;{quote_821_local(original or address)}")
         if notify:
             line += " NOTIFY=" + ",".join(word for bit, word in _NOTIFY_WORDS if notify & bit)
     return (line + "\r\n").encode("utf-8", "replace")
-
-
-def _original(address: str, smtputf8: bool) -> str:
-    quoted = quote_821_local(address)
-    return f"utf-8;{quoted}" if smtputf8 and not quoted.isascii() else f"rfc822;{quoted}"
 
 
 def _orcpt(value: str) -> str:

@@ -43,11 +43,12 @@ def fold_long_lines(content: bytes, limit: int) -> bytes:
 class ContentEncoder:
     """encode_content for content that comes in pieces; memory is bounded by the size of the pieces."""
 
-    __slots__ = ("_carry", "_limit")
+    __slots__ = ("_carry", "_limit", "folded")
 
     def __init__(self, line_limit: int) -> None:
         self._limit = line_limit or 65536
         self._carry = b""
+        self.folded = False  # a line had to be broken
 
     def encode(self, piece: bytes) -> bytes:
         """The octets that may go out now; the unfinished last line is kept for the next piece."""
@@ -56,12 +57,11 @@ class ContentEncoder:
         head, tail = piece[:cut], piece[cut:]
         if len(tail) > self._limit:
             # Part of an overlong line: fold it now. What is carried begins with the blank of the continuation.
-            head += tail[: self._limit] + b"\n"
-            tail = b" " + tail[self._limit :]
-            while len(tail) > self._limit:
-                head += tail[: self._limit] + b"\n"
-                tail = b" " + tail[self._limit :]
+            folded, _, tail = fold_long_lines(tail, self._limit).rpartition(b"\n")
+            head += folded + b"\n"
+            self.folded = True
         self._carry = tail
+        self.folded = self.folded or has_long_line(head, self._limit)
         return encode_content(head, self._limit)
 
     def finish(self) -> bytes:

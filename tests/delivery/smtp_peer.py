@@ -32,6 +32,8 @@ class Peer:
         self.all_closed = asyncio.Event()
         self.host, self.port = "", 0
         self.once: dict[str, bytes | None] = {}  # replies that are given one time
+        self.cut_after = 0  # octets of content after which it says `CUT` and hangs up
+        self.stop_reading = False  # once content comes
         self.one_by_one = False  # replies go out octet by octet
 
     @property
@@ -67,6 +69,10 @@ class _Connection(asyncio.Protocol):
         self._buffer += data
         while not self._transport.is_closing():
             if self._in_data:
+                if 0 < self._peer.cut_after < len(self._buffer):
+                    self._say("CUT")
+                    self._transport.close()
+                    return
                 content, end, rest = (b"\r\n" + self._buffer).partition(b"\r\n.\r\n")
                 if not end:
                     return
@@ -89,6 +95,8 @@ class _Connection(asyncio.Protocol):
         reply = self._say(verb)
         if verb == "DATA" and reply is not None and reply.startswith(b"3"):
             self._in_data = True
+            if self._peer.stop_reading:
+                self._transport.pause_reading()
         if verb == "QUIT":
             self._transport.close()
 

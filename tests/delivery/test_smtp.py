@@ -387,6 +387,46 @@ async def test_content_from_a_file(make: Callable[..., Bench], tmp_path: Any) ->
         assert [s.action for s in (await bench.deliver(it.nexthop, keep=True)).statuses] == ["sent"]
 
 
+@pytest.mark.parametrize("lines", [200, 200_000])
+async def test_a_refusal_in_the_middle_of_the_content(lines: int, make: Callable[..., Bench], tmp_path: Any) -> None:
+    (tmp_path / "message").write_bytes(b"Subject: big\n\n" + b"one line of many in this file\n" * lines)
+    async with peer({"CUT": b"552 5.3.4 too big\r\n"}) as it:
+        it.cut_after = 5000
+        done = await make().deliver(it.nexthop, content=b"", content_file=str(tmp_path / "message"))
+        text = "host H said: 552 5.3.4 too big (in reply to end of DATA command)"
+        assert outcome(done, it) == [("bounced", "5.3.4", text)]
+
+
+async def test_a_connection_lost_in_the_middle_of_the_content(make: Callable[..., Bench], tmp_path: Any) -> None:
+    (tmp_path / "message").write_bytes(b"Subject: big\n\n" + b"one line of many in this file\n" * 200_000)
+    async with peer({"CUT": b""}) as it:
+        it.cut_after = 5000
+        done = await make().deliver(it.nexthop, content=b"", content_file=str(tmp_path / "message"))
+        assert outcome(done, it) == [("deferred", "4.4.2", "lost connection with H while sending message body")]
+
+
+async def test_a_server_that_stops_reading(make: Callable[..., Bench], tmp_path: Any) -> None:
+    (tmp_path / "message").write_bytes(b"Subject: big\n\n" + b"one line of many in this file\n" * 500_000)
+    async with peer() as it:
+        it.stop_reading = True
+        done = await make(data_xfer_timeout=0.2).deliver(
+            it.nexthop, content=b"", content_file=str(tmp_path / "message")
+        )
+        text = "conversation with H timed out while sending message body"
+        assert outcome(done, it) == [("deferred", "4.4.2", text)]
+
+
+async def test_long_lines_are_broken_and_logged(make: Callable[..., Bench], tmp_path: Any) -> None:
+    content = b"Subject: long\n\n" + b"a" * 1500 + b"\n"
+    (tmp_path / "message").write_bytes(content)
+    async with peer() as it:
+        for options in ({"content": content}, {"content": b"", "content_file": str(tmp_path / "message")}):
+            bench = make()
+            await bench.deliver(it.nexthop, **options)
+            assert bench.lines[0] == "ABC: breaking line > 998 bytes with <CR><LF>SPACE"
+            assert it.messages[-1] == b"Subject: long\r\n\r\n" + b"a" * 998 + b"\r\n " + b"a" * 502 + b"\r\n"
+
+
 async def test_a_content_file_that_is_gone_defers(make: Callable[..., Bench]) -> None:
     done = await make().deliver("[127.0.0.1]:1", content=b"", content_file="/nonexistent/file")
     assert [(s.action, s.dsn) for s in done.statuses] == [("deferred", "4.3.0")]

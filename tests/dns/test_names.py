@@ -62,8 +62,11 @@ def hosts(tmp_path: Path) -> HostsFile:
             ),
         ),
         ("192.0.2.5", TEMPORARY_NO_NAME),
-        ("192.0.2.6", NO_NAME),
-        ("192.0.2.7", NO_NAME),
+        ("192.0.2.6", ClientName("unknown", 5, "unknown", 5, "numeric hostname: 192.0.2.6")),
+        (
+            "192.0.2.7",
+            ClientName("unknown", 5, "unknown", 5, "valid_hostname: misplaced hyphen: bad-.example"),
+        ),
         (
             "192.0.2.8",
             ClientName(

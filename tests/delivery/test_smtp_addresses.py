@@ -1,0 +1,148 @@
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepost.delivery.smtp_addresses import AddressFinder, NoAddress, Target, balance_families
+from gatepost.delivery.smtp_destination import parse_destination
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.dns.fake import FakeResolver
+from gatepost.dns.hosts import HostsFile
+
+ZONE = """
+x.example MX 20 b.example
+x.example MX 10 a.example
+x.example MX 20 c.example
+a.example A 192.0.2.1
+a.example AAAA 2001:db8::1
+b.example A 192.0.2.2
+c.example A 192.0.2.3
+sick.example SERVFAIL
+lame.example MX 10 sick.example
+lame.example MX 20 gone.example
+half.example MX 10 sick.example
+half.example MX 20 a.example
+ip.example MX 10 192.0.2.9
+self.example MX 10 a.example
+self.example MX 20 me.example
+self.example MX 30 b.example
+me.example A 192.0.2.100
+"""
+
+
+def finder(
+    warnings: list[str] | None = None, hosts: HostsFile | None = None, seed: int = 1, **options: Any
+) -> AddressFinder:
+    warn = (warnings if warnings is not None else []).append
+    return AddressFinder(
+        SmtpParams(**options), FakeResolver(ZONE), hosts, random.Random(seed), frozenset({"192.0.2.100"}), warn
+    )
+
+
+async def addresses(where: AddressFinder, text: str) -> list[str]:
+    found = await where.find(parse_destination(text, "smtp"))
+    assert not isinstance(found, NoAddress), found
+    return [target.address for target in found]
+
+
+async def failure(where: AddressFinder, text: str) -> NoAddress:
+    found = await where.find(parse_destination(text, "smtp"))
+    assert isinstance(found, NoAddress), found
+    return found
+
+
+async def test_preference_first_equals_in_random_order() -> None:
+    orders = {tuple((await addresses(finder(seed=seed), "x.example"))[2:]) for seed in range(20)}
+    assert orders == {("192.0.2.2", "192.0.2.3"), ("192.0.2.3", "192.0.2.2")}
+    found = await finder().find(parse_destination("x.example:26", "smtp"))
+    assert isinstance(found, list)
+    assert [(t.host, t.port, t.best) for t in found[:2]] == [("a.example", 26, True)] * 2
+    assert [t.best for t in found[2:]] == [False, False]
+
+
+@pytest.mark.parametrize(("preference", "first"), [("ipv4", "192.0.2.1"), ("ipv6", "2001:db8::1")])
+async def test_address_preference(preference: str, first: str) -> None:
+    for seed in range(10):
+        assert (await addresses(finder(seed=seed, address_preference=preference), "x.example"))[0] == first
+
+
+async def test_protocols_in_use() -> None:
+    assert await addresses(finder(inet_protocols=("ipv4",)), "[a.example]") == ["192.0.2.1"]
+    assert await addresses(finder(inet_protocols=("ipv6",)), "[a.example]") == ["2001:db8::1"]
+
+
+async def test_brackets_mean_no_mx() -> None:
+    assert (await failure(finder(), "[x.example]")).dsn == "5.4.4"
+
+
+async def test_numeric_hosts() -> None:
+    assert await addresses(finder(), "[192.0.2.7]") == ["192.0.2.7"]
+    assert await addresses(finder(), "[ipv6:2001:db8:0::7]:26") == ["2001:db8::7"]
+    assert await addresses(finder(), "ip.example") == ["192.0.2.9"]
+
+
+async def test_one_mail_host_without_address_is_no_harm() -> None:
+    assert set(await addresses(finder(), "half.example")) == {"192.0.2.1", "2001:db8::1"}
+
+
+async def test_no_mail_host_with_an_address() -> None:
+    warnings: list[str] = []
+    why = await failure(finder(warnings), "lame.example")
+    assert why.dsn == "4.4.4"
+    assert why.text.endswith("name=gone.example type=A: Host not found")
+    assert warnings == ["no MX host for lame.example has a valid address record"]
+
+
+async def test_hosts_as_good_as_ourselves_are_left_out() -> None:
+    assert set(await addresses(finder(), "self.example")) == {"192.0.2.1", "2001:db8::1"}
+    assert "192.0.2.100" in await addresses(finder(), "self.example:26")
+
+
+async def test_lookup_errors_may_be_ignored() -> None:
+    assert (await failure(finder(), "sick.example")).text.endswith("type=MX: Host not found, try again")
+    assert (await failure(finder(ignore_mx_lookup_error=True), "sick.example")).text.endswith(
+        "type=A: Host not found, try again"
+    )
+
+
+async def test_deferring_where_no_mail_host_has_an_address() -> None:
+    why = await failure(finder(defer_if_no_mx_address_found=True, inet_protocols=("ipv6",)), "ip6.example")
+    assert why.dsn == "5.4.4"  # there is no MX record at all
+    zone = FakeResolver("d.example MX 10 gone.example")
+    where = AddressFinder(
+        SmtpParams(defer_if_no_mx_address_found=True), zone, None, random.Random(1), frozenset(), lambda text: None
+    )
+    assert (await failure(where, "d.example")).dsn == "4.4.4"
+
+
+async def test_native_lookup(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("192.0.2.55 local.example\n2001:db8::55 local.example\n")
+    hosts = HostsFile(lambda: 0.0, str(tmp_path / "hosts"))
+    native = finder(hosts=hosts, host_lookup=("native",))
+    assert set(await addresses(native, "[local.example]")) == {"192.0.2.55", "2001:db8::55"}
+    assert await addresses(native, "[b.example]") == ["192.0.2.2"]
+    assert (
+        await failure(native, "[gone.example]")
+    ).text == "unable to look up host gone.example: Name or service not known"
+    assert (await failure(native, "[sick.example]")).dsn == "4.4.3"
+    both = finder(hosts=hosts, host_lookup=("dns", "native"))
+    assert set(await addresses(both, "[local.example]")) == {"192.0.2.55", "2001:db8::55"}
+    assert (await failure(finder(hosts=hosts), "[local.example]")).dsn == "5.4.4"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit", "kept"),
+    [
+        ("444466", 5, "44466"),
+        ("4444666", 5, "44666"),
+        ("446", 5, "446"),
+        ("444444", 5, "444444"),
+        ("666664", 5, "66664"),
+        ("44444666", 4, "4466"),
+    ],
+)
+def test_both_families_are_among_the_first(pattern: str, limit: int, kept: str) -> None:
+    targets = [Target("h", f"192.0.2.{n}" if c == "4" else f"2001:db8::{n}", 25) for n, c in enumerate(pattern)]
+    found = "".join("6" if ":" in t.address else "4" for t in balance_families(targets, limit))
+    assert found == kept

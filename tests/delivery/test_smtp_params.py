@@ -1,0 +1,35 @@
+from types import SimpleNamespace
+
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.protocol.smtp_client import Stage
+
+
+def test_from_settings() -> None:
+    settings = SimpleNamespace(
+        myhostname="mail.example",
+        smtp_helo_name="mail.example",
+        smtp_fallback_relay="[a.example], b.example",
+        smtp_host_lookup="dns, native",
+        inet_protocols="all",
+        smtp_discard_ehlo_keywords="DSN, silent-discard",
+        smtp_connection_cache_destinations="X.example",
+        smtp_connection_cache_time_limit=3,
+        smtp_mail_timeout=7,
+        smtp_always_send_ehlo=True,
+        smtp_never_send_ehlo=False,
+    )
+    params = SmtpParams.of(settings)
+    assert params.fallback_relay == ("[a.example]", "b.example")
+    assert params.host_lookup == ("dns", "native")
+    assert params.inet_protocols == ("ipv4", "ipv6")
+    assert params.ignored_keywords == {"dsn"}
+    assert params.cache_destinations == {"x.example"}
+    assert params.limits()[Stage.MAIL] == 7
+    assert params.limits()[Stage.IDLE] == 3
+    assert params.ehlo == "always"
+    assert params.rcpt_timeout == 300
+
+
+def test_never_send_ehlo() -> None:
+    assert SmtpParams.of(SimpleNamespace(smtp_never_send_ehlo=True)).ehlo == "never"
+    assert SmtpParams.of(SimpleNamespace(smtp_always_send_ehlo=False)).ehlo == "if ESMTP"
