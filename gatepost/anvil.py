@@ -47,6 +47,10 @@ class Anvil:
 
     def _sweep(self, now: float) -> None:
         self._swept = now
-        old = [key for key, counts in self._counts.items() if not counts.connections and now - counts.since >= self.time_unit]
+        old = [
+            key
+            for key, counts in self._counts.items()
+            if not counts.connections and now - counts.since >= self.time_unit
+        ]
         for key in old:
             del self._counts[key]

@@ -17,7 +17,9 @@ from gatepost.master.prove import prove
 def main(arguments: list[str], directory: str) -> int:
     parser = argparse.ArgumentParser(prog="gatepost start", description="Start the mail system.")
     parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
-    parser.add_argument("--single-process", action="store_true", help="everything in one process (small machines, tests)")
+    parser.add_argument(
+        "--single-process", action="store_true", help="everything in one process (small machines, tests)"
+    )
     options = parser.parse_args(arguments)
     configuration = Configuration.read(directory)
     proof = prove(configuration)

@@ -69,7 +69,9 @@ def write_configuration(folder: Path, port: int) -> bool:
     if (folder / "main.cf").exists():
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    owner = "" if os.geteuid() else "\n# Who the mail system runs as once it has opened its ports.\nmail_owner = nobody\n"
+    owner = (
+        "" if os.geteuid() else "\n# Who the mail system runs as once it has opened its ports.\nmail_owner = nobody\n"
+    )
     (folder / "main.cf").write_text(MAIN_CF.format(queue=folder.resolve() / "queue", owner=owner))
     (folder / "master.cf").write_text(MASTER_CF.format(port=port))
     return True
@@ -84,7 +86,10 @@ def main(arguments: list[str]) -> int:
     write_configuration(folder, options.port)
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
-            print(f"gatepost: fatal: something listens on port {options.port} already (make run PORT=...)", file=sys.stderr)
+            print(
+                f"gatepost: fatal: something listens on port {options.port} already (make run PORT=...)",
+                file=sys.stderr,
+            )
             return 1
     print(HINTS.format(folder=folder, port=options.port, user=getpass.getuser()), flush=True)
     from gatepost.cli.program import run

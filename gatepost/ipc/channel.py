@@ -17,7 +17,7 @@ MAX_FRAME = 64 * 1024 * 1024
 """Octets; a longer frame is a fault of the peer."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Frame).decode  # type: ignore[type-var]
+_decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 class Channel(asyncio.Protocol):

@@ -191,6 +191,21 @@ class Stop(msgspec.Struct, tag=17, array_like=True):
 
 
 Frame = (
-    Hello | Welcome | IdRange | NeedIds | Submit | Committed | Refused | DeliveryRequest | DeliveryDone
-    | Count | Counted | Ask | Part | Space | Reconfigure | Ready | Stop
+    Hello
+    | Welcome
+    | IdRange
+    | NeedIds
+    | Submit
+    | Committed
+    | Refused
+    | DeliveryRequest
+    | DeliveryDone
+    | Count
+    | Counted
+    | Ask
+    | Part
+    | Space
+    | Reconfigure
+    | Ready
+    | Stop
 )

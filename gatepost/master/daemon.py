@@ -20,7 +20,9 @@ from gatepost.master.workers import delivery_entry, local_needed, queue_entry, s
 class Daemon:
     """`open` binds and opens everything (raises ConfigError); `run` serves until it is told to stop."""
 
-    def __init__(self, configuration: Configuration, directory: str, owner: pwd.struct_passwd | None, *, foreground: bool) -> None:
+    def __init__(
+        self, configuration: Configuration, directory: str, owner: pwd.struct_passwd | None, *, foreground: bool
+    ) -> None:
         self._directory = directory
         self._foreground = foreground
         self._configuration = configuration
@@ -50,7 +52,11 @@ class Daemon:
         self._mail_log.flush()
 
     def run(self, *, single_process: bool) -> int:
-        self._say(lambda log: log.info(f"daemon started -- version {self._plan.settings.mail_version}, configuration {self._directory}"))
+        self._say(
+            lambda log: log.info(
+                f"daemon started -- version {self._plan.settings.mail_version}, configuration {self._directory}"
+            )
+        )
         if single_process:
             from gatepost.master.single import run_single
 
@@ -71,7 +77,9 @@ class Daemon:
         plan = self._plan
         places = [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True)]
         places += [Place(f"smtpd[{slot}]", smtpd_entry(plan, slot)) for slot in range(plan.smtpd_processes())]
-        places += [Place(f"delivery[{slot}]", delivery_entry(plan, "delivery")) for slot in range(plan.delivery_processes())]
+        places += [
+            Place(f"delivery[{slot}]", delivery_entry(plan, "delivery")) for slot in range(plan.delivery_processes())
+        ]
         if local_needed(plan):
             places.append(Place("local", delivery_entry(plan, "local")))
         return places
@@ -92,18 +100,33 @@ class Daemon:
                 raise ConfigError(problems[0])
             self._check_restart_only(configuration)
             listeners = open_listeners(
-                smtpd_services(configuration), configuration.settings, old.smtpd_processes(), f"{configuration.directory}/master.cf", old.listeners
+                smtpd_services(configuration),
+                configuration.settings,
+                old.smtpd_processes(),
+                f"{configuration.directory}/master.cf",
+                old.listeners,
             )
         except (ConfigError, OSError) as error:
             text = str(error)
             self._say(lambda log: log.error(f"reload: {text}; the old configuration goes on"))
             return
         self._configuration = configuration
-        self._plan = Plan(configuration, self._owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket)
-        self._say(lambda log: log.info(f"reload -- version {self._plan.settings.mail_version}, configuration {self._directory}"))
+        self._plan = Plan(
+            configuration, self._owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket
+        )
+        self._say(
+            lambda log: log.info(
+                f"reload -- version {self._plan.settings.mail_version}, configuration {self._directory}"
+            )
+        )
         self._supervisor.replace(self._places())
 
     def _check_restart_only(self, configuration: Configuration) -> None:
-        for name in ("gatepost_queue_directory", "mail_owner", "gatepost_smtpd_processes", "gatepost_delivery_processes"):
+        for name in (
+            "gatepost_queue_directory",
+            "mail_owner",
+            "gatepost_smtpd_processes",
+            "gatepost_delivery_processes",
+        ):
             if configuration.settings.text(name) != self._plan.settings.text(name):
                 raise ConfigError("a change of this parameter needs stop and start", parameter=name)

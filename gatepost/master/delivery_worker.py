@@ -9,7 +9,7 @@ from typing import Any
 from gatepost.delivery.interface import DeliveryAgent
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Frame, Hello, Result
 from gatepost.mail.status import RecipientStatus
-from gatepost.net.stepping import start
+from gatepost.net.stepping import carry_out
 
 REMEMBERED = 5.0
 """Seconds for which results are kept after they were reported: a queue manager that dies may not have written them down.
@@ -19,7 +19,9 @@ It writes marks within 100 ms of quiet, or with the next commit."""
 class DeliveryWorker:
     """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager if there is one at present."""
 
-    def __init__(self, role: str, pid: int, agents: Mapping[str, DeliveryAgent], report: Callable[[DeliveryDone], None]) -> None:
+    def __init__(
+        self, role: str, pid: int, agents: Mapping[str, DeliveryAgent], report: Callable[[DeliveryDone], None]
+    ) -> None:
         self.role = role
         self.pid = pid
         self.epoch = 0
@@ -34,7 +36,9 @@ class DeliveryWorker:
 
     def hello(self) -> Hello:
         """What this worker tells a (new) queue manager."""
-        running = [Claim(r.request_id, r.epoch, r.queue_id, [p.index for p in r.recipients]) for r in self._running.values()]
+        running = [
+            Claim(r.request_id, r.epoch, r.queue_id, [p.index for p in r.recipients]) for r in self._running.values()
+        ]
         finished = [Result(done.queue_id, done.statuses) for _, done in self._recent]
         return Hello(self.role, self.pid, self.epoch, running, finished, draining=self.draining)
 
@@ -45,7 +49,7 @@ class DeliveryWorker:
     def deliver(self, request: DeliveryRequest) -> None:
         self._running[request.request_id] = request
         self.idle.clear()
-        start(self._deliver(request), self._tasks)
+        carry_out(self._deliver(request), self._tasks)
 
     async def _deliver(self, request: DeliveryRequest) -> None:
         agent = self.agents.get(request.transport)

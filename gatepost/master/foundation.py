@@ -56,7 +56,11 @@ class Foundation:
         self.tables = Tables(environment)
         self.own_addresses = _own_addresses(settings)
         services = address_services(
-            settings, self.tables, self.own_addresses | frozenset(split_list(settings.proxy_interfaces)), clock=time.monotonic, warn=warn
+            settings,
+            self.tables,
+            self.own_addresses | frozenset(split_list(settings.proxy_interfaces)),
+            clock=time.monotonic,
+            warn=warn,
         )
         self.rewriter = services.rewriter
         self.resolver = services.resolver
@@ -85,6 +89,9 @@ def _nis(spec: str, name: str) -> Table:
 
 def _own_addresses(settings: Settings) -> frozenset[str]:
     try:
-        return frozenset(str(interface.address) for interface in own_interfaces(settings.inet_interfaces, settings.inet_protocols, ThisHost()))
+        return frozenset(
+            str(interface.address)
+            for interface in own_interfaces(settings.inet_interfaces, settings.inet_protocols, ThisHost())
+        )
     except ValueError as error:
         raise ConfigError(str(error), parameter="inet_interfaces") from None

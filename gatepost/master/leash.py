@@ -38,7 +38,9 @@ class MasterEnd:
 class WorkerEnd:
     """The worker's side: calls `on_word` for each word; a new log descriptor is put in the place of the old one first."""
 
-    def __init__(self, sock: socket.socket, log_descriptor: int, on_word: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, log_descriptor: int, on_word: Callable[[bytes], None], on_end: Callable[[], None]
+    ) -> None:
         self._sock = sock
         self._log = log_descriptor
         self._on_word = on_word

@@ -62,7 +62,7 @@ def port_number(text: str, settings: Settings) -> int:
 def families(settings: Settings) -> list[int]:
     """Address families that inet_protocols names, as far as the kernel has them."""
     words = settings.inet_protocols.replace(",", " ").lower().split()
-    wanted = []
+    wanted: list[int] = []
     if "all" in words or "ipv4" in words:
         wanted.append(socket.AF_INET)
     if ("all" in words or "ipv6" in words) and _has_ipv6():
@@ -148,7 +148,9 @@ def _is_taken(address: Address) -> OSError | None:
     return None
 
 
-def open_listeners(services: list[Service], settings: Settings, slots: int, master_cf: str, kept: "list[Listener] | None" = None) -> list[Listener]:
+def open_listeners(
+    services: list[Service], settings: Settings, slots: int, master_cf: str, kept: "list[Listener] | None" = None
+) -> list[Listener]:
     """Bind every `inet ... smtpd` line; sockets of `kept` listeners (before a reload) are used again where the address is the same."""
     old: dict[Address, list[socket.socket]] = {}
     for listener in kept or ():
@@ -166,7 +168,9 @@ def open_listeners(services: list[Service], settings: Settings, slots: int, mast
                         row.append(sock)
                     continue
                 if address.port and (taken := _is_taken(address)):
-                    raise ConfigError(f"cannot listen on {address}: {taken.strerror}", path=master_cf, line=service.line)
+                    raise ConfigError(
+                        f"cannot listen on {address}: {taken.strerror}", path=master_cf, line=service.line
+                    )
                 for row in rows:
                     sock = open_socket(address)
                     opened.append(sock)

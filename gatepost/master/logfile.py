@@ -36,7 +36,11 @@ def open_file(settings: Settings, name: str) -> int:
     if not any(name.startswith(prefix) for prefix in prefixes):
         raise ConfigError(f"{name} does not begin with one of: {' '.join(prefixes)}", parameter="maillog_file")
     try:
-        descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, int(settings.maillog_file_permissions or "0600", 8))
+        descriptor = os.open(
+            name,
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
+            int(settings.maillog_file_permissions or "0600", 8),
+        )
     except (OSError, ValueError) as exc:
         raise ConfigError(f"cannot open {name}: {exc}", parameter="maillog_file") from exc
     return descriptor

@@ -92,5 +92,7 @@ def open_unix_socket(path: str, mode: int, owner: pwd.struct_passwd | None, grou
         sock.setblocking(False)
     except OSError as exc:
         sock.close()
-        raise ConfigError(f"cannot make the socket {path}: {exc.strerror}", parameter="gatepost_queue_directory") from exc
+        raise ConfigError(
+            f"cannot make the socket {path}: {exc.strerror}", parameter="gatepost_queue_directory"
+        ) from exc
     return sock

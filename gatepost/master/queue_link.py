@@ -11,7 +11,20 @@ from typing import Any
 
 from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable
 from gatepost.ipc.channel import Channel
-from gatepost.ipc.messages import Committed, Count, Counted, Frame, Hello, IdRange, NeedIds, Refused, Space, Stop, Submit, Welcome
+from gatepost.ipc.messages import (
+    Committed,
+    Count,
+    Counted,
+    Frame,
+    Hello,
+    IdRange,
+    NeedIds,
+    Refused,
+    Space,
+    Stop,
+    Submit,
+    Welcome,
+)
 from gatepost.mail.envelope import Message
 from gatepost.mail.queue_id import long_queue_id, short_queue_id
 from gatepost.master.large_content import LargeFile
@@ -100,7 +113,9 @@ class QueueLink:
         pause = 0.01
         while not self._stopping:
             try:
-                await self._loop.create_unix_connection(lambda: Channel(self._frame, self._lost, self._flush_log, self._opened), self._path)
+                await self._loop.create_unix_connection(
+                    lambda: Channel(self._frame, self._lost, self._flush_log, self._opened), self._path
+                )
                 return
             except OSError:
                 await asyncio.sleep(pause)

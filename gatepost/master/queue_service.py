@@ -98,7 +98,7 @@ class QueueService:
         wait = self.manager.seconds_to_wake()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(wait, self.manager.wake) if wait is not None else None
+        self._timer = self._loop.call_later(wait, self.manager.pump_soon) if wait is not None else None
 
     def _opened(self, channel: Channel) -> None:
         self._peers[channel] = Peer(channel)

@@ -42,7 +42,12 @@ async def pause(seconds: float) -> None:
 
 
 def server_environment(
-    foundation: Foundation, service: Service, cleanup: Cleanup, rates: RateCounter, free: Callable[[], int], is_stressed: Callable[[], bool]
+    foundation: Foundation,
+    service: Service,
+    cleanup: Cleanup,
+    rates: RateCounter,
+    free: Callable[[], int],
+    is_stressed: Callable[[], bool],
 ) -> ServerEnvironment:
     """One listener's world. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
@@ -96,7 +101,11 @@ class Connections:
 class LinkedRates:
     """A RateCounter that asks the queue manager's anvil. While it cannot be asked, everything is allowed (as anvil(8)'s clients do)."""
 
-    def __init__(self, count: Callable[[str, str, str], "asyncio.Future[tuple[int, int]] | None"], tell: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        count: Callable[[str, str, str], "asyncio.Future[tuple[int, int]] | None"],
+        tell: Callable[[str, str, str], None],
+    ) -> None:
         self._count = count
         self._tell = tell
 

@@ -19,20 +19,30 @@ def smtpd_services(configuration: Configuration) -> list[Service]:
 
 def transports(configuration: Configuration) -> dict[str, Service]:
     """Delivery transports by name: each `unix ... smtp|lmtp|pipe|virtual|local|error|discard` line."""
-    return {service.name: service for service in configuration.master if service.type == "unix" and service.program in AGENTS}
+    return {
+        service.name: service
+        for service in configuration.master
+        if service.type == "unix" and service.program in AGENTS
+    }
 
 
 def service_problems(configuration: Configuration) -> tuple[list[ConfigError], list[ConfigError]]:
     """(errors, warnings) about lines that we cannot serve."""
-    errors, warnings = [], []
+    errors: list[ConfigError] = []
+    warnings: list[ConfigError] = []
     if not smtpd_services(configuration):
-        warnings.append(ConfigError("no inet line with the program smtpd: no mail will come in over SMTP", path=f"{configuration.directory}/master.cf"))
+        text = "no inet line with the program smtpd: no mail will come in over SMTP"
+        warnings.append(ConfigError(text, path=f"{configuration.directory}/master.cf"))
     for service in configuration.master:
-        where = {"path": service.path, "line": service.line}
-        if service.type == "inet" and service.program != "smtpd":
-            errors.append(ConfigError(f"{service.name} inet {service.program}: not supported yet; take the line out", **where))  # type: ignore[arg-type]
-        elif service.type == "unix" and service.program in ("lmtp", "pipe", "virtual"):
-            warnings.append(ConfigError(f"transport {service.name}: {service.program} is not supported yet; its mail would be deferred", **where))  # type: ignore[arg-type]
-        elif service.program not in BUILT_IN | AGENTS | {"smtpd"}:
-            warnings.append(ConfigError(f"{service.name} {service.type} {service.program}: not supported yet, ignored", **where))  # type: ignore[arg-type]
+        name, kind, program = service.name, service.type, service.program
+
+        def remark(text: str, service: Service = service) -> ConfigError:
+            return ConfigError(text, path=service.path, line=service.line)
+
+        if kind == "inet" and program != "smtpd":
+            errors.append(remark(f"{name} inet {program}: not supported yet; take the line out"))
+        elif kind == "unix" and program in ("lmtp", "pipe", "virtual"):
+            warnings.append(remark(f"transport {name}: {program} is not supported yet; its mail would be deferred"))
+        elif program not in BUILT_IN | AGENTS | {"smtpd"}:
+            warnings.append(remark(f"{name} {kind} {program}: not supported yet, ignored"))
     return errors, warnings

@@ -134,7 +134,9 @@ class Supervisor:
             for descriptor in self._wakeup:
                 os.close(descriptor)
             ours.close()
-            for leash in [p.leash for p in self.places if p.leash is not None] + [gone.leash for gone in self.leaving.values()]:
+            for leash in [p.leash for p in self.places if p.leash is not None] + [
+                gone.leash for gone in self.leaving.values()
+            ]:
                 leash.close()
             self.in_child()
             place.entry(theirs)
@@ -175,7 +177,11 @@ class Supervisor:
         place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
         place.due = now + place.pause
         if status:
-            what = f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"
+            what = (
+                f"killed by signal {os.WTERMSIG(status)}"
+                if os.WIFSIGNALED(status)
+                else f"exit status {os.WEXITSTATUS(status)}"
+            )
             self.warn(f"process {place.name} pid {pid} {what}")
             if place.pause >= 1:
                 self.warn(f"{place.name}: bad command startup -- throttling")
@@ -207,7 +213,9 @@ class Supervisor:
         descriptor = self.on_rotate()
         if descriptor < 0:
             return
-        for leash in [p.leash for p in self.places if p.leash is not None] + [gone.leash for gone in self.leaving.values()]:
+        for leash in [p.leash for p in self.places if p.leash is not None] + [
+            gone.leash for gone in self.leaving.values()
+        ]:
             leash.tell(LOG, descriptor)
 
     def _stop(self) -> None:

@@ -6,6 +6,7 @@ import random
 import socket
 import time
 
+from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
@@ -21,7 +22,7 @@ from gatepost.master.services import transports
 from gatepost.master.workers import Worker
 
 
-def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueLink | None) -> dict[str, DeliveryAgent]:
+def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter) -> dict[str, DeliveryAgent]:
     """The agents of this process: one per delivery transport of master.cf, with its `-o`."""
     agents: dict[str, DeliveryAgent] = {}
     for name, service in transports(plan.configuration).items():
@@ -67,7 +68,9 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
         clock=time.time, flush_log=worker.log.flush, on_frame=delivery.frame, on_welcome=welcomed,
     )  # fmt: skip
     agents.update(make_agents(plan, foundation, role, link))
-    forwards = any(service.program == "local" and name in agents for name, service in transports(plan.configuration).items())
+    forwards = any(
+        service.program == "local" and name in agents for name, service in transports(plan.configuration).items()
+    )
     link.start()
     gc.collect()
     gc.freeze()

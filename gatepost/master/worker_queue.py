@@ -13,12 +13,12 @@ from gatepost.control.operations import Operations
 from gatepost.maillog.sink import MailLog
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
-from gatepost.master.notices import NoticeQueue
+from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
 from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
 from gatepost.master.services import transports
 from gatepost.master.workers import STOP_PATIENCE, Worker
-from gatepost.net.stepping import start
+from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
 from gatepost.qmgr.scheduler import Scheduler
@@ -36,21 +36,23 @@ SWITCH_INTERVAL = 0.0005
 class QueueParts:
     """The store and the queue manager on it."""
 
-    def __init__(self, plan: Plan, foundation: Foundation, log: MailLog, dispatcher: Dispatcher, on_failure: Any) -> None:
+    def __init__(
+        self, plan: Plan, foundation: Foundation, log: MailLog, dispatcher: Dispatcher, on_failure: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         settings = foundation.settings
         self.tasks: set[asyncio.Task[Any]] = set()
         program = log.program("qmgr")
         self.store = SqliteStore(plan.queue_directory, program.warning)
         self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
-        self.notices = NoticeQueue(plan, foundation, log)
+        self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
+        self.cleanup = make_cleanup(foundation, self.queue, log)
         self.manager = QueueManager(
             settings, self.store, self.commit, foundation.resolver, Scheduler.from_settings(settings, transports(plan.configuration)), dispatcher,
-            self.notices, program, epoch=int(time.time()), clock=time.time, monotonic=time.monotonic,
-            spawn=lambda coroutine: start(coroutine, self.tasks), call_soon=loop.call_soon,
+            make_notifier(foundation, self.cleanup, log), program, epoch=int(time.time()), clock=time.time, monotonic=time.monotonic,
+            spawn=lambda coroutine: carry_out(coroutine, self.tasks), call_soon=loop.call_soon,
         )  # fmt: skip
-        self.notices.submit = self.manager.submit
-        self.notices.reserve = self.store.reserve
+        self.queue.submit_to = self.manager.submit
 
     def close(self) -> None:
         self.commit.close()

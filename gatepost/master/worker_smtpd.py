@@ -26,7 +26,9 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         plan.queue_path, lambda: Hello("smtpd", os.getpid(), ids=RANGE), queue_directory=str(plan.queue_directory),
         long_ids=settings.enable_long_queue_ids, clock=time.time, flush_log=worker.log.flush,
     )  # fmt: skip
-    cleanup = MailCleanup(settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases)
+    cleanup = MailCleanup(
+        settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
+    )
     rates = LinkedRates(link.count, link.tell)
     link.start()
     await link.ready.wait()

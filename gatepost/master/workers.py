@@ -17,32 +17,39 @@ from gatepost.master.services import transports
 from gatepost.master.supervisor import Entry
 
 try:
-    import uvloop
+    from uvloop import new_event_loop as new_fast_loop
 except ImportError:
-    uvloop = None  # type: ignore[assignment]
+    new_fast_loop = None
 
 STOP_PATIENCE = 5.0
 """Seconds that a stopping worker gives to what is under way."""
 
 
-class Worker:
-    """A worker's surroundings: its loop, its log, its leash. Subclasses' work is in gatepost.master.worker_*."""
+class ProcessLog:
+    """A process's log, written once per turn of its loop; what nobody expected goes there, too."""
 
-    def __init__(self, plan: Plan, leash: socket.socket) -> None:
-        self.plan = plan
-        self.loop = asyncio.get_running_loop()
+    def __init__(self, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
         self.log: MailLog = plan.new_log()
-        self.log.wake = lambda: self.loop.call_soon(self.log.flush)
-        self.loop.set_exception_handler(self._fault)
-        self.over = asyncio.Event()  # stop or drain was asked for
-        self.hurry = False  # stop, not drain
-        self._leash = WorkerEnd(leash, plan.log_descriptor, self._word, self._orphaned)
+        self.log.wake = lambda: loop.call_soon(self.log.flush)
+        loop.set_exception_handler(self._fault)
 
     def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody expected: a fault of ours, which must be seen and ends nothing else."""
         exc = context.get("exception")
         where = "".join(traceback.format_exception(exc)[-3:]).replace("\n", " ") if exc is not None else ""
         self.log.program("master").error(f"panic: {context['message']}: {where}")
+
+
+class Worker:
+    """A worker's surroundings: its loop, its log, its leash. The work itself is in gatepost.master.worker_*."""
+
+    def __init__(self, plan: Plan, leash: socket.socket) -> None:
+        self.plan = plan
+        self.loop = asyncio.get_running_loop()
+        self.log = ProcessLog(plan, self.loop).log
+        self.over = asyncio.Event()  # stop or drain was asked for
+        self.hurry = False  # stop, not drain
+        self._leash = WorkerEnd(leash, plan.log_descriptor, self._word, self._orphaned)
 
     def serve(self) -> None:
         """Listen to master, and tell it that we serve."""
@@ -72,11 +79,8 @@ class Worker:
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run on uvloop if it is installed (gatepost[speed]), else on asyncio's own loop."""
-    if uvloop is None:
-        asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+    with asyncio.Runner(loop_factory=new_fast_loop) as runner:
+        runner.run(main)
 
 
 def set_name(name: str) -> None:
@@ -84,7 +88,9 @@ def set_name(name: str) -> None:
     Path("/proc/self/comm").write_text(f"gp:{name}"[:15])
 
 
-def _entry(plan: Plan, name: str, work: Callable[[Plan, socket.socket], Coroutine[Any, Any, None]], *, privileged: bool = False) -> Entry:
+def _entry(
+    plan: Plan, name: str, work: Callable[[Plan, socket.socket], Coroutine[Any, Any, None]], *, privileged: bool = False
+) -> Entry:
     def entry(leash: socket.socket) -> None:
         set_name(name)
         if plan.owner is not None and not privileged:

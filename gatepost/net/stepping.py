@@ -39,7 +39,19 @@ async def _go_on(continuation: _Continuation) -> Any:
     return await continuation
 
 
-def start(coroutine: Coroutine[Any, Any, None], tasks: set["asyncio.Task[Any]"], finished: Callable[[], object] | None = None) -> bool:
+def carry_out(coroutine: Coroutine[Any, Any, None], tasks: set["asyncio.Task[Any]"]) -> None:
+    """Step `coroutine` as `start` does; whatever it raises, at once or later, goes to the loop's exception handler."""
+    try:
+        start(coroutine, tasks)
+    except Exception as exc:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "unhandled exception in a coroutine", "exception": exc}
+        )
+
+
+def start(
+    coroutine: Coroutine[Any, Any, None], tasks: set["asyncio.Task[Any]"], finished: Callable[[], object] | None = None
+) -> bool:
     """Step `coroutine` once. True if that was all (exceptions come out here); otherwise a task in `tasks` finishes it.
 
     `finished` is called when a task was needed and has ended well. An exception in the task is the coroutine's fault: it
@@ -58,7 +70,9 @@ def start(coroutine: Coroutine[Any, Any, None], tasks: set["asyncio.Task[Any]"],
             return
         exc = task.exception()
         if exc is not None:
-            task.get_loop().call_exception_handler({"message": "unhandled exception in a continued coroutine", "exception": exc, "task": task})
+            task.get_loop().call_exception_handler(
+                {"message": "unhandled exception in a continued coroutine", "exception": exc, "task": task}
+            )
         elif finished is not None:
             finished()
 

@@ -12,7 +12,20 @@ class ActiveMessage:
     `bounced` the statuses that say why the others are not. `addresses` holds the resolved recipient where it differs.
     """
 
-    __slots__ = ("addresses", "bounced", "deferred", "expire", "held", "message", "noticed", "settled", "since", "tries", "unsettled", "unstarted")
+    __slots__ = (
+        "addresses",
+        "bounced",
+        "deferred",
+        "expire",
+        "held",
+        "message",
+        "noticed",
+        "settled",
+        "since",
+        "tries",
+        "unsettled",
+        "unstarted",
+    )
 
     def __init__(self, message: Message, since: float, unsettled: int) -> None:
         self.message = message

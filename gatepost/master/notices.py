@@ -1,0 +1,78 @@
+"""Mail that is made here: the queue manager's own way into the queue, and the notices that go that way."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from gatepost.bounce.notice import NoticeWriter
+from gatepost.bounce.notify import Notifier
+from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable
+from gatepost.cleanup.pipeline import MailCleanup
+from gatepost.cleanup.received import Dates
+from gatepost.ipc.messages import IdRange
+from gatepost.mail.envelope import Message
+from gatepost.maillog.sink import MailLog
+from gatepost.master.foundation import Foundation
+from gatepost.master.large_content import LargeFile
+from gatepost.master.queue_link import RANGE, QueueIds
+from gatepost.queue.store import Store, StoreFull
+
+Submit = Callable[[Message, Callable[[Exception | None], None]], None]
+
+
+class DirectQueue:
+    """A QueueWriter for the process that has the store. `submit_to` is the queue manager's submit, set once it exists."""
+
+    def __init__(self, store: Store, queue_directory: str, *, long_ids: bool) -> None:
+        self._store = store
+        self._queue_directory = queue_directory
+        self._ids = QueueIds(long_ids, time.time, self._reserve)
+        self.submit_to: Submit | None = None
+
+    def _reserve(self, count: int) -> None:
+        self._ids.add(IdRange(self._store.reserve(count), count))
+
+    def new_queue_id(self) -> str:
+        try:
+            return self._ids.new()
+        except QueueUnavailable:
+            return self._ids.new()  # the first range has been reserved meanwhile
+
+    def submit(self, message: Message) -> "asyncio.Future[None]":
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(failure: Exception | None) -> None:
+            if future.done():
+                return
+            if failure is None:
+                future.set_result(None)
+            else:
+                future.set_exception(QueueFull() if isinstance(failure, StoreFull) else QueueUnavailable(str(failure)))
+
+        assert self.submit_to is not None
+        self.submit_to(message, done)
+        return future
+
+    def large_content(self, queue_id: str) -> LargeContent:
+        return LargeFile(self._queue_directory, queue_id)
+
+    def free(self) -> int:
+        return self._store.free()
+
+
+def make_cleanup(foundation: Foundation, writer: DirectQueue, log: MailLog) -> MailCleanup:
+    """Cleanup for mail that is made in this process."""
+    return MailCleanup(
+        foundation.settings, writer, log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
+    )
+
+
+def make_notifier(foundation: Foundation, cleanup: MailCleanup, log: MailLog) -> Notifier:
+    settings, dates = foundation.settings, Dates(time.localtime)
+    return Notifier(
+        settings,
+        cleanup,
+        NoticeWriter(settings, lambda seconds: dates.at(seconds).date),
+        log.program("bounce"),
+        time.time,
+    )

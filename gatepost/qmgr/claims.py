@@ -1,0 +1,52 @@
+"""What delivery workers did and do for an earlier queue manager, taken over by its successor.
+
+Everything that a worker has under way, or has lately finished, is told before anything is dispatched; so a crash of the
+queue manager makes no duplicates.
+"""
+
+from collections.abc import Callable
+
+from gatepost.mail.envelope import Message
+from gatepost.qmgr.active import ActiveMessage
+from gatepost.queue.store import Store
+
+Activate = Callable[[Message, list[int]], ActiveMessage]
+Route = Callable[[ActiveMessage, list[int]], None]
+
+
+class Claims:
+    """`activate` begins a pass without routing it; `route` sends recipients on their way.
+
+    `active` is the active queue, by queue ID.
+    """
+
+    def __init__(self, store: Store, active: dict[str, ActiveMessage], activate: Activate, route: Route) -> None:
+        self._store = store
+        self._active = active
+        self._activate = activate
+        self._route = route
+        # Recipients of a claimed message that no worker has claimed (yet).
+        self._left: dict[ActiveMessage, list[int]] = {}
+
+    def take(self, queue_id: str, indexes: list[int]) -> tuple[ActiveMessage | None, list[int]]:
+        """The message, active, and those of `indexes` that are still open; (None, []) if it is gone or dispatched anew."""
+        entry = self._active.get(queue_id)
+        if entry is None:
+            stored = self._store.load(queue_id)
+            if stored is None or stored.queue == "hold" or not stored.open:
+                return None, []
+            entry = self._activate(stored.message, stored.open)
+            self._left[entry] = list(stored.open)
+        left = self._left.get(entry)
+        if left is None:
+            return None, []
+        claimed = [index for index in indexes if index in left]
+        self._left[entry] = [index for index in left if index not in claimed]
+        return (entry, claimed) if claimed else (None, [])
+
+    def route_rest(self) -> None:
+        """Dispatch what no worker has claimed."""
+        left, self._left = self._left, {}
+        for entry, indexes in left.items():
+            if indexes:
+                self._route(entry, indexes)

@@ -1,0 +1,138 @@
+"""The end of a pass: notices sent, the message removed or deferred (qmgr(8), bounce(8)).
+
+A bounced original is removed only after its notice is on stable storage.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from gatepost.bounce.notify import Notifier
+from gatepost.config.settings import Settings
+from gatepost.mail.address import quote_local
+from gatepost.mail.envelope import Message
+from gatepost.mail.status import RecipientStatus
+from gatepost.maillog import lines
+from gatepost.maillog.sink import ProgramLog
+from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.backoff import Backoff
+from gatepost.qmgr.ports import Spawn
+from gatepost.queue.group_commit import GroupCommit
+from gatepost.queue.store import Batch, Deferral, Store
+from gatepost.tables.table import LookupTemporaryFailure
+
+NoticeKind = Literal["failed", "delayed", "succeeded"]
+
+
+class Conclusion:
+    """`forget` takes a message out of the active queue; `deferred_until` is told of each next attempt (wall clock)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        commit: GroupCommit,
+        notices: Notifier,
+        log: ProgramLog,
+        *,
+        clock: Callable[[], float],
+        spawn: Spawn,
+        forget: Callable[[ActiveMessage], None],
+        deferred_until: Callable[[float], None],
+    ) -> None:
+        self.backoff = Backoff.from_settings(settings)
+        self._settings = settings
+        self._store = store
+        self._commit = commit
+        self._notices = notices
+        self._log = log
+        self._clock = clock
+        self._spawn = spawn
+        self._forget = forget
+        self._deferred_until = deferred_until
+
+    def pass_over(self, entry: ActiveMessage) -> None:
+        """Every recipient of this pass has its result."""
+        if entry.held == "delete":
+            self._forget(entry)
+            return
+        if entry.bounced or entry.deferred or entry.noticed or entry.held:
+            self._spawn(self._conclude(entry))
+            return
+        # The common end: everything delivered.
+        self._remove(entry)
+
+    def _remove(self, entry: ActiveMessage) -> None:
+        queue_id = entry.message.queue_id
+        self._commit.removed(queue_id)
+        self._log.info(lines.removed(queue_id))
+        self._forget(entry)
+
+    async def _conclude(self, entry: ActiveMessage) -> None:
+        """Send the notices that are due, then remove or defer what is left."""
+        message, now = entry.message, self._clock()
+        expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, now))
+        if expired:
+            self._log.info(lines.expired(message.queue_id, quote_local(message.sender), forced=entry.expire))
+            entry.bounced += entry.deferred
+            entry.deferred = []
+        if entry.noticed:
+            await self._notify(entry, "succeeded", entry.noticed)
+        if entry.bounced:
+            if await self._notify(entry, "failed", entry.bounced):
+                entry.settled += [status.index for status in entry.bounced]
+            else:
+                entry.deferred += [
+                    RecipientStatus(s.index, "deferred", "4.3.0", s.relay, "bounce failed") for s in entry.bounced
+                ]
+        if entry.deferred:
+            if not expired and self.backoff.warning_due(message, now):
+                message.warn_sent = await self._notify(entry, "delayed", entry.deferred)
+            self._defer(entry, now)
+        elif entry.unstarted:  # on hold, with recipients left
+            self._commit.note(Batch(done=[(message.queue_id, entry.settled)], moved=[(message.queue_id, "hold")]))
+            self._forget(entry)
+        else:
+            self._remove(entry)
+
+    def _defer(self, entry: ActiveMessage, now: float) -> None:
+        message = entry.message
+        queue_id = message.queue_id
+        batch = Batch()
+        if entry.settled:
+            batch.done.append((queue_id, entry.settled))
+        attempt = self.backoff.next_attempt(message, now)
+        reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
+        batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent))
+        if entry.held == "hold":
+            batch.moved.append((queue_id, "hold"))
+        self._commit.note(batch)
+        self._forget(entry)
+        self._deferred_until(attempt)
+
+    async def _notify(self, entry: ActiveMessage, kind: NoticeKind, statuses: list[RecipientStatus]) -> bool:
+        """True when every notice that is due is on stable storage."""
+        message = entry.message
+        results = [(message.recipients[status.index], status) for status in statuses]
+        content = message.content or self._stored_content(message)
+        try:
+            if kind == "failed":
+                return await self._notices.failed(message, results, content)
+            if kind == "delayed":
+                return await self._notices.delayed(message, results, content)
+            return await self._notices.succeeded(message, results, content)
+        except LookupTemporaryFailure as failure:
+            self._log.warning(f"{message.queue_id}: {failure}")
+            return False
+
+    def _stored_content(self, message: Message) -> bytes:
+        """Content that is not at hand: of a large one, as much as a notice returns, and its headers at least."""
+        if not message.content_file:
+            stored = self._store.load(message.queue_id)
+            return stored.message.content if stored is not None else b""
+        wanted = max(self._settings.bounce_size_limit + 1, self._settings.header_size_limit)
+        try:
+            with open(self._store.content_path(message.content_file), "rb") as file:
+                return file.read(wanted)
+        except OSError as error:
+            self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
+            return b""

@@ -1,0 +1,159 @@
+"""How many deliveries may go to one destination at a time (Postfix SCHEDULER_README, "Concurrency scheduling").
+
+A destination's window grows when deliveries complete without connection or handshake failure and shrinks when they do
+not. Feedback below 1 gathers until it makes a whole step: growth comes at the end of a sequence of successes,
+shrinking at the beginning of a sequence of failures. A pseudo-cohort is as many deliveries as the window is large;
+when enough of them failed, without a success between, the destination is dead for a while.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
+
+# Sums of fractions such as 1/3 must reach 1 in spite of rounding.
+_ROUNDING = 1e-6
+
+Per = Literal["", "concurrency", "sqrt_concurrency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The amount of feedback per delivery, 0 to 1, divided by the window, its square root, or nothing."""
+
+    amount: float = 1.0
+    per: Per = ""
+
+    def at(self, window: int) -> float:
+        if not self.per:
+            return self.amount
+        return self.amount / (window if self.per == "concurrency" else math.sqrt(window))
+
+
+def parse_feedback(text: str) -> Feedback:
+    """`number`, `number / number`, `number / concurrency` or `number / sqrt_concurrency`; else ValueError."""
+    amount_text, slash, divisor = (part.strip() for part in text.partition("/"))
+    amount = float(amount_text)
+    if divisor == "concurrency" or divisor == "sqrt_concurrency":
+        feedback = Feedback(amount, "concurrency" if divisor == "concurrency" else "sqrt_concurrency")
+    elif not slash:
+        feedback = Feedback(amount)
+    else:
+        number = float(divisor)
+        if not number > 0:
+            raise ValueError(f"{text}: the divisor must be positive")
+        feedback = Feedback(amount / number)
+    if not 0 <= feedback.amount <= 1:
+        raise ValueError(f"{text}: feedback must be in the range 0 to 1")
+    return feedback
+
+
+@dataclass(frozen=True, slots=True)
+class TransportParameters:
+    """What the scheduler must know of a transport. Limits of 0 are none, times are seconds.
+
+    `concurrency_limit`, `recipient_limit`, `rate_delay`, the feedbacks and `failed_cohort_limit` are those of
+    TRANSPORT_destination_...; `process_limit` is maxproc of master.cf; `dead_time` is minimal_backoff_time;
+    `deferred`: the transport is in defer_transports.
+    """
+
+    process_limit: int = 100
+    concurrency_limit: int = 20
+    initial_concurrency: int = 5
+    recipient_limit: int = 50
+    positive_feedback: Feedback = Feedback()
+    negative_feedback: Feedback = Feedback()
+    failed_cohort_limit: float = 1
+    rate_delay: float = 0
+    transport_rate_delay: float = 0
+    dead_time: float = 300
+    deferred: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rate_delay > 0:
+            # The delay is between the end of one delivery and the start of the next.
+            object.__setattr__(self, "concurrency_limit", 1)
+        if 0 < self.concurrency_limit < self.initial_concurrency:
+            object.__setattr__(self, "initial_concurrency", self.concurrency_limit)
+
+
+def transport_parameters(settings: Settings, services: Mapping[str, Service], transport: str) -> TransportParameters:
+    """The parameters of a transport; one without a line in master.cf has the defaults. Raises ConfigError."""
+    value = settings.transport
+    service = services.get(transport)
+    maxproc = service.maxproc if service else None
+    return TransportParameters(
+        process_limit=settings.default_process_limit if maxproc is None else maxproc,
+        concurrency_limit=value(transport, "destination_concurrency_limit"),
+        initial_concurrency=value(transport, "initial_destination_concurrency"),
+        recipient_limit=value(transport, "destination_recipient_limit"),
+        positive_feedback=parse_feedback(value(transport, "destination_concurrency_positive_feedback")),
+        negative_feedback=parse_feedback(value(transport, "destination_concurrency_negative_feedback")),
+        failed_cohort_limit=value(transport, "destination_concurrency_failed_cohort_limit"),
+        rate_delay=value(transport, "destination_rate_delay"),
+        transport_rate_delay=value(transport, "transport_rate_delay"),
+        dead_time=settings.minimal_backoff_time,
+        deferred=transport in settings.defer_transports.replace(",", " ").split(),
+    )
+
+
+class Window:
+    """The concurrency window of one destination, `size` deliveries wide; `busy` of them are under way.
+
+    A dead destination has `size` 0.
+    """
+
+    __slots__ = ("_failed_cohorts", "_failure", "_success", "busy", "size")
+
+    def __init__(self, parameters: TransportParameters) -> None:
+        self.size = parameters.initial_concurrency
+        self.busy = 0
+        self._success = 0.0
+        self._failure = 0.0
+        self._failed_cohorts = 0.0
+
+    def succeeded(self, parameters: TransportParameters) -> None:
+        """A delivery, which still counts as busy, ended without connection or handshake failure."""
+        self._failed_cohorts = 0.0
+        size = self.size
+        limit = parameters.concurrency_limit
+        if size >= limit > 0:
+            return
+        if not size:
+            self.revive(parameters)
+            return
+        # The window keeps near what is in use, or negative feedback would come to bear too late.
+        if size >= self.busy + parameters.initial_concurrency:
+            return
+        self._success += parameters.positive_feedback.at(size)
+        while self._success + _ROUNDING >= 1:
+            self.size += 1
+            self._success -= 1
+            self._failure = 0.0
+        if self.size > limit > 0:
+            self.size = limit
+
+    def failed(self, parameters: TransportParameters) -> bool:
+        """A delivery, which still counts as busy, met a connection or handshake failure; whether that is the end."""
+        size = self.size
+        if not size:
+            return False
+        self._failed_cohorts += 1 / size
+        if 0 < parameters.failed_cohort_limit <= self._failed_cohorts + _ROUNDING:
+            self.size = 0
+            return True
+        self._failure -= parameters.negative_feedback.at(size)
+        while self._failure + _ROUNDING < 0:
+            self.size -= 1
+            self._success = 0.0
+            self._failure += 1
+        self.size = max(self.size, 1)
+        return False
+
+    def revive(self, parameters: TransportParameters) -> None:
+        """The destination was dead and is given another chance: the best concurrency is anyone's guess."""
+        self.size = self.busy or parameters.initial_concurrency
+        self._success = self._failure = self._failed_cohorts = 0.0

@@ -1,0 +1,63 @@
+"""From an active message to the scheduler: each recipient resolved, grouped by transport and nexthop."""
+
+from collections.abc import Iterable
+
+from gatepost.config.settings import Settings
+from gatepost.mail.address import localpart_of, split_extension
+from gatepost.maillog.sink import ProgramLog
+from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.scheduler import Scheduler
+from gatepost.rewrite.resolve import AddressResolver
+from gatepost.tables.table import LookupTemporaryFailure
+
+Place = tuple[str, str]
+UNRESOLVED: Place = ("retry", "4.3.0 address resolver failure")
+BAD_ADDRESS: Place = ("error", "5.1.3 bad address syntax")
+
+
+class Router:
+    """Suspends only if a table does."""
+
+    def __init__(self, settings: Settings, resolver: AddressResolver, scheduler: Scheduler, log: ProgramLog) -> None:
+        self._resolver = resolver
+        self._scheduler = scheduler
+        self._log = log
+        self._double_bounce = settings.double_bounce_sender.lower()
+        self._delimiter = settings.recipient_delimiter
+
+    async def route(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
+        """Hand these recipients to the scheduler (`now`: monotonic seconds); those that go nowhere are settled."""
+        message = entry.message
+        groups: dict[Place, list[int]] = {}
+        for index in indexes:
+            address = message.recipients[index].address
+            try:
+                resolved = await self._resolver.resolve(message.sender, address)
+            except LookupTemporaryFailure as failure:
+                self._log.warning(str(failure))
+                groups.setdefault(UNRESOLVED, []).append(index)
+                continue
+            recipient = resolved.recipient
+            if resolved.error:
+                groups.setdefault(BAD_ADDRESS, []).append(index)
+            elif recipient[: recipient.rfind("@")].lower() == self._double_bounce:
+                self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
+                entry.settled.append(index)
+                entry.unsettled -= 1
+            else:
+                if recipient != address:
+                    entry.addresses[index] = recipient
+                groups.setdefault((resolved.transport, resolved.nexthop), []).append(index)
+        for (transport, nexthop), group in groups.items():
+            if self._scheduler.per_recipient(transport):
+                self._add_each(entry, transport, nexthop, group, now)
+            else:
+                self._scheduler.add(message.queue_id, transport, nexthop, group, now)
+
+    def _add_each(self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float) -> None:
+        """A transport whose destinations are recipients (local): each in a queue of its own, extensions apart."""
+        message = entry.message
+        for index in indexes:
+            address = entry.addresses.get(index, message.recipients[index].address)
+            localpart = split_extension(localpart_of(address), self._delimiter)[0]
+            self._scheduler.add(message.queue_id, transport, nexthop, [index], now, f"{localpart}@{nexthop}".lower())
