@@ -15,7 +15,8 @@ async def permit_mynetworks(ctx: Context) -> Verdict:
     client = ctx.client
     if not await ctx.parts.mynetworks.match_host(client.name, client.address):
         return DUNNO
-    if "mynetworks" in ctx.params.unset:
+    if "mynetworks" in ctx.params.unset and client.address not in ctx.ports.own_addresses:
+        # With mynetworks_style=host, the default of compatibility_level 2, it would be a stranger.
         ctx.ports.log.info(
             f"using backwards-compatible default setting mynetworks_style={ctx.params.mynetworks_style} "
             f'to permit request from client "{client.namaddr}"'

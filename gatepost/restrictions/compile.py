@@ -117,7 +117,7 @@ class Compiler:
                     ), False
                 return Check(name, _bound(entry, int(argument))), True
             ignored = argument if entry.final and argument is not None else ""
-            return Check(entry.name, entry.function, permits=entry.permits, ignored=ignored), False  # type: ignore[arg-type]
+            return Check(name, entry.function, permits=entry.permits, ignored=ignored), False  # type: ignore[arg-type]
         folded = name.lower()
         if folded in NOT_YET:
             text = f'restriction "{folded}" is not available in this version'

@@ -1,7 +1,7 @@
 """Restrictions that ask DNS about the domain of an address."""
 
 from gatepost.dns.answers import Answer
-from gatepost.mail.hostname import domain_to_ascii
+from gatepost.mail.hostname import domain_to_ascii, valid_hostname
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.context import Context, Destination
 from gatepost.restrictions.ports import FINAL_CLASSES
@@ -42,6 +42,8 @@ async def _mail_host(ctx: Context, name: str) -> str:
 
     A malformed answer ends the search. Trouble with one type outweighs that another does not exist.
     """
+    if not valid_hostname(name):
+        return "none"  # it cannot be in DNS, so nobody is asked
     trouble = False
     for rrtype in ("MX", "A", "AAAA"):
         answer = await ctx.ports.dns.query(name, rrtype)

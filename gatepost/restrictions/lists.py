@@ -83,7 +83,7 @@ async def _settle(ctx: Context, check: Check, verdict: Verdict) -> Verdict:
     else:
         final = defer(ctx, verdict)
     if check.ignored and (verdict is PERMIT or not ctx.warning):
-        ctx.ports.log.warning(f"restriction `{check.ignored}' after `{check.name}' is ignored")
+        ctx.ports.log.warning(f"restriction `{check.ignored}' after `{check.name.lower()}' is ignored")
     return final
 
 

@@ -24,10 +24,8 @@ async def permit_auth_destination(ctx: Context) -> Verdict:
         return DUNNO
     if "relay_domains" in ctx.params.unset:
         domain = destination.recipient.rpartition("@")[2]
-        ctx.ports.log.info(
-            "using backwards-compatible default setting relay_domains=$mydestination to permit request "
-            f'from client "{ctx.client.name}" to accept mail for domain "{domain}"'
-        )
+        setting = "using backwards-compatible default setting relay_domains=$mydestination"
+        ctx.ports.log.info(f'{setting} to accept mail for domain "{domain}"')
     return PERMIT
 
 

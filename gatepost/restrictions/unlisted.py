@@ -75,6 +75,9 @@ async def _in_class(ctx: Context, address: str, destination: Destination, reply_
         case _:
             return DUNNO
     if not maps or await _has(ctx, maps, address, key):
+        if destination.address_class is AddressClass.RELAY and "relay_domains" in params.unset:
+            setting = "using backwards-compatible default setting relay_domains=$mydestination"
+            ctx.ports.log.info(f'{setting} to accept mail for address "{address}"')
         return DUNNO
     suffix = f" in {table} table" if params.show_user_unknown_table_name else ""
     dsn = "5.1.0" if reply_class == SENDER_ADDRESS else "5.1.1"

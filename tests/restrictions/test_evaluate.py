@@ -215,10 +215,22 @@ async def test_an_old_compatibility_level_only_tells() -> None:
         f'"Relay access denied" error for recipient "{ELSEWHERE}" from client "stranger.example[80.62.116.127]"'
     ]
     world = World("smtpd_recipient_restrictions = permit_mynetworks, reject", base=base)
-    assert await world.rcpt(session("127.0.0.1"), ALICE) == "OK"
+    assert await world.rcpt(session("127.0.0.5"), ALICE) == "OK"
     told = "using backwards-compatible default setting mynetworks_style=subnet to permit request from client "
     assert world.take_log()[0].startswith(told)
     assert await world.rcpt(session("127.0.0.1"), "x@sub.ours.example") == "OK"
+    assert world.take_log() == [
+        "using backwards-compatible default setting relay_domains=$mydestination to accept mail for address "
+        '"x@sub.ours.example"'
+    ]
+    world = World(
+        "smtpd_relay_restrictions = reject_unauth_destination\nsmtpd_reject_unlisted_recipient = no", base=base
+    )
+    assert await world.rcpt(stranger(), "x@sub.ours.example") == "OK"
+    assert world.take_log() == [
+        "using backwards-compatible default setting relay_domains=$mydestination to accept mail for domain "
+        '"sub.ours.example"'
+    ]
 
 
 async def test_valid_addresses() -> None:
