@@ -51,11 +51,19 @@ class AttemptLog:
         """Log the outcome of one recipient and keep it. `conn_use`: uses of the connection, logged from 2 on."""
         self.statuses.append(status)
         recipient = self._recipient(status.index)
+        self._log_line(status, recipient.address, recipient.original, conn_use)
+
+    def partial(self, status: RecipientStatus, address: str) -> None:
+        """Log what became of one of the addresses that a recipient was expanded to; it is not kept."""
+        recipient = self._recipient(status.index)
+        self._log_line(status, address, recipient.original or recipient.address, 0)
+
+    def _log_line(self, status: RecipientStatus, address: str, original: str, conn_use: int) -> None:
         self._log(
             lines.delivery(
                 self._request.queue_id,
-                quote_822_local(recipient.address),
-                quote_822_local(recipient.original) if recipient.original else "",
+                quote_822_local(address),
+                quote_822_local(original) if original else "",
                 status.relay,
                 conn_use,
                 self._delays(),

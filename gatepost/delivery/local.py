@@ -1,0 +1,235 @@
+"""local(8): mail for the users of this host, by alias or into their mailboxes.
+
+Not here yet: `.forward`, commands, files and lists in aliases.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import BinaryIO
+
+import msgspec
+
+from gatepost.cleanup.interface import Cleanup
+from gatepost.config.settings import Settings
+from gatepost.delivery.local_forward import forward
+from gatepost.delivery.local_process import run_apart
+from gatepost.delivery.mailbox import Identity, MailCopy, Outcome
+from gatepost.delivery.maildir import deliver_to_maildir
+from gatepost.delivery.mbox import LockRules, MboxRules, deliver_to_mbox
+from gatepost.delivery.report import AttemptLog
+from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
+from gatepost.mail.address import fold, split_address, split_extension
+from gatepost.mail.headers import headers
+from gatepost.mail.status import Action, RecipientStatus
+from gatepost.maillog.sink import ProgramLog
+from gatepost.rewrite.aliases import AliasError, Aliases
+from gatepost.tables.table import LookupTemporaryFailure
+
+_REQUIRED = frozenset(("postmaster", "mailer-daemon"))
+_HEADER_OCTETS = 1 << 20
+
+FindUser = Callable[[str], Identity | None]
+IsLocalDomain = Callable[[str], Awaitable[bool]]
+
+
+def system_user(name: str) -> Identity | None:
+    """The user of that name, from the host's user database."""
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+    return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+class LocalParts(msgspec.Struct, frozen=True):
+    """What an agent works with. `cleanup` takes forwarded mail; `open_content` opens a request's content_file."""
+
+    aliases: Aliases | None
+    is_local_domain: IsLocalDomain
+    cleanup: Cleanup
+    open_content: Callable[[str], BinaryIO]
+    find_user: FindUser = system_user
+    clock: Callable[[], float] = time.time
+    hostname: str = socket.gethostname()
+
+
+class LocalAgent:
+    """`settings` are those of the service; `log` is that of its program."""
+
+    def __init__(self, settings: Settings, log: ProgramLog, parts: LocalParts) -> None:
+        self._settings = settings
+        self._log = log
+        self._parts = parts
+        lock = LockRules(
+            frozenset(settings.mailbox_delivery_lock.replace(",", " ").split()),
+            settings.deliver_lock_attempts,
+            settings.deliver_lock_delay,
+            settings.stale_lock_time,
+        )
+        self._mbox = MboxRules(lock, settings.mailbox_size_limit, settings.strict_mailbox_ownership)
+        # Within this process one at a time: its own fcntl locks do not keep it out (threads of an ordinary user's).
+        self._busy: dict[str, asyncio.Lock] = {}
+
+    async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
+        attempt = AttemptLog(request, self._log.info, self._parts.clock, self._settings)
+        content: bytes | BinaryIO = request.content
+        try:
+            if not content and request.content_file:
+                content = self._parts.open_content(request.content_file)
+        except OSError as error:
+            self._log.warning(f"{request.queue_id}: open content file {request.content_file}: {error.strerror}")
+            for recipient in request.recipients:
+                attempt.status(_status(recipient, Outcome("4.3.0", "cannot open message content")))
+        else:
+            try:
+                delivered_to = _delivered_to(content)
+                for recipient in request.recipients:
+                    message = _Message(request, recipient, content, delivered_to)
+                    attempt.status(await self._recipient(message, attempt))
+            finally:
+                if not isinstance(content, bytes):
+                    content.close()
+        return DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
+
+    async def close(self) -> None:
+        pass
+
+    async def _recipient(self, message: "_Message", attempt: AttemptLog) -> RecipientStatus:
+        recipient = message.recipient
+        if fold(recipient.address) in message.delivered_to:
+            return _status(recipient, Outcome("5.4.6", f"mail forwarding loop for {recipient.address}"))
+        local = split_address(recipient.address)[0]
+        try:
+            expanded = None if self._parts.aliases is None else await self._parts.aliases.expand(local)
+            owner = None
+            if expanded is not None and self._parts.aliases is not None:
+                owner = await self._parts.aliases.owner(local)
+        except AliasError as error:
+            return _status(recipient, Outcome(error.dsn, error.text))
+        except LookupTemporaryFailure:
+            return _status(recipient, Outcome("4.3.0", "alias database unavailable"))
+        if expanded is None:
+            return _status(recipient, await self._user(message, local))
+        return await self._expanded(message, expanded, owner, attempt)
+
+    async def _expanded(
+        self, message: "_Message", addresses: list[str], owner: str | None, attempt: AttemptLog
+    ) -> RecipientStatus:
+        """Mailboxes first, since what was forwarded must not be forwarded again; the worst outcome counts for all."""
+        recipient = message.recipient
+        elsewhere = []
+        statuses = []
+        for address in addresses:
+            local, domain = split_address(address)
+            if domain is not None and not await self._is_local(domain):
+                elsewhere.append(address)
+                continue
+            status = _status(recipient, await self._user(message, local))
+            attempt.partial(status, address)
+            statuses.append(status)
+        if elsewhere and not any(status.action == "deferred" for status in statuses):
+            outcome = await forward(
+                self._parts.cleanup, message.request, recipient, elsewhere, message.content, owner=owner
+            )
+            statuses.append(_status(recipient, outcome, "expanded"))
+        return max(statuses, key=_weight)
+
+    async def _is_local(self, domain: str) -> bool:
+        try:
+            return await self._parts.is_local_domain(domain)
+        except LookupTemporaryFailure:
+            return False  # the queue manager asks again
+
+    async def _user(self, message: "_Message", local: str) -> Outcome:
+        """Into the mailbox of the user `local`, whatever aliases say."""
+        settings = self._settings
+        name = split_extension(
+            local,
+            settings.recipient_delimiter,
+            owner_request_special=settings.owner_request_special,
+            double_bounce_sender=settings.double_bounce_sender,
+        )[0].lower()
+        user = None if not name or "\0" in name else self._parts.find_user(name)
+        if user is None:
+            if name in _REQUIRED:
+                self._log.warning(f"required alias not found: {name}")
+                return Outcome("2.0.0", "discarded")
+            return Outcome("5.1.1", f'unknown user: "{name}"')
+        if os.getuid() not in (0, user.uid):
+            return Outcome("4.3.0", f"delivery to user {user.name} needs a service that runs as root")
+        return await self._mailbox(message, user)
+
+    async def _mailbox(self, message: "_Message", user: Identity) -> Outcome:
+        settings, now = self._settings, self._parts.clock()
+        recipient = message.recipient
+        copy = MailCopy(
+            sender=message.request.sender,
+            original=recipient.original or recipient.address,
+            delivered_to=recipient.address,
+            content=message.content,
+            show_original=settings.enable_original_recipient,
+        )
+        if settings.home_mailbox:
+            path = f"{user.home}/{settings.home_mailbox}"
+        else:
+            path = f"{settings.mail_spool_directory}/{user.name}".replace("//", "/")
+            if settings.mail_spool_directory.endswith("/"):
+                path += "/"
+        if path.endswith("/"):
+            hostname = self._parts.hostname
+            work = partial(
+                deliver_to_maildir, path, copy, user, size_limit=settings.mailbox_size_limit, hostname=hostname, now=now
+            )
+            outcome = await run_apart(work)
+        else:
+            in_spool = not settings.home_mailbox
+            async with self._busy.setdefault(path, asyncio.Lock()):
+                outcome = await run_apart(
+                    partial(deliver_to_mbox, path, copy, user, self._mbox, in_spool=in_spool, now=now)
+                )
+            if len(self._busy) > 1000:
+                self._busy = {name: lock for name, lock in self._busy.items() if lock.locked()}
+        for warning in outcome.warnings:
+            self._log.warning(warning)
+        return outcome
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """One recipient's view of a request. `delivered_to`: folded values of its Delivered-To: headers."""
+
+    request: DeliveryRequest
+    recipient: DeliveryRecipient
+    content: bytes | BinaryIO
+    delivered_to: frozenset[str]
+
+
+def _delivered_to(content: bytes | BinaryIO) -> frozenset[str]:
+    if isinstance(content, bytes):
+        text = content
+    else:
+        text = content.read(_HEADER_OCTETS)
+        content.seek(0)
+    if b"elivered-" not in text and b"ELIVERED-" not in text:
+        return frozenset()
+    return frozenset(
+        fold(header.partition(b":")[2].strip(b" \t\n").decode("utf-8", "surrogateescape"))
+        for name, header in headers(text)
+        if name == b"delivered-to"
+    )
+
+
+def _status(recipient: DeliveryRecipient, outcome: Outcome, dsn_action: str = "delivered") -> RecipientStatus:
+    kind = outcome.dsn[0]
+    action: Action = "sent" if kind == "2" else "deferred" if kind == "4" else "bounced"
+    shown = dsn_action if action == "sent" else ""
+    return RecipientStatus(recipient.index, action, outcome.dsn, "local", outcome.text, dsn_action=shown)
+
+
+def _weight(status: RecipientStatus) -> int:
+    return ("sent", "bounced", "deferred").index(status.action)
