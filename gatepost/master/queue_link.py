@@ -82,6 +82,7 @@ class QueueLink:
         hello: Callable[[], Hello],
         *,
         queue_directory: str,
+        content_owner: int = -1,
         long_ids: bool,
         clock: Callable[[], float],
         flush_log: Callable[[], None],
@@ -91,6 +92,7 @@ class QueueLink:
         self._path = path
         self._hello = hello
         self._queue_directory = queue_directory
+        self._content_owner = content_owner
         self._flush_log = flush_log
         self._on_frame = on_frame
         self._on_welcome = on_welcome
@@ -204,7 +206,7 @@ class QueueLink:
             self._fail(ticket, QueueUnavailable("no queue manager"))
 
     def large_content(self, queue_id: str) -> LargeContent:
-        return LargeFile(self._queue_directory, queue_id)
+        return LargeFile(self._queue_directory, queue_id, self._content_owner)
 
     def free(self) -> int:
         return self._space

@@ -12,7 +12,8 @@ from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
-from gatepost.ipc.messages import DeliveryDone, Welcome
+from gatepost.delivery.virtual import VirtualAgent
+from gatepost.ipc.messages import DeliveryDone, Hello, Welcome
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.foundation import Foundation
 from gatepost.master.local_delivery import local_agent
@@ -42,6 +43,8 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
             agents[name] = ErrorAgent(settings, log, retry=name == "retry")
         elif service.program == "discard":
             agents[name] = DiscardAgent(settings, log)
+        elif service.program == "virtual":
+            agents[name] = VirtualAgent(settings, log)
     return agents
 
 
@@ -58,13 +61,14 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     def welcomed(welcome: Welcome) -> None:
         delivery.epoch = welcome.epoch
 
-    def hello():  # type: ignore[no-untyped-def]
+    def hello() -> Hello:
         greeting = delivery.hello()
         greeting.ids = RANGE if forwards else 0
         return greeting
 
+    content_owner = plan.owner.pw_uid if plan.owner is not None and role == "local" else -1
     link = QueueLink(
-        plan.queue_path, hello, queue_directory=str(plan.queue_directory), long_ids=foundation.settings.enable_long_queue_ids,
+        plan.queue_path, hello, queue_directory=str(plan.queue_directory), content_owner=content_owner, long_ids=foundation.settings.enable_long_queue_ids,
         clock=time.time, flush_log=worker.log.flush, on_frame=delivery.frame, on_welcome=welcomed,
     )  # fmt: skip
     agents.update(make_agents(plan, foundation, role, link))

@@ -19,7 +19,7 @@ from gatepost.master.supervisor import Entry
 try:
     from uvloop import new_event_loop as new_fast_loop
 except ImportError:
-    new_fast_loop = None
+    new_fast_loop = None  # type: ignore[assignment]
 
 STOP_PATIENCE = 5.0
 """Seconds that a stopping worker gives to what is under way."""

@@ -53,17 +53,18 @@ def owner_name() -> str:
 
 
 class Gatepost:
-    """One mail system in `folder`. `listen` is the service name of its smtpd line."""
+    """One mail system in `folder`. It listens on `host`."""
 
-    def __init__(self, folder: Path, main_cf: str, *, port: int = 0, listen: str = "", master_cf: str = "") -> None:
+    def __init__(self, folder: Path, main_cf: str, *, port: int = 0, host: str = "127.0.0.1", master_cf: str = "") -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.host = host
+        self.port = port or free_port(host)
         self.conf = folder / "conf"
         self.log_path = folder / "log" / "mail.log"
         self.queue = folder / "queue"
         for path in (self.conf, self.log_path.parent, self.queue):
             path.mkdir(parents=True, exist_ok=True)
-        self.listen = listen or f"127.0.0.1:{self.port}"
+        self.listen = f"{host}:{self.port}"
         self.write(main_cf, master_cf or MASTER_CF.format(listen=self.listen))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -81,24 +82,34 @@ class Gatepost:
             (self.conf / "master.cf").write_text(master_cf)
 
     def command(self, *arguments: str, check: bool = True, **kwargs: object) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([*GATEPOST, "-c", str(self.conf), *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT, check=False)
+        done = subprocess.run(
+            [*GATEPOST, "-c", str(self.conf), *arguments],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+        )
         if check and done.returncode:
             raise AssertionError(f"gatepost {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
     def start(self, *options: str) -> "Gatepost":
-        self.process = subprocess.Popen(
-            [*GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
-            cwd=REPOSITORY, stdout=open(self.folder / "out", "ab"), stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+        with open(self.folder / "out", "ab") as output:
+            self.process = subprocess.Popen(
+                [*GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         until(self.greets, f"greeting on port {self.port}\n{self.output()}")
         return self
 
     def greets(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             raise AssertionError(f"gatepost ended with {self.process.returncode}:\n{self.output()}")
-        host = self.listen.rpartition(":")[0] or "127.0.0.1"
-        with contextlib.suppress(OSError), socket.create_connection((host, self.port), 1) as sock:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as sock:
             sock.settimeout(5)
             greeted = sock.recv(64).startswith(b"220")
             sock.sendall(b"QUIT\r\n")
@@ -200,31 +211,59 @@ def smtp_sink_program() -> str | None:
 
 
 class Sink:
-    """Postfix's smtp-sink, keeping each message in a file of `folder`."""
+    """Postfix's smtp-sink on `host`, keeping each message in a file of `folder`."""
 
-    def __init__(self, folder: Path, port: int = 0, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, host: str = "127.0.0.1") -> None:
         program = smtp_sink_program()
         assert program is not None
-        self.port = port or free_port()
+        self.host = host
+        self.port = free_port(host)
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         user = ["-u", owner_name()] if os.geteuid() == 0 else []
         if user:
             shutil.chown(folder, owner_name())
         self.process = subprocess.Popen(
-            [program, *user, "-R", str(folder), "-d", "message.%s.", *options, f"127.0.0.1:{self.port}", "100"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [program, *user, "-R", str(folder), "-d", "message.%s.", *options, f"{host}:{self.port}", "100"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         until(self._listens, "smtp-sink")
 
     def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as sock:
             sock.settimeout(5)
             return bool(sock.recv(64))
         return False
 
     def messages(self) -> list[str]:
+        """The messages that have arrived, with smtp-sink's own X- headers."""
         return [path.read_text(errors="replace") for path in sorted(self.folder.iterdir()) if path.stat().st_size]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(WAIT)
+
+
+class Dns:
+    """tests.dns_server as a process of its own, on a zone text."""
+
+    def __init__(self, folder: Path, zone: str) -> None:
+        self.port = free_port()
+        path = folder / "zone.txt"
+        path.write_text(zone)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.dns_server", str(path), "--port", str(self.port)],
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(self._answers, "DNS server")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
 
     def stop(self) -> None:
         self.process.terminate()
