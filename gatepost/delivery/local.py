@@ -91,7 +91,7 @@ class LocalAgent:
                 delivered_to = _delivered_to(content)
                 for recipient in request.recipients:
                     message = _Message(request, recipient, content, delivered_to)
-                    attempt.status(await self._recipient(message, attempt))
+                    await self._recipient(message, attempt)
             finally:
                 if not isinstance(content, bytes):
                     content.close()
@@ -100,28 +100,36 @@ class LocalAgent:
     async def close(self) -> None:
         pass
 
-    async def _recipient(self, message: "_Message", attempt: AttemptLog) -> RecipientStatus:
+    async def _recipient(self, message: "_Message", attempt: AttemptLog) -> None:
         recipient = message.recipient
-        if fold(recipient.address) in message.delivered_to:
-            return _status(recipient, Outcome("5.4.6", f"mail forwarding loop for {recipient.address}"))
         local = split_address(recipient.address)[0]
+        if fold(recipient.address) in message.delivered_to:
+            outcome = Outcome("5.4.6", f"mail forwarding loop for {recipient.address}")
+            attempt.status(_status(recipient, outcome))
+            return
         try:
             expanded = None if self._parts.aliases is None else await self._parts.aliases.expand(local)
             owner = None
             if expanded is not None and self._parts.aliases is not None:
                 owner = await self._parts.aliases.owner(local)
         except AliasError as error:
-            return _status(recipient, Outcome(error.dsn, error.text))
+            outcome = Outcome(error.dsn, error.text)
         except LookupTemporaryFailure:
-            return _status(recipient, Outcome("4.3.0", "alias database unavailable"))
-        if expanded is None:
-            return _status(recipient, await self._user(message, local))
-        return await self._expanded(message, expanded, owner, attempt)
+            outcome = Outcome("4.3.0", "alias database unavailable")
+        else:
+            if expanded is not None:
+                attempt.keep(await self._expanded(message, expanded, owner, attempt))
+                return
+            outcome = await self._user(message, local)
+        attempt.status(_status(recipient, outcome))
 
     async def _expanded(
         self, message: "_Message", addresses: list[str], owner: str | None, attempt: AttemptLog
     ) -> RecipientStatus:
-        """Mailboxes first, since what was forwarded must not be forwarded again; the worst outcome counts for all."""
+        """Mailboxes first, since what was forwarded must not be forwarded again; the worst outcome counts for all.
+
+        Logs a line for each mailbox and one for what is forwarded, as Postfix.
+        """
         recipient = message.recipient
         elsewhere = []
         statuses = []
@@ -137,8 +145,10 @@ class LocalAgent:
             outcome = await forward(
                 self._parts.cleanup, message.request, recipient, elsewhere, message.content, owner=owner
             )
-            statuses.append(_status(recipient, outcome, "expanded"))
-        return max(statuses, key=_weight)
+            status = _status(recipient, outcome, "expanded")
+            attempt.partial(status, recipient.address)
+            statuses.append(status)
+        return max(reversed(statuses), key=_weight)
 
     async def _is_local(self, domain: str) -> bool:
         try:

@@ -49,9 +49,13 @@ class AttemptLog:
 
     def status(self, status: RecipientStatus, conn_use: int = 0) -> None:
         """Log the outcome of one recipient and keep it. `conn_use`: uses of the connection, logged from 2 on."""
-        self.statuses.append(status)
+        self.keep(status)
         recipient = self._recipient(status.index)
         self._log_line(status, recipient.address, recipient.original, conn_use)
+
+    def keep(self, status: RecipientStatus) -> None:
+        """The outcome of a recipient whose lines are in the log already."""
+        self.statuses.append(status)
 
     def partial(self, status: RecipientStatus, address: str) -> None:
         """Log what became of one of the addresses that a recipient was expanded to; it is not kept."""

@@ -174,10 +174,11 @@ async def test_alias_to_local_users(tmp_path: Path) -> None:
     done = await host.deliver("bob@ours.example", "mix@ours.example")
     (message,) = host.forwarded
     assert [status.text for status in done.statuses] == ["delivered to mailbox", f"forwarded as {message.queue_id}"]
-    assert (
-        host.lines[0]
-        == "to=<anna@ours.example>, orig_to=<bob@ours.example>, dsn=2.0.0, status=sent (delivered to mailbox)"
-    )
+    assert host.lines == [
+        "to=<anna@ours.example>, orig_to=<bob@ours.example>, dsn=2.0.0, status=sent (delivered to mailbox)",
+        "to=<anna@ours.example>, orig_to=<mix@ours.example>, dsn=2.0.0, status=sent (delivered to mailbox)",
+        f"to=<mix@ours.example>, dsn=2.0.0, status=sent (forwarded as {message.queue_id})",
+    ]
     assert (tmp_path / "anna").read_text().count(
         "X-Original-To: bob@ours.example\nDelivered-To: bob@ours.example\n"
     ) == 1

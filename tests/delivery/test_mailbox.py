@@ -1,5 +1,6 @@
 import io
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,8 @@ def test_file_and_memory_give_the_same(parts: list[bytes]) -> None:
         assert not quote or not any(line.startswith(b"From ") for line in body.split(b"\n"))
 
 
-def test_room(tmp_path: os.PathLike[str]) -> None:
-    descriptor = os.open(os.path.join(tmp_path, "x"), os.O_RDWR | os.O_CREAT)
+def test_room(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
     try:
         write_all(descriptor, iter([b"abc", b"de"]), 5)
         with pytest.raises(OSError, match="too large"):
