@@ -1,10 +1,11 @@
 """gatepost check: what is wrong with a configuration, and what it comes to."""
 
+import sys
 from collections.abc import Iterable, Iterator
 
 from gatepost.audit.lists import ranges_in_words
 from gatepost.audit.relay import who_may_relay
-from gatepost.cli.options import parser_of
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.prove import Proof, ProvedListener, prove
@@ -16,13 +17,28 @@ configuration comes to: who may relay, from which networks, on which addresses.
 Errors keep the mail system from starting. Faults do not: mail that comes that far is answered with a temporary
 error, as Postfix does; `gatepost reload` refuses them. Remarks tell what has no effect.
 """
-EXIT_STATUS = "0: it would start (there may be faults and remarks). 1: it would not."
+EXIT_STATUS = "0: it would start (there may be faults and remarks). 1: it would not. 64: wrong command line."
+
+
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "gatepost check",
+        "what is wrong with the configuration, and what it comes to",
+        "[-c DIR] [-q]",
+        DESCRIPTION,
+        EXIT_STATUS,
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="only what is wrong")
+    return parser
 
 
 def main(arguments: list[str], directory: str) -> int:
-    parser = parser_of("check", "what is wrong with the configuration, and what it comes to", DESCRIPTION, EXIT_STATUS)
-    parser.add_argument("-q", "--quiet", action="store_true", help="only what is wrong")
-    options = parser.parse_args(arguments)
+    """Run the check; the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+    except CommandLineError as error:
+        print(f"gatepost check: fatal: {error}", file=sys.stderr)
+        return 64
     try:
         configuration = Configuration.read(directory)
     except ConfigError as error:

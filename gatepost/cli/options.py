@@ -1,49 +1,50 @@
 """Command line parsers whose --help reads like a manual page: name, synopsis, description, options, exit status."""
 
 import argparse
+import textwrap
 from typing import NoReturn
+
+_WIDTH = 76
+"""Of the text, in characters."""
+
+
+class CommandLineError(Exception):
+    """The command line makes no sense; the text is for people."""
 
 
 class ManualPage(argparse.ArgumentParser):
-    """An ArgumentParser with the sections of a manual page. A wrong command line ends with status 64 (EX_USAGE)."""
+    """An ArgumentParser with the sections of a manual page. `-h` is no help: postcat and postsuper use it otherwise."""
 
-    def __init__(self, name: str, purpose: str, description: str, exit_status: str, **settings: bool) -> None:
-        super().__init__(
-            prog=name,
-            description=description.strip(),
-            epilog=f"EXIT STATUS\n{_indented(exit_status)}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-            **settings,  # type: ignore[arg-type]
+    def __init__(self, name: str, purpose: str, synopsis: str, description: str, exit_status: str) -> None:
+        super().__init__(prog=name, usage=synopsis, add_help=False, allow_abbrev=False)
+        self._sections = [
+            ("NAME", f"{name} - {purpose}"),
+            ("SYNOPSIS", "\n".join(f"{name} {line}".rstrip() for line in synopsis.split("\n"))),
+            ("DESCRIPTION", _filled(description)),
+        ]
+        self._exit_status = exit_status
+        self.add_argument(
+            "-c", metavar="DIR", help="where main.cf is (else: $MAIL_CONFIG, /etc/gatepost, /etc/postfix)"
         )
-        self._purpose = purpose
+        self.add_argument("--help", action="help", help="show this")
 
     def format_help(self) -> str:
         """As man(1) would show it."""
-        formatter = self._get_formatter()
-        synopsis = self.format_usage().removeprefix("usage: ").strip()
-        for group in self._action_groups:
-            formatter.add_arguments(group._group_actions)
-        options = formatter.format_help().strip("\n")
-        sections = [
-            ("NAME", f"{self.prog} - {self._purpose}"),
-            ("SYNOPSIS", synopsis),
-            ("DESCRIPTION", self.description or ""),
-            ("OPTIONS", options),
-        ]
-        texts = [f"{title}\n{_indented(text)}" for title, text in sections if text]
-        return "\n\n".join([*texts, self.epilog or ""]) + "\n"
+        formatter = argparse.HelpFormatter(self.prog, max_help_position=20, width=84)
+        formatter.add_arguments(self._actions)
+        options = "\n".join(line.removeprefix("  ") for line in formatter.format_help().rstrip().split("\n"))
+        sections = [*self._sections, ("OPTIONS", options), ("EXIT STATUS", _filled(self._exit_status))]
+        return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in sections) + "\n"
 
     def error(self, message: str) -> NoReturn:
-        self.exit(64, f"{self.format_usage()}{self.prog}: fatal: {message}\n")
+        """What parse_args does with a wrong command line. Raises CommandLineError."""
+        raise CommandLineError(message)
+
+
+def _filled(text: str) -> str:
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in paragraphs)
 
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in text.strip("\n").split("\n"))
-
-
-def parser_of(command: str, purpose: str, description: str, exit_status: str, **settings: bool) -> ManualPage:
-    """The parser of `gatepost COMMAND`. `-c DIR` is taken before it comes here, but is shown."""
-    parser = ManualPage(f"gatepost {command}", purpose, description, exit_status, **settings)
-    parser.add_argument("-c", metavar="DIR", help="configuration directory ($MAIL_CONFIG, /etc/gatepost, /etc/postfix)")
-    return parser

@@ -1,58 +1,155 @@
 """postcat(1): show a queued message by its queue ID."""
 
-import argparse
-import json
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
 from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
+from gatepost.control.showing import ShownMessage, decode_shown
+from gatepost.mail.envelope import Message
+from gatepost.mail.headers import header_end
+
+_HEADER_LIMIT = 1 << 20
+"""Octets in which the end of a header is looked for."""
+
+_ENCODINGS = {"7bit": "7bit", "8bitmime": "8bit"}
+_RET_FLAGS = {"FULL": 1, "HDRS": 2}
+_DESCRIPTION = """\
+Shows queued messages, whether the mail system runs or not: envelope, header and body, or what -e, -h and -b choose
+among them. `postcat -qbh ID` is the message as it will be delivered.
+
+The arguments are queue IDs (-q): there are no queue files that could be named otherwise.
+"""
+
+
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "postcat",
+        "show queued messages",
+        "[-c DIR] -q [-e] [-h] [-b] ID...",
+        _DESCRIPTION,
+        "0: shown. 1: not shown; standard error tells why.",
+    )
+    parser.add_argument("-q", action="store_true", help="the arguments are queue IDs")
+    parser.add_argument("-e", action="store_true", help="the envelope: times, sender, client, recipients")
+    parser.add_argument("-h", action="store_true", dest="header", help="the message header")
+    parser.add_argument("-b", action="store_true", dest="body", help="the message body")
+    parser.add_argument("-v", action="count", help="accepted; no effect")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="queue ID")
+    return parser
 
 
 def main(arguments: list[str], directory: str) -> int:
-    parser = argparse.ArgumentParser(prog="gatepost postcat", description="Show queued messages.", add_help=False)
-    parser.add_argument("--help", action="help")
-    parser.add_argument("-q", action="store_true", required=True, help="the arguments are queue IDs")
-    parser.add_argument("-e", action="store_true", help="the envelope only")
-    parser.add_argument("-h", action="store_true", dest="header", help="the message header only")
-    parser.add_argument("-b", action="store_true", dest="body", help="the message body only")
-    parser.add_argument("ids", nargs="+", metavar="ID")
-    options = parser.parse_args(arguments)
-    settings = Configuration.read(directory).settings
-    everything = not (options.e or options.header or options.body)
+    """Run postcat; the exit status."""
     try:
+        options = _parser().parse_args(arguments)
+        if not options.q:
+            raise CommandLineError("specify -q and queue IDs: there are no queue files to be shown by name")
+        settings = Configuration.read(directory).settings
+        everything = not (options.e or options.header or options.body)
         with queue_session(settings) as session:
             for line in session.ask("cat", *options.ids):
-                show(json.loads(line), options.e or everything, options.header or everything, options.body or everything, everything)
-    except ControlError as error:
+                show(
+                    decode_shown(line),
+                    envelope=options.e or everything,
+                    header=options.header or everything,
+                    body=options.body or everything,
+                    out=sys.stdout.buffer,
+                )
+    except (CommandLineError, ConfigError, ControlError) as error:
         print(f"postcat: fatal: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def show(item: dict[str, object], envelope: bool, header: bool, body: bool, titles: bool) -> None:
-    out = sys.stdout.buffer
-    queue_id = str(item["queue_id"])
+def show(item: ShownMessage, *, envelope: bool, header: bool, body: bool, out: BinaryIO) -> None:
+    """Write the parts that are wanted. Titles stand between them when the envelope is one. Raises ControlError."""
+    name = f"{item.queue_name}/{item.message.queue_id}"
+
+    def title(text: str) -> None:
+        if envelope:
+            out.write(f"*** {text} {name} ***\n".encode())
+
+    title("ENVELOPE RECORDS")
     if envelope:
-        lines = [f"*** ENVELOPE RECORDS {item['queue_name']}/{queue_id} ***"] if titles else []
-        arrival = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(float(str(item["arrival_time"]))))
-        lines += [f"message_arrival_time: {arrival}", f"message_size: {item['message_size']}", f"sender: {item['sender']}"]
-        for name in ("client_name", "client_address", "client_port", "helo_name", "protocol_name", "encoding", "envelope_id", "content_filter"):
-            if item[name]:
-                lines.append(f"named_attribute: {name}={item[name]}")
-        for recipient in item["recipients"]:  # type: ignore[attr-defined]
-            lines.append(f"original_recipient: {recipient['original']}")
-            lines.append(f"{'done_recipient' if recipient['done'] else 'recipient'}: {recipient['address']}")
-        out.write("\n".join(lines).encode() + b"\n")
-    content = str(item["content"]).encode("latin-1")
-    head, blank, rest = content.partition(b"\n\n")
-    if titles:
-        out.write(f"*** MESSAGE CONTENTS {item['queue_name']}/{queue_id} ***\n".encode())
-    if header:
-        out.write(head + (b"\n" if blank else b""))
-    if body and blank:
-        out.write((b"\n" if header else b"") + rest)
-    if titles:
-        out.write(f"*** HEADER EXTRACTED {item['queue_name']}/{queue_id} ***\n*** MESSAGE FILE END {item['queue_name']}/{queue_id} ***\n".encode())
+        out.writelines(f"{line}\n".encode() for line in envelope_lines(item))
+    title("MESSAGE CONTENTS")
+    if header or body:
+        with _content(item) as stream:
+            start = stream.read(_HEADER_LIMIT)
+            end = header_end(start)
+            if header:
+                out.write(start[:end])
+            if body:
+                out.write(start[end:])
+                shutil.copyfileobj(stream, out)
+    title("HEADER EXTRACTED")
+    title("MESSAGE FILE END")
     out.flush()
+
+
+def _content(item: ShownMessage) -> BinaryIO:
+    if not item.content_path:
+        return BytesIO(item.message.content)
+    try:
+        return Path(item.content_path).open("rb")
+    except OSError as exc:
+        raise ControlError(f"open {item.content_path}: {exc.strerror}") from exc
+
+
+def envelope_lines(item: ShownMessage) -> Iterator[str]:
+    """The envelope in the form and order of Postfix's own command; what it does not keep is left out."""
+    message = item.message
+    arrival = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(message.arrival))
+    numbers = (message.size, 0, len(message.recipients), 0, message.size, int(message.smtputf8))
+    yield "message_size: " + " ".join(f"{number:15d}" for number in numbers)
+    yield f"message_arrival_time: {arrival}"
+    yield f"create_time: {arrival}"
+    for name, value in _named(message):
+        if name == "sender":
+            yield f"sender: {value}"
+        elif value:
+            yield f"named_attribute: {name}={value}"
+    if message.filter:
+        yield f"content_filter: {message.filter}"
+    still_open = set(item.open)
+    for number, recipient in enumerate(message.recipients):
+        if recipient.orcpt:
+            yield f"named_attribute: dsn_orig_rcpt={recipient.orcpt}"
+        if recipient.notify:
+            yield f"named_attribute: notify_flags={recipient.notify}"
+        yield f"original_recipient: {recipient.original or recipient.address}"
+        yield f"{'recipient' if number in still_open else 'done_recipient'}: {recipient.address}"
+
+
+def _named(message: Message) -> Iterator[tuple[str, object]]:
+    origin = message.origin
+    yield "log_ident", message.queue_id
+    yield "rewrite_context", origin.context
+    yield "envelope_id", message.envid
+    yield "ret_flags", _RET_FLAGS.get(message.ret, 0)
+    yield "sender", message.sender
+    yield "encoding", _ENCODINGS.get(message.body, "")
+    yield "log_client_name", origin.name
+    yield "log_client_address", origin.address
+    yield "log_client_port", origin.port
+    yield "log_message_origin", f"{origin.name}[{origin.address}]" if origin.address else "local"
+    yield "log_helo_name", origin.helo
+    yield "log_protocol_name", origin.protocol
+    yield "client_name", origin.name
+    yield "reverse_client_name", origin.reverse_name
+    yield "client_address", origin.address
+    yield "client_port", origin.port
+    yield "helo_name", origin.helo
+    yield "protocol_name", origin.protocol
+    if origin.address:
+        yield "client_address_type", 10 if ":" in origin.address else 2  # AF_INET6, AF_INET
+    yield "sasl_username", origin.login

@@ -1,81 +1,156 @@
 """postqueue(1) and mailq: list the queue, flush it."""
 
-import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from json.encoder import encode_basestring as json_text
 
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
 from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
+from gatepost.control.listing import ListedMessage, decode_listed
+from gatepost.mail.queue_id import valid_queue_id
 
-HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
+UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits(3): every failure of this command, as with Postfix."""
+
+_USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
+_DESCRIPTION = """\
+Lists the queue or has deferred mail tried now. While the mail system is down, a user who may read the queue gets the
+listing from the queue itself; the other acts need a running mail system.
+
+In the traditional listing, `*` after a queue ID means that the message is being delivered, `!` that it is on hold.
+Size is in octets; the reasons are those of the last attempt.
+
+In the JSON listing each line is one object: queue_name (incoming, active, deferred, hold, corrupt), queue_id,
+arrival_time (seconds since 1970), message_size, forced_expire (false), sender, and recipients: an array of objects
+with address and, after a failed attempt, delay_reason.
+"""
+_MARKS = {"active": "*", "hold": "!"}
+_REASON_WIDTH = 78
 
 
 def mailq(arguments: list[str], directory: str) -> int:
-    return main(["-p", *arguments], directory)
+    """The command mailq: postqueue -p."""
+    return main(arguments if "--help" in arguments else ["-p", *arguments], directory)
+
+
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "postqueue",
+        "list or flush the mail queue",
+        "[-c DIR] -p | -j | -f | -i ID | -s SITE",
+        _DESCRIPTION,
+        f"0: done. {UNAVAILABLE}: not done; standard error tells why.",
+    )
+    parser.add_argument("-p", action="store_true", help="list the queue in the traditional form (mailq)")
+    parser.add_argument("-j", action="store_true", help="list the queue, one JSON object per line")
+    parser.add_argument("-f", action="store_true", help="try to deliver all deferred mail now")
+    parser.add_argument("-i", metavar="ID", help="try to deliver this deferred message now")
+    parser.add_argument("-s", metavar="SITE", help="try to deliver all deferred mail for this domain now")
+    parser.add_argument("-v", action="count", help="accepted; no effect")
+    return parser
 
 
 def main(arguments: list[str], directory: str) -> int:
-    parser = argparse.ArgumentParser(prog="gatepost postqueue", description="List or flush the mail queue.")
-    act = parser.add_mutually_exclusive_group(required=True)
-    act.add_argument("-p", action="store_true", help="list the queue in the traditional form (mailq)")
-    act.add_argument("-j", action="store_true", help="list the queue, one JSON object per line")
-    act.add_argument("-f", action="store_true", help="try to deliver all deferred mail now")
-    act.add_argument("-i", metavar="ID", help="try to deliver one deferred message now")
-    parser.add_argument("-v", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    settings = Configuration.read(directory).settings
+    """Run postqueue; the exit status."""
     try:
-        with queue_session(settings) as session:
-            if options.f or options.i:
-                for _ in session.ask("flush", *([options.i] if options.i else [])):
-                    pass
-            elif options.j:
-                for line in session.ask("list"):
-                    print(line)
-            else:
-                show(session.ask("list"))
-    except ControlError as error:
-        print(f"postqueue: fatal: {error}", file=sys.stderr)
-        return 69
+        options = _parser().parse_args(arguments)
+        if sum(map(bool, (options.p, options.j, options.f, options.i, options.s))) != 1:
+            raise CommandLineError("one act at a time")
+        settings = Configuration.read(directory).settings
+        if options.p or options.j:
+            _list(settings, as_json=options.j)
+        else:
+            _flush(settings, options.i or "", options.s or "")
+    except CommandLineError:
+        return _fatal(_USAGE)
+    except (ConfigError, ControlError) as error:
+        return _fatal(str(error))
     return 0
 
 
-def show(listing: Iterator[str]) -> None:
-    """The traditional form, streamed, as showq(8) prints it."""
+def _fatal(text: str) -> int:
+    print(f"postqueue: fatal: {text}", file=sys.stderr)
+    return UNAVAILABLE
+
+
+def _list(settings: Settings, *, as_json: bool) -> None:
+    with queue_session(settings) as session:
+        if not session.running:
+            print("postqueue: warning: Mail system is down -- accessing queue directly", file=sys.stderr)
+        listing = map(decode_listed, session.ask("list"))
+        lines = map(json_line, listing) if as_json else traditional(listing, long_ids=settings.enable_long_queue_ids)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _flush(settings: Settings, queue_id: str, site: str) -> None:
+    if queue_id and not valid_queue_id(queue_id):
+        raise ControlError(f'Cannot flush queue ID - invalid name: "{queue_id}"')
+    with queue_session(settings) as session:
+        if not session.running:
+            raise ControlError("Cannot flush mail queue - mail system is down")
+        acts = session.ask("flush-site", site) if site else session.ask("flush", *filter(None, [queue_id]))
+        for _ in acts:
+            pass
+
+
+def json_line(item: ListedMessage) -> str:
+    """One message as `postqueue -j` prints it."""
+    recipients = ", ".join(_json_recipient(address, why) for address, why in item.recipients)
+    return (
+        f'{{"queue_name": {json_text(item.queue_name)}, "queue_id": {json_text(item.queue_id)}, '
+        f'"arrival_time": {item.arrival}, "message_size": {item.size}, "forced_expire": false, '
+        f'"sender": {json_text(item.sender or "MAILER-DAEMON")}, "recipients": [{recipients}]}}'
+    )
+
+
+def _json_recipient(address: str, why: str) -> str:
+    if why:
+        return f'{{"address": {json_text(address)}, "delay_reason": {json_text(why)}}}'
+    return f'{{"address": {json_text(address)}}}'
+
+
+def traditional(listing: Iterable[ListedMessage], *, long_ids: bool) -> Iterator[str]:
+    """The listing as mailq prints it, line by line."""
     messages = octets = 0
-    for line in listing:
-        item = json.loads(line)
-        if not messages:
-            print(HEADER)
+    for item in listing:
+        if messages:
+            yield ""
+        elif long_ids:
+            yield "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
         else:
-            print()
+            yield "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
         messages += 1
-        octets += item["message_size"]
-        print_item(item)
+        octets += item.size
+        yield from _lines(item, long_ids)
     if messages:
-        print(f"\n-- {octets // 1024} Kbytes in {messages} Request{'s' if messages > 1 else ''}.")
+        yield ""
+        yield f"-- {octets // 1024} Kbytes in {messages} Request{'s' if messages > 1 else ''}."
     else:
-        print("Mail queue is empty")
+        yield "Mail queue is empty"
 
 
-def print_item(item: dict[str, object]) -> None:
-    mark = {"active": "*", "hold": "!"}.get(str(item["queue_name"]), " ")
-    moment = time.strftime("%a %b %e %H:%M:%S", time.localtime(int(str(item["arrival_time"]))))
-    queue_id = str(item["queue_id"])
-    sender = str(item["sender"]) or "MAILER-DAEMON"
-    if len(queue_id) > 10:  # long queue IDs
-        print(f"{queue_id + mark:<17s} {item['message_size']:>8d} {moment}  {sender}")
+def _lines(item: ListedMessage, long_ids: bool) -> Iterator[str]:
+    name = item.queue_id + _MARKS.get(item.queue_name, "")
+    sender = item.sender or "MAILER-DAEMON"
+    if long_ids:
+        yield f"{name:<17} {item.size:>8} {_time(item.arrival)} {sender}"
     else:
-        print(f"{queue_id + mark:<12s}{item['message_size']:>7d} {moment}  {sender}")
+        yield f"{name:<11} {item.size:>7} {_time(item.arrival)}  {sender}"
+    indent = " " * (47 if long_ids else 41)
     reason = ""
-    recipients: list[dict[str, str]] = item["recipients"]  # type: ignore[assignment]
-    for recipient in sorted(recipients, key=lambda r: r.get("delay_reason", "")):
-        why = recipient.get("delay_reason", "")
+    for address, why in item.recipients:
         if why and why != reason:
             reason = why
-            text = f"({why})"
-            print(f"{text:>76s}" if len(text) <= 76 else text)
-        print(f"{'':40s} {recipient['address']}")
+            yield f"({why})".rjust(_REASON_WIDTH)
+        yield indent + address
+
+
+@lru_cache(maxsize=64)
+def _time(arrival: int) -> str:
+    return time.strftime("%a %b %e %H:%M:%S", time.localtime(arrival))

@@ -1,42 +1,152 @@
 """postsuper(1): delete, hold and release queued messages."""
 
-import argparse
+import os
 import sys
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
-from gatepost.control.access import queue_session
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
+from gatepost.control.access import Session, queue_session
 from gatepost.control.client import ControlError
+from gatepost.control.operations import QUEUES
+from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
+from gatepost.maillog.sink import MailLog, ProgramLog
+from gatepost.master.logfile import open_log
 
-ACTS = {"d": ("delete", "removed", "Deleted"), "h": ("hold", "placed on hold", "Placed on hold"), "H": ("release", "released from hold", "Released from hold")}
+
+class Act(NamedTuple):
+    """A request of the control socket; what is said of one message, and of their number."""
+
+    request: str
+    past: str
+    title: str
+
+
+# In the order of the counts at the end.
+ACTS = {
+    "d": Act("delete", "removed", "Deleted"),
+    "h": Act("hold", "placed on hold", "Placed on hold"),
+    "H": Act("release", "released from hold", "Released from hold"),
+}
+_NOT_YET = "efr"
+_HOUSEKEEPING = "psS"
+_DESCRIPTION = """\
+Deletes, holds or releases queued messages, whether the mail system runs or not. An act is on stable storage when it
+is reported, on standard error and in the mail log.
+
+ID is a queue ID, `-` for queue IDs on standard input (one per line), or ALL, in upper case. QUEUE limits the acts to
+messages in that queue: incoming, active, deferred, hold or corrupt. Without it -d takes all but corrupt, -h all but
+hold and corrupt. A message under delivery is finished with for the recipients that are under way.
+
+Several -d, -h and -H may stand together.
+"""
+
+
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "postsuper",
+        "delete queued messages, put them on hold, release them",
+        "[-c DIR] [-d ID]... [-h ID]... [-H ID]... [QUEUE...]",
+        _DESCRIPTION,
+        "0: done, though there may have been no such message. 1: not done, or not all; standard error tells why.",
+    )
+    parser.add_argument("-d", metavar="ID", action="append", default=[], help="delete this message")
+    parser.add_argument("-h", metavar="ID", action="append", default=[], help="put this message on hold")
+    parser.add_argument("-H", metavar="ID", action="append", default=[], help="release it, to be tried at once")
+    for letter in _NOT_YET:
+        parser.add_argument(f"-{letter}", metavar="ID", action="append", help="(expire, requeue) not supported yet")
+    for letter in _HOUSEKEEPING:
+        parser.add_argument(f"-{letter}", action="store_true", help="accepted; the queue needs no such repair")
+    parser.add_argument("-v", action="count", help="accepted; no effect")
+    parser.add_argument("queues", nargs="*", metavar="QUEUE", help="only messages in this queue")
+    return parser
 
 
 def main(arguments: list[str], directory: str) -> int:
-    parser = argparse.ArgumentParser(prog="gatepost postsuper", description="Delete, hold or release queued mail. ID is a queue ID, ALL, or - for IDs on standard input.")
-    for letter, (act, _, _) in ACTS.items():
-        parser.add_argument(f"-{letter}", metavar="ID", action="append", default=[], help=f"{act} this message")
-    parser.add_argument("queues", nargs="*", metavar="QUEUE", help="only messages in these queues (with ALL)")
-    options = parser.parse_args(arguments)
-    settings = Configuration.read(directory).settings
-    if not any(getattr(options, letter) for letter in ACTS):
-        parser.error("nothing to do: give -d, -h or -H")
+    """Run postsuper; the exit status."""
     try:
-        with queue_session(settings) as session:
-            for letter, (act, past, title) in ACTS.items():
-                wanted = ids(getattr(options, letter))
-                if not wanted:
-                    continue
-                done = list(session.ask(act, *(["ALL", *options.queues] if "ALL" in wanted else wanted)))
-                for queue_id in done:
-                    print(f"postsuper: {superuser_act(queue_id, past)}", file=sys.stderr)
-                if done:
-                    print(f"postsuper: {title}: {len(done)} message{'s' if len(done) > 1 else ''}", file=sys.stderr)
-    except ControlError as error:
+        options = _parser().parse_args(arguments)
+        for name in options.queues:
+            if name not in QUEUES:
+                raise CommandLineError(f"invalid directory name: {name}")
+        for letter in _NOT_YET:
+            if getattr(options, letter):
+                raise CommandLineError(f"-{letter} is not supported yet")
+        settings = Configuration.read(directory).settings
+        wanted = {letter: _ids(getattr(options, letter)) for letter in ACTS if getattr(options, letter)}
+        if wanted:
+            _act(wanted, options.queues, settings)
+    except (CommandLineError, ConfigError, ControlError) as error:
         print(f"postsuper: fatal: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def ids(given: list[str]) -> list[str]:
+def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) -> None:
+    say = _Report(settings)
+    counts = dict.fromkeys(wanted, 0)
+    try:
+        with queue_session(settings) as session:
+            for letter, queue_ids in wanted.items():
+                for queue_id in _done(session, letter, queue_ids, queues, say):
+                    counts[letter] += 1
+                    if "ALL" not in queue_ids:
+                        say.info(superuser_act(queue_id, ACTS[letter].past))
+    finally:
+        for letter, number in counts.items():
+            say.info(f"{ACTS[letter].title}: {number} message{'' if number == 1 else 's'}")
+        say.close()
+
+
+def _done(session: Session, letter: str, queue_ids: list[str], queues: list[str], say: "_Report") -> Iterator[str]:
+    good = ["ALL"] if "ALL" in queue_ids else []
+    for queue_id in queue_ids if not good else ():
+        if valid_queue_id(queue_id):
+            good.append(queue_id)
+        else:
+            say.warning(f"invalid mail queue id: {queue_id}")
+    if good:
+        yield from session.ask(ACTS[letter].request, ",".join(queues), *good)
+
+
+def _ids(given: list[str]) -> list[str]:
     """Queue IDs as given; `-` stands for those on standard input."""
-    return [queue_id for item in given for queue_id in (sys.stdin.read().split() if item == "-" else [item])]
+    found: list[str] = []
+    for item in given:
+        found += (line.strip() for line in sys.stdin if line.strip()) if item == "-" else [item]
+    return found
+
+
+class _Report:
+    """What was done, on standard error and in the mail log (where this user may write it)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._log: ProgramLog | None = None
+        self._descriptor = -1
+        if settings.maillog_file == "/dev/stdout":
+            return  # that is the running system's, not ours
+        try:
+            output, self._descriptor = open_log(settings, foreground=False)
+        except ConfigError:
+            return
+        self._log = MailLog(output, settings.syslog_name, os.getpid()).program("postsuper")
+
+    def info(self, text: str) -> None:
+        print(f"postsuper: {text}", file=sys.stderr)
+        if self._log is not None:
+            self._log.info(text)
+
+    def warning(self, text: str) -> None:
+        print(f"postsuper: warning: {text}", file=sys.stderr)
+        if self._log is not None:
+            self._log.warning(text)
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.flush()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)

@@ -1,9 +1,11 @@
 """gatepost: one program, a subcommand a file. Linked under a Postfix command's name it acts as that command."""
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 from gatepost.config.errors import ConfigError
@@ -16,31 +18,42 @@ COMMANDS = {
     "logrotate": ("gatepost.cli.stop", "logrotate"),
     "status": ("gatepost.cli.stop", "status"),
     "check": ("gatepost.cli.check", "main"),
-    "postconf": ("gatepost.cli.postconf", "main"),
+    "postconf": ("gatepost.cli.postconf_page", "main"),
     "mailq": ("gatepost.cli.postqueue", "mailq"),
     "postqueue": ("gatepost.cli.postqueue", "main"),
     "postsuper": ("gatepost.cli.postsuper", "main"),
     "postcat": ("gatepost.cli.postcat", "main"),
 }
+LINKS = frozenset(("postconf", "mailq", "postqueue", "postsuper", "postcat"))
+"""Names under which the program may be linked."""
+
+USAGE = 64
+"""EX_USAGE of sysexits(3)."""
 
 HELP = """\
 usage: gatepost [-c DIR] COMMAND ...
 
-Runs a mail transfer agent from main.cf and master.cf in DIR (default: $MAIL_CONFIG, else /etc/gatepost, else /etc/postfix).
+Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG, /etc/gatepost, /etc/postfix).
 
   start [--foreground] [--single-process]   start the mail system
   stop                                      stop it; what is under way is finished first
   reload                                    take over a changed configuration; sessions under way go on with theirs
   logrotate                                 set maillog_file aside and begin a new one
   status                                    is it running, and how much mail waits
-  check                                     say what is wrong with the configuration, and what it comes to
+  check [-q]                                say what is wrong with the configuration, and what it comes to
   postconf [-n] [-d] [-h] [-x] [-o N=V] [-P] [-M] [NAME ...]   show parameters, as postconf(1)
-  mailq | postqueue -p | -j | -f            list the queue; try all deferred mail now
+  mailq | postqueue -p | -j                 list the queue
+  postqueue -f | -i ID | -s SITE            try deferred mail now
   postsuper -d | -h | -H ID | ALL [QUEUE]   delete, put on hold, release from hold
   postcat -q ID                             show a queued message
 
-gatepost COMMAND --help tells more of each. Linked as postconf, mailq, postqueue, postsuper or postcat it acts as that command.
+gatepost COMMAND --help tells more of each. Linked as postconf, mailq, postqueue, postsuper or postcat it acts as that
+command.
 """
+
+
+class _NoDirectory(Exception):
+    """`-c` without its value."""
 
 
 def default_directory() -> str:
@@ -51,27 +64,29 @@ def default_directory() -> str:
     return "/etc/gatepost" if Path("/etc/gatepost/main.cf").exists() else "/etc/postfix"
 
 
-def take_directory(arguments: list[str], everywhere: bool) -> tuple[str, list[str]]:
-    """`-c DIR` (or `-cDIR`) before the subcommand, or after it if `everywhere`."""
+def take_directory(arguments: list[str]) -> tuple[str, list[str]]:
+    """`-c DIR` or `-cDIR`, before or after the subcommand; and the other arguments. What follows `--` is left alone."""
     directory, rest = default_directory(), []
     items = iter(arguments)
     for item in items:
         if item == "-c":
-            directory = next(items, "") or directory
-        elif item.startswith("-c") and len(item) > 2 and not item.startswith("--"):
+            directory = next(items, "")
+            if not directory:
+                raise _NoDirectory
+        elif item.startswith("-c"):
             directory = item[2:]
         else:
             rest.append(item)
-            if item == "--" or (not everywhere and not item.startswith("-")):
-                rest += list(items)
+            if item == "--":
+                rest += items
     return os.path.abspath(directory), rest  # noqa: PTH100 - a name, not a file to be resolved
 
 
 def command_of(program: str, arguments: list[str]) -> tuple[str, list[str], str]:
-    """The subcommand, its arguments and the configuration directory."""
+    """The subcommand (empty: none), its arguments and the configuration directory."""
     name = Path(program).name
-    directory, rest = take_directory(arguments, everywhere=True)
-    if name in COMMANDS and name not in ("start", "stop", "reload", "status", "check"):
+    directory, rest = take_directory(arguments)
+    if name in LINKS:
         return name, rest, directory
     if not rest:
         return "", [], directory
@@ -79,22 +94,26 @@ def command_of(program: str, arguments: list[str]) -> tuple[str, list[str], str]
 
 
 def run(program: str, arguments: list[str]) -> int:
-    command, rest, directory = command_of(program, arguments)
+    """Run the command; its exit status."""
+    _write_utf8()
+    try:
+        command, rest, directory = command_of(program, arguments)
+    except _NoDirectory:
+        return _wrong("-c: no directory given")
     if command in ("", "help", "--help", "-h"):
-        print(HELP, end="")
-        return 0 if command else 64
+        print(HELP, end="", file=sys.stdout if command else sys.stderr)
+        return 0 if command else USAGE
     if command == "--version":
-        from importlib.metadata import version
-
-        print(f"gatepost {version('gatepost')}")
+        print(f"gatepost {importlib.metadata.version('gatepost')}")
         return 0
     if command not in COMMANDS:
-        print(f"gatepost: fatal: unknown command: {command} (try: gatepost help)", file=sys.stderr)
-        return 64
+        return _wrong(f"unknown command: {command}")
     module, function = COMMANDS[command]
     entry: Callable[[list[str], str], int] = getattr(importlib.import_module(module), function)
     try:
-        return entry(rest, directory)
+        status = entry(rest, directory)
+        sys.stdout.flush()
+        return status
     except ConfigError as error:
         print(f"gatepost {command}: fatal: {error}", file=sys.stderr)
         return 1
@@ -106,7 +125,20 @@ def run(program: str, arguments: list[str]) -> int:
         return 130
 
 
+def _wrong(text: str) -> int:
+    print(f"gatepost: fatal: {text} (try: gatepost help)", file=sys.stderr)
+    return USAGE
+
+
+def _write_utf8() -> None:
+    """Addresses and reasons are UTF-8, whatever the terminal's locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def main() -> None:
+    """The entry point of the installed program."""
     sys.exit(run(sys.argv[0], sys.argv[1:]))
 
 

@@ -1,26 +1,70 @@
 """stop, reload, logrotate, status: messages to a running master."""
 
-import argparse
 import fcntl
 import os
+import select
 import signal
 import sys
 import time
 from pathlib import Path
 
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.client import ControlError, counts
+from gatepost.control.operations import QUEUES
+from gatepost.master.logfile import compress, set_aside
+from gatepost.master.prove import prove
 
 STOP_WAIT = 60.0
 """Seconds that `stop` waits for the end of what is under way."""
+
+USAGE = 64
+"""EX_USAGE of sysexits(3)."""
+
+_STATUS = "0: done. 1: not done; standard error tells why."
+_PAGES = {
+    "stop": ManualPage(
+        "gatepost stop",
+        "stop the mail system",
+        "[-c DIR]",
+        "Stops the mail system and waits for its end. What is under way is finished first, for a few seconds; mail "
+        "that was accepted stays in the queue.",
+        _STATUS,
+    ),
+    "reload": ManualPage(
+        "gatepost reload",
+        "take over a changed configuration",
+        "[-c DIR]",
+        "Reads main.cf and master.cf anew. Sessions under way go on with the old configuration. A mistake, also one "
+        "that `gatepost check` calls a fault, is told here, and the old configuration goes on everywhere.\n\n"
+        "Tables are read again when they change, without a reload.",
+        _STATUS,
+    ),
+    "logrotate": ManualPage(
+        "gatepost logrotate",
+        "set maillog_file aside and begin a new one",
+        "[-c DIR]",
+        "Renames maillog_file with maillog_file_rotate_suffix, has the mail system open a new one, and compresses the "
+        "old with maillog_file_compressor.",
+        _STATUS,
+    ),
+    "status": ManualPage(
+        "gatepost status",
+        "is the mail system running, and how much mail waits",
+        "[-c DIR]",
+        "Shows the process ID of the master process, and the number of messages in each queue.",
+        "0: it is running. 1: it is not.",
+    ),
+}
 
 
 def running_pid(settings: Settings) -> int:
     """The process ID of the master that holds the lock, or 0."""
     path = Path(settings.gatepost_queue_directory) / "pid" / "master.pid"
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
     try:
@@ -35,41 +79,59 @@ def running_pid(settings: Settings) -> int:
     return 0
 
 
-def _settings(name: str, what: str, arguments: list[str], directory: str) -> Settings:
-    argparse.ArgumentParser(prog=f"gatepost {name}", description=what).parse_args(arguments)
-    return Configuration.read(directory).settings
+def _run(command: str, arguments: list[str], directory: str) -> int:
+    try:
+        _PAGES[command].parse_args(arguments)
+    except CommandLineError as error:
+        _fatal(command, str(error))
+        return USAGE
+    try:
+        return _ACTS[command](Configuration.read(directory))
+    except ConfigError as error:
+        return _fatal(command, str(error))
 
 
-def _not_running(command: str) -> int:
-    print(f"gatepost {command}: fatal: the mail system is not running", file=sys.stderr)
+def _fatal(command: str, text: str) -> int:
+    print(f"gatepost {command}: fatal: {text}", file=sys.stderr)
     return 1
 
 
 def _signal(pid: int, number: signal.Signals, command: str) -> int:
+    """Send it; 0, or the exit status."""
     try:
         os.kill(pid, number)
+    except ProcessLookupError:
+        return _fatal(command, "the mail system is not running")
     except PermissionError:
-        print(f"gatepost {command}: fatal: process {pid} belongs to another user", file=sys.stderr)
-        return 1
+        return _fatal(command, f"the mail system (PID {pid}) belongs to another user")
     return 0
 
 
 def stop(arguments: list[str], directory: str) -> int:
     """End the mail system; what is under way is finished first."""
-    settings = _settings("stop", "Stop the mail system; what is under way is finished first.", arguments, directory)
+    return _run("stop", arguments, directory)
+
+
+def _stop(configuration: Configuration) -> int:
+    settings = configuration.settings
     pid = running_pid(settings)
     if not pid:
-        return _not_running("stop")
-    failed = _signal(pid, signal.SIGTERM, "stop")
-    if failed:
-        return failed
-    end = time.monotonic() + STOP_WAIT
+        return _fatal("stop", "the mail system is not running")
     descriptor = _pidfd(pid)
-    while running_pid(settings) == pid and time.monotonic() < end:
-        _wait(descriptor, 0.5)
-    if descriptor >= 0:
-        os.close(descriptor)
-    return 0 if running_pid(settings) != pid else 1
+    try:
+        failed = _signal(pid, signal.SIGTERM, "stop")
+        if failed:
+            return failed
+        print("gatepost stop: stopping the mail system", file=sys.stderr)
+        end = time.monotonic() + STOP_WAIT
+        while running_pid(settings) == pid and time.monotonic() < end:
+            _wait(descriptor, 0.5)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    if running_pid(settings) == pid:
+        return _fatal("stop", f"the mail system (PID {pid}) is still running after {STOP_WAIT:.0f} seconds")
+    return 0
 
 
 def _pidfd(pid: int) -> int:
@@ -81,37 +143,39 @@ def _pidfd(pid: int) -> int:
 
 def _wait(descriptor: int, seconds: float) -> None:
     """Until the process of this pidfd ends, or so many seconds."""
-    import select
-
-    if descriptor >= 0:
-        select.select([descriptor], [], [], seconds)
+    select.select([descriptor] if descriptor >= 0 else [], [], [], seconds)
 
 
 def reload(arguments: list[str], directory: str) -> int:
     """Read the configuration anew; a mistake in it is told here, and the old one goes on."""
-    from gatepost.master.prove import prove
+    return _run("reload", arguments, directory)
 
-    argparse.ArgumentParser(prog="gatepost reload", description="Take over a changed configuration without dropping a session.").parse_args(arguments)
-    configuration = Configuration.read(directory)
+
+def _reload(configuration: Configuration) -> int:
     pid = running_pid(configuration.settings)
     if not pid:
-        return _not_running("reload")
+        return _fatal("reload", "the mail system is not running")
     problems = prove(configuration).refusals(strict=True)
     for problem in problems:
-        print(f"gatepost reload: fatal: {problem}", file=sys.stderr)
+        _fatal("reload", problem)
     if problems:
         print("gatepost reload: the old configuration goes on", file=sys.stderr)
         return 1
-    return _signal(pid, signal.SIGHUP, "reload")
+    failed = _signal(pid, signal.SIGHUP, "reload")
+    if not failed:
+        print("gatepost reload: refreshing the mail system", file=sys.stderr)
+    return failed
 
 
 def logrotate(arguments: list[str], directory: str) -> int:
     """Set the log file aside, let master open a new one, compress the old."""
-    from gatepost.master.logfile import compress, set_aside
+    return _run("logrotate", arguments, directory)
 
-    settings = _settings("logrotate", "Set maillog_file aside and begin a new one.", arguments, directory)
-    pid = running_pid(settings)
+
+def _logrotate(configuration: Configuration) -> int:
+    settings = configuration.settings
     aside = set_aside(settings)
+    pid = running_pid(settings)
     if pid:
         failed = _signal(pid, signal.SIGUSR1, "logrotate")
         if failed:
@@ -129,15 +193,25 @@ def _wait_for(path: Path) -> None:
 
 def status(arguments: list[str], directory: str) -> int:
     """Is it running, and how much mail waits. Exit status 0: running, 1: not."""
-    settings = _settings("status", "Tell whether the mail system runs, and how much mail waits.", arguments, directory)
+    return _run("status", arguments, directory)
+
+
+def _status(configuration: Configuration) -> int:
+    settings = configuration.settings
     pid = running_pid(settings)
     if not pid:
         print("the mail system is not running")
         return 1
     print(f"the mail system is running: PID: {pid}")
     try:
-        for queue, number in counts(settings.gatepost_queue_directory).items():
-            print(f"{queue}: {number}")
+        found = counts(settings.gatepost_queue_directory)
     except ControlError as error:
         print(f"gatepost status: warning: {error}", file=sys.stderr)
+        return 0
+    for queue in QUEUES:
+        if queue != "corrupt" or found.get(queue):
+            print(f"{queue}: {found.get(queue, 0)}")
     return 0
+
+
+_ACTS = {"stop": _stop, "reload": _reload, "logrotate": _logrotate, "status": _status}

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import pwd
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +15,14 @@ from gatepost.control.client import ControlClient, ControlError, NotRunning
 from gatepost.control.operations import Operations
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.sqlite import SqliteStore
-from gatepost.queue.store import Batch
+from gatepost.queue.store import Batch, Store, StoreFailure, StoreFull
 
 
 class Session(Protocol):
+    """`running` tells whether a queue manager answers, or the store of a stopped system."""
+
+    running: bool
+
     def ask(self, what: str, *arguments: str) -> Iterator[str]:
         """The lines of the answer; raises ControlError."""
         ...
@@ -25,31 +31,40 @@ class Session(Protocol):
 class _Direct:
     """Commits at once: nobody else writes a stopped system's store."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
-        self._store.commit(batch)
-        done(None)
+        try:
+            self._store.commit(batch)
+        except (StoreFull, StoreFailure) as failure:
+            done(failure)
+        else:
+            done(None)
 
 
 class StoppedSession:
-    """Opens the store itself, under master's lock, so that nothing starts meanwhile."""
+    """The queue of a system that does not run. `store` is nobody else's meanwhile."""
 
-    def __init__(self, queue_directory: str) -> None:
-        self._store = SqliteStore(queue_directory)
-        self._operations = Operations(self._store, _Direct(self._store), None, time.time, lambda function: function())
+    running = False
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._turns: deque[Callable[[], None]] = deque()
+        self._operations = Operations(store, _Direct(store), None, clock, self._turns.append)
 
     def ask(self, what: str, *arguments: str) -> Iterator[str]:
-        parts: list[Part] = []
+        """The lines of the answer, worked out as they are taken; raises ControlError."""
+        parts: deque[Part] = deque()
         self._operations.answer(Ask(0, what, list(arguments)), parts.append)
-        for part in parts:
-            yield from part.lines
-            if part.error:
-                raise ControlError(part.error)
-
-    def close(self) -> None:
-        self._store.close()
+        while True:
+            while parts:
+                part = parts.popleft()
+                yield from part.lines
+                if part.error:
+                    raise ControlError(part.error)
+                if part.last:
+                    return
+            self._turns.popleft()()
 
 
 @contextmanager
@@ -59,7 +74,8 @@ def queue_session(settings: Settings) -> Iterator[Session]:
     try:
         client = ControlClient(directory)
     except NotRunning:
-        yield from _stopped(directory)
+        with _stopped(directory, settings.mail_owner) as session:
+            yield session
         return
     try:
         yield client
@@ -67,23 +83,49 @@ def queue_session(settings: Settings) -> Iterator[Session]:
         client.close()
 
 
-def _stopped(directory: str) -> Iterator[Session]:
+@contextmanager
+def _stopped(directory: str, mail_owner: str) -> Iterator[Session]:
+    """Opens the store under master's lock, so that nothing starts meanwhile."""
     lock_path = Path(directory) / "pid" / "master.pid"
-    if not lock_path.exists():
-        raise ControlError(f"{directory}: no queue here: the mail system has not been started with this configuration")
     try:
-        lock = os.open(lock_path, os.O_RDWR)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ControlError(f"{directory}: no queue here: the mail system was never started with it") from None
     except OSError as exc:
-        raise ControlError(f"{lock_path}: {exc.strerror}") from exc
+        raise ControlError(f"the mail system is down, and its queue is not yours: {lock_path}: {exc.strerror}") from exc
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise ControlError("the mail system is starting or stopping; try again") from exc
-        session = StoppedSession(directory)
-        try:
-            yield session
-        finally:
-            session.close()
+        with _as_owner(mail_owner):
+            try:
+                store = SqliteStore(directory)
+            except (StoreFailure, StoreFull, OSError) as failure:
+                raise ControlError(f"cannot open the queue: {failure}") from failure
+            try:
+                yield StoppedSession(store)
+            finally:
+                store.close()
     finally:
         os.close(lock)
+
+
+@contextmanager
+def _as_owner(name: str) -> Iterator[None]:
+    """As root, be mail_owner meanwhile: a file that root makes in the queue could not be opened by its owner."""
+    if os.geteuid() != 0:
+        yield
+        return
+    try:
+        owner = pwd.getpwnam(name)
+    except KeyError:
+        raise ControlError(f"mail_owner: there is no user {name}") from None
+    group = os.getegid()
+    os.setegid(owner.pw_gid)
+    os.seteuid(owner.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)

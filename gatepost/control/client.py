@@ -29,6 +29,8 @@ def control_path(queue_directory: str) -> str:
 class ControlClient:
     """Raises NotRunning when the mail system is down, ControlError for everything else that goes wrong."""
 
+    running = True
+
     def __init__(self, queue_directory: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(TIMEOUT)
@@ -39,9 +41,14 @@ class ControlClient:
             raise NotRunning("the mail system is not running") from exc
         except PermissionError as exc:
             self._socket.close()
-            raise ControlError(f"{control_path(queue_directory)}: permission denied; be root, mail_owner or a member of setgid_group") from exc
+            raise ControlError(
+                f"{control_path(queue_directory)}: permission denied: be root, mail_owner or in the group setgid_group"
+            ) from exc
+        except OSError as exc:
+            self._socket.close()
+            raise ControlError(f"{control_path(queue_directory)}: {exc.strerror or exc}") from exc
         self._stream = self._socket.makefile("rb")
-        self._decode = msgspec.msgpack.Decoder(Frame).decode  # type: ignore[type-var]
+        self._decode = msgspec.msgpack.Decoder(Frame).decode
         self._send(Hello("control", os.getpid()))
 
     def _send(self, frame: Frame) -> None:

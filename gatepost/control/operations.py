@@ -1,50 +1,60 @@
 """Operations on the queue, written once for the command line and the pages: listing, flush, hold, delete, show.
 
-An operator's act is committed before it is reported. Works on a running queue manager, or (`manager` None) on the store of
-a stopped system.
+An operator's act is committed before it is reported. Works on a running queue manager, or (`manager` None) on the store
+of a stopped system. What concerns many messages goes in pieces, so that it holds nobody up.
 """
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
+import msgspec
+
+from gatepost.control.listing import listed_line
+from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
 from gatepost.qmgr.manager import QueueManager
-from gatepost.queue.store import Batch, Listed, QueueName, Store, StoreFailure, StoreFull
+from gatepost.queue.store import Batch, QueueName, Store, StoreFailure, StoreFull
 
 PIECE = 500
-"""Messages per piece of a listing."""
+"""Messages per piece of a listing or a change."""
+
+PIECE_OCTETS = 1 << 20
+"""A listing's piece ends after this many octets, too: one message may have 50,000 recipients."""
+
+QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
+ACTS: dict[str, tuple[str, ...]] = {
+    "delete": ("incoming", "active", "deferred", "hold"),
+    "hold": ("incoming", "active", "deferred"),
+    "release": ("hold",),
+}
+"""What may be done to messages, and to those of which queues if none are named (postsuper(1))."""
 
 Send = Callable[[Part], None]
+Later = Callable[[Callable[[], None]], object]
 
 
 class Committer(Protocol):
-    """Makes a batch durable, then calls `done` with None or the failure (queue.group_commit, or a stopped system's store)."""
+    """Makes a batch durable, then calls `done` with None or the failure (queue.group_commit, or a stopped store)."""
 
     def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None: ...
 
 
-def listed_line(item: Listed, active: bool) -> str:
-    """One message as JSON, in the shape of `postqueue -j`."""
-    return json.dumps(
-        {
-            "queue_name": "active" if active else item.queue,
-            "queue_id": item.queue_id,
-            "arrival_time": int(item.arrival),
-            "message_size": item.size,
-            "forced_expire": False,
-            "sender": item.sender,
-            "recipients": [{"address": a, "delay_reason": why} if why else {"address": a} for a, why in item.recipients],
-        },
-        ensure_ascii=False,
-    )
-
-
 class Operations:
-    """`clock`: wall-clock seconds. `yield_to_loop`: runs a function in a later turn, so that long listings hold nobody up."""
+    """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop.
+
+    Requests (Ask): `list`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN...`; and `delete`, `hold`,
+    `release` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The lines of the answer: one per
+    message, its JSON or, of an act, its queue ID.
+    """
 
     def __init__(
-        self, store: Store, committer: Committer, manager: QueueManager | None, clock: Callable[[], float], later: Callable[[Callable[[], None]], object]
+        self,
+        store: Store,
+        committer: Committer,
+        manager: QueueManager | None,
+        clock: Callable[[], float],
+        later: Later,
     ) -> None:
         self._store = store
         self._committer = committer
@@ -53,136 +63,158 @@ class Operations:
         self._later = later
 
     def answer(self, ask: Ask, send: Send) -> None:
-        """Carry out one control request; its answer goes in one or more Parts."""
-        arguments = ask.arguments
+        """Carry out one control request; its answer goes in one or more Parts. Raises nothing."""
+        self._guarded(lambda: self._answer(ask, send), ask.ticket, send)
+
+    def _guarded(self, step: Callable[[], None], ticket: int, send: Send) -> None:
+        try:
+            step()
+        except (StoreFailure, StoreFull, OSError) as failure:
+            send(Part(ticket, [], last=True, error=_text(failure)))
+
+    def _answer(self, ask: Ask, send: Send) -> None:
+        arguments, ticket = ask.arguments, ask.ticket
         if ask.what == "list":
-            self._list(ask.ticket, send)
+            lines = (listed_line(item, self._is_active(item.queue_id)) for item in self._store.listing())
+            self._stream(lines, ticket, send)
         elif ask.what == "count":
-            counts = dict(self._store.count())
-            if self._manager is not None:
-                counts["active"] = len(self._manager.active)
-            send(Part(ask.ticket, [json.dumps(counts)], last=True))
+            send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
         elif ask.what == "cat":
-            self._cat(ask.ticket, arguments, send)
-        elif ask.what == "flush":
-            self._flush(ask.ticket, arguments, send)
-        elif ask.what in ("delete", "hold", "release"):
-            self._change(ask.ticket, ask.what, arguments, send)
+            self._show(ticket, arguments, send)
+        elif ask.what in ("flush", "flush-site"):
+            sites = frozenset(site.lower() for site in arguments) if ask.what == "flush-site" else None
+            self._flush(ticket, [] if sites is not None else arguments, sites, send)
+        elif ask.what in ACTS and arguments:
+            queues = frozenset(arguments[0].split(",")) if arguments[0] else frozenset(ACTS[ask.what])
+            self._change(ticket, ask.what, queues, arguments[1:], send)
         else:
-            send(Part(ask.ticket, [], last=True, error=f"unknown request: {ask.what}"))
+            send(Part(ticket, [], last=True, error=f"unknown request: {ask.what}"))
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def _list(self, ticket: int, send: Send) -> None:
-        listing = iter(self._store.listing())
-
+    def _stream(self, lines: Iterator[str], ticket: int, send: Send) -> None:
         def piece() -> None:
-            lines = []
-            for item in listing:
-                lines.append(listed_line(item, self._is_active(item.queue_id)))
-                if len(lines) == PIECE:
-                    send(Part(ticket, lines))
-                    self._later(piece)
+            some: list[str] = []
+            octets = 0
+            for line in lines:
+                some.append(line)
+                octets += len(line)
+                if len(some) == PIECE or octets > PIECE_OCTETS:
+                    send(Part(ticket, some))
+                    self._later(lambda: self._guarded(piece, ticket, send))
                     return
-            send(Part(ticket, lines, last=True))
+            send(Part(ticket, some, last=True))
 
         piece()
+
+    def _count(self) -> dict[str, int]:
+        counts = {str(queue): number for queue, number in self._store.count().items()}
+        if self._manager is not None and self._manager.active:
+            counts["active"] = len(self._manager.active)
+        return counts
 
     def _is_active(self, queue_id: str) -> bool:
         return self._manager is not None and queue_id in self._manager.active
 
-    def _cat(self, ticket: int, queue_ids: list[str], send: Send) -> None:
+    def _show(self, ticket: int, queue_ids: list[str], send: Send) -> None:
         for queue_id in queue_ids:
             stored = self._store.load(queue_id)
             if stored is None:
-                send(Part(ticket, [], last=True, error=f"open queue file {queue_id}: No such file or directory"))
+                error = f"open queue file {queue_id}: No such file or directory"
+                send(Part(ticket, [], last=True, error=error))
                 return
-            m = stored.message
-            content = m.content
-            if m.content_file:
-                with open(self._store.content_path(m.content_file), "rb") as file:
-                    content = file.read()
-            facts = {
-                "queue_id": m.queue_id, "queue_name": stored.queue, "arrival_time": m.arrival, "message_size": m.size, "sender": m.sender,
-                "recipients": [{"address": r.address, "original": r.original or r.address, "done": i not in stored.open} for i, r in enumerate(m.recipients)],
-                "client_name": m.origin.name, "client_address": m.origin.address, "client_port": m.origin.port, "helo_name": m.origin.helo,
-                "protocol_name": m.origin.protocol, "encoding": m.body, "envelope_id": m.envid, "content_filter": m.filter,
-                "content": content.decode("latin-1"),
-            }  # fmt: skip
-            send(Part(ticket, [json.dumps(facts)]))
+            file = stored.message.content_file
+            path = self._store.content_path(file) if file else ""
+            send(Part(ticket, [shown_line(stored, self._is_active(queue_id), path)]))
         send(Part(ticket, [], last=True))
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
-    def _commit(self, ticket: int, batch: Batch, lines: list[str], send: Send) -> None:
-        def done(failure: Exception | None) -> None:
-            if failure is not None:
-                text = "no space left" if isinstance(failure, StoreFull) else str(failure) or type(failure).__name__
-                send(Part(ticket, [], last=True, error=text))
-            else:
-                send(Part(ticket, lines, last=True))
-
-        try:
-            self._committer.note(batch, done)
-        except (StoreFull, StoreFailure) as failure:
-            done(failure)
-
-    def _flush(self, ticket: int, queue_ids: list[str], send: Send) -> None:
+    def _flush(self, ticket: int, queue_ids: list[str], sites: frozenset[str] | None, send: Send) -> None:
         now = self._clock()
-        wanted = queue_ids or [item.queue_id for item in self._store.listing() if item.queue not in ("hold", "corrupt") and item.next_attempt > now]
-        if self._manager is not None:
-            self._manager.revive()
-            wanted = [queue_id for queue_id in wanted if queue_id not in self._manager.active]
-        if not wanted:
-            send(Part(ticket, [], last=True))
-            return
         manager = self._manager
+        if manager is not None:
+            manager.revive()
+        found = iter(queue_ids) if queue_ids else self._waiting(now, sites)
+        wanted = (queue_id for queue_id in found if not self._is_active(queue_id))
 
-        def flushed(part: Part) -> None:
+        def finished() -> None:
             if manager is not None:
                 manager.stored_due(now)
-            send(part)
 
-        self._commit(ticket, Batch(attempt=[(queue_id, now) for queue_id in wanted]), wanted, flushed)
+        self._act(wanted, lambda some: Batch(attempt=[(queue_id, now) for queue_id in some]), ticket, send, finished)
 
-    def _change(self, ticket: int, what: str, queue_ids: list[str], send: Send) -> None:
-        """delete, hold or release by queue ID, `ALL`, or `ALL QUEUE...`; the answer's lines are the IDs that were there."""
-        found = list(self._select(what, queue_ids))
-        batch = Batch()
-        if what == "delete":
-            batch.removed = found
-        else:
-            target: QueueName = "hold" if what == "hold" else "deferred"
-            batch.moved = [(queue_id, target) for queue_id in found]
-        if self._manager is not None:
-            for queue_id in found:
-                self._manager.withdraw(queue_id, what)
+    def _waiting(self, now: float, sites: frozenset[str] | None) -> Iterator[str]:
+        for item in self._store.listing():
+            if item.queue in ("hold", "corrupt") or item.next_attempt <= now:
+                continue
+            if sites is None or any(address.rpartition("@")[2].lower() in sites for address, _ in item.recipients):
+                yield item.queue_id
+
+    def _change(self, ticket: int, what: str, queues: frozenset[str], queue_ids: list[str], send: Send) -> None:
         manager = self._manager
 
-        def changed(part: Part) -> None:
+        def batch(found: list[str]) -> Batch:
+            if manager is not None:
+                for queue_id in found:
+                    manager.withdraw(queue_id, what)
+            if what == "delete":
+                return Batch(removed=found)
+            target: QueueName = "hold" if what == "hold" else "deferred"
+            return Batch(moved=[(queue_id, target) for queue_id in found])
+
+        def finished() -> None:
             if manager is not None and what == "release":
                 manager.stored_due(self._clock())
-            send(part)
 
-        if found:
-            self._commit(ticket, batch, found, changed)
-        else:
-            send(Part(ticket, [], last=True))
+        allowed = {"delete": frozenset(QUEUES), "hold": frozenset(ACTS["hold"]), "release": frozenset(ACTS["release"])}
+        self._act(self._select(queues & allowed[what], queue_ids), batch, ticket, send, finished)
 
-    def _select(self, what: str, queue_ids: list[str]) -> Iterable[str]:
-        if queue_ids and queue_ids[0] == "ALL":
-            queues = set(queue_ids[1:])
+    def _select(self, queues: frozenset[str], queue_ids: list[str]) -> Iterator[str]:
+        if "ALL" in queue_ids or "corrupt" in queues:
+            wanted = None if "ALL" in queue_ids else frozenset(queue_ids)
             for item in self._store.listing():
-                queue = "active" if self._is_active(item.queue_id) else item.queue
-                if queues and queue not in queues:
-                    continue
-                if (what == "hold") == (item.queue == "hold") and what != "delete":
-                    continue
-                yield item.queue_id
+                if (wanted is None or item.queue_id in wanted) and self._queue(item.queue_id, item.queue) in queues:
+                    yield item.queue_id
             return
-        for queue_id in queue_ids:
+        for queue_id in dict.fromkeys(queue_ids):
             stored = self._store.load(queue_id, content=False)
-            if stored is None:
-                continue
-            if what == "delete" or (what == "release") == (stored.queue == "hold"):
+            if stored is not None and self._queue(queue_id, stored.queue) in queues:
                 yield queue_id
+
+    def _queue(self, queue_id: str, stored: str) -> str:
+        return "active" if self._is_active(queue_id) else stored
+
+    def _act(
+        self,
+        found: Iterator[str],
+        batch: Callable[[list[str]], Batch],
+        ticket: int,
+        send: Send,
+        finished: Callable[[], None],
+    ) -> None:
+        """Commit what is to be done to the messages found, a piece at a time; each is told when it is durable."""
+
+        def piece() -> None:
+            some = list(islice(found, PIECE))
+            if not some:
+                finished()
+                send(Part(ticket, [], last=True))
+                return
+
+            def done(failure: Exception | None) -> None:
+                if failure is not None:
+                    send(Part(ticket, [], last=True, error=_text(failure)))
+                    return
+                send(Part(ticket, some))
+                self._later(lambda: self._guarded(piece, ticket, send))
+
+            self._committer.note(batch(some), done)
+
+        piece()
+
+
+def _text(failure: Exception) -> str:
+    if isinstance(failure, StoreFull):
+        return "no space left on the queue's file system"
+    return str(failure) or type(failure).__name__
