@@ -232,7 +232,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _wrapped(text: str) -> str:
-    """`text` in lines of at most 79 characters, broken at blanks, indented from the second on; long words stay whole."""
+    """`text` in lines of at most 79 characters, broken at blanks, the next ones indented; long words stay whole."""
     lines = []
     width = _WIDTH
     while len(text) > width:

@@ -114,7 +114,7 @@ class HeaderPass:
             end = text.find(b"\n", start) + 1 or length
             while end < length and text[end] in b" \t":
                 end = text.find(b"\n", end) + 1 or length
-            if end == length and not last:
+            if end == length and not last and text[end : end + 1] in (b"", b" ", b"\t"):
                 break
             if kind or text[colon] != 58 or end - start > self._size_limit:
                 header = text[start:end]

@@ -101,7 +101,8 @@ class Incoming(Protocol):
     def begin(self, transaction: Transaction) -> None:
         """Call it before the first `write`, when the recipients are known: large content then streams into its file.
 
-        Without it content is kept in memory until `finish`, since the headers of our own come first in the file.
+        Without it content is kept in memory until `finish`, since the headers of our own come first in the file, and
+        the message ID of an abandoned message is not logged.
         """
         ...
 

@@ -66,18 +66,21 @@ class OwnHeaders:
         """
         if headers.hops >= self._hopcount_limit:
             return False
-        log = self._log
-        for value, resent in headers.message_ids:
-            log.info(lines.message_id(queue_id, value.decode("utf-8", "replace"), resent))
+        self.log_message_ids(headers, queue_id)
         if transaction.origin.context == "local" or self._add_always or self._rewrites_remote:
             self._add_missing(headers, sender, queue_id, arrival)
         if not headers.seen & MESSAGE_ID:
-            log.info(lines.message_id(queue_id, "<>"))
+            self._log.info(lines.message_id(queue_id, "<>"))
         if self._undisclosed and not headers.seen & VISIBLE_RECIPIENT:
             headers.out.append(self._undisclosed.encode("utf-8", "surrogateescape") + b"\n")
         if following and following != b"\n":
             headers.out.append(b"\n")
         return True
+
+    def log_message_ids(self, headers: HeaderPass, queue_id: str) -> None:
+        """The ones that came with the message."""
+        for value, resent in headers.message_ids:
+            self._log.info(lines.message_id(queue_id, value.decode("utf-8", "replace"), resent))
 
     def _header_pass(self, transaction: Transaction) -> HeaderPass:
         if transaction.origin.context == "local":

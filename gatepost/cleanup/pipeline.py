@@ -88,6 +88,19 @@ class MailIncoming:
             self._outgrown()
 
     def abandon(self) -> None:
+        transaction = self._transaction
+        if transaction is not None and self._pieces:
+            # The message ID is logged even if the client is lost later.
+            own, arrival = self._cleanup.own_headers, transaction.arrival or self._arrival
+            headers = own.begin(transaction, self.queue_id, arrival)
+            headers.take(b"".join(self._pieces), last=False)
+            if headers.ended:
+                own.end(headers, transaction, "", self.queue_id, arrival, b"")
+            else:
+                own.log_message_ids(headers, self.queue_id)
+        self._drop()
+
+    def _drop(self) -> None:
         self._pieces.clear()
         if self._large is not None:
             self._large.abandon()
@@ -98,10 +111,10 @@ class MailIncoming:
         try:
             recipients = await self._cleanup.envelope.recipients(transaction, self.queue_id)
         except AliasExpansionError as error:
-            self.abandon()
+            self._drop()
             return CleanupResult("defer", f"{error.dsn} {error.text}")
         except LookupTemporaryFailure:
-            self.abandon()
+            self._drop()
             return CleanupResult("write")
         sender = self._cleanup.envelope.sender(transaction.sender)
         content = b""
@@ -114,7 +127,7 @@ class MailIncoming:
         if outcome != "ok":
             return self._refuse(outcome)
         if transaction.discard:
-            self.abandon()
+            self._drop()
             return _OK
         return await self._store(self._message(transaction, sender, recipients, content))
 
@@ -162,7 +175,7 @@ class MailIncoming:
             warning(f"{self.queue_id}: message rejected: hopcount exceeded")
         elif outcome == "space":
             warning(f"{self.queue_id}: write queue file: No space left on device")
-        self.abandon()
+        self._drop()
         return CleanupResult(outcome)
 
     def _assemble(self, transaction: Transaction, sender: str) -> tuple[bytes, Outcome]:

@@ -44,7 +44,8 @@ def test_left_alone(value: str) -> None:
             "a@ours.example, b@c (comment), Undisclosed: x@ours.example,\n\ty@ours.example;",
         ),
         (
-            'u@h.example, u1@host.example, u2@host.example,\n  Foo Bar <x%y>,\n\t"A, B" <a@b.>, =?x?= <@route:u@h>, me!you',
+            'u@h.example, u1@host.example, u2@host.example,\n  Foo Bar <x%y>,\n\t"A, B" <a@b.>, '
+            "=?x?= <@route:u@h>, me!you",
             'u@h.example, u1@host.example, u2@host.example, Foo Bar <x@y>,\n\t"A, B" <a@b>, =?x?= <u@h>, you@me',
         ),
         (

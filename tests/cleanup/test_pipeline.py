@@ -207,6 +207,25 @@ async def test_abandoned() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "log"),
+    [
+        (b"Message-ID: <a@b>\nSubject: x\n\nbody", ["0000000001: message-id=<a@b>"]),
+        (b"Subject: x\n\nbody", [f"0000000001: message-id={ID}"]),
+        (b"Message-ID: <a@b>\nSubj", ["0000000001: message-id=<a@b>"]),
+        (b"Subj", []),
+    ],
+)
+async def test_message_id_of_a_lost_client(content: bytes, log: list[str]) -> None:
+    entrance = Entrance()
+    incoming = entrance.cleanup.open()
+    incoming.begin(given())
+    incoming.write(content)
+    incoming.abandon()
+    incoming.abandon()
+    assert entrance.log == log
+
+
+@pytest.mark.parametrize(
     ("origin", "lines"),
     [
         (
@@ -254,9 +273,8 @@ async def test_prepended_headers_stand_on_top() -> None:
 
 
 @pytest.fixture
-def aliased(tmp_path: object) -> Entrance:
-    table = "inline:{ {v1@ours.example = a@else.example, b@else.example, a@else.example}, {cyc@x.example = cyc@x.example.} }"
-    return Entrance(virtual_alias_maps=table)
+def aliased() -> Entrance:
+    return Entrance(virtual_alias_maps="inline:{ {v1@ours.example = a@else.example, b@else.example, a@else.example} }")
 
 
 async def test_virtual_aliases_and_duplicates(aliased: Entrance) -> None:
