@@ -101,6 +101,8 @@ class QueueLink:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._unsent: list[Submit] = []
+        self._greeted = False  # our Hello is out, its answer is not here
+        self._early: list[Frame] = []
         self._ticket = 0
         self._space = 1 << 62
         self._stopping = False
@@ -125,10 +127,22 @@ class QueueLink:
 
     def _opened(self, channel: Channel) -> None:
         channel.send(self._hello())
+        self._greeted = True
+
+    @property
+    def connected(self) -> bool:
+        """Is there a queue manager that has answered our Hello?"""
+        return self._channel is not None
 
     def send(self, frame: Frame) -> None:
+        """Send, or keep for the queue manager that has our Hello but has not answered yet; else the frame is dropped.
+
+        (The next Hello tells what matters of it.)
+        """
         if self._channel is not None:
             self._channel.send(frame)
+        elif self._greeted:
+            self._early.append(frame)
 
     def _frame(self, channel: Channel, frame: Frame) -> None:
         if isinstance(frame, Committed):
@@ -153,9 +167,10 @@ class QueueLink:
             self._space = frame.free
         elif isinstance(frame, Welcome):
             self._channel = channel
-            unsent, self._unsent = self._unsent, []
-            for submit in unsent:
-                channel.send(submit)
+            early: list[Frame] = [*self._early, *self._unsent]
+            self._early, self._unsent = [], []
+            for waiting in early:
+                channel.send(waiting)
             if self._on_welcome is not None:
                 self._on_welcome(frame)
         elif isinstance(frame, Stop):
@@ -176,6 +191,8 @@ class QueueLink:
 
     def _lost(self, _: Channel) -> None:
         self._channel = self._leaving = None
+        self._greeted = False
+        self._early.clear()
         self.ids.connection_lost()
         unsent = {submit.ticket for submit in self._unsent}
         for ticket in [t for t in self._waiting if t not in unsent]:

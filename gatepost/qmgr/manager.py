@@ -6,7 +6,7 @@ losing one means a duplicate, never a loss.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
@@ -31,6 +31,20 @@ CONTENT_IN_MEMORY = 64 * 1024 * 1024
 
 REFILL = 1000
 """Messages read from the store in one go."""
+
+
+class _EitherSet:
+    """The union of two containers, for membership."""
+
+    __slots__ = ("_one", "_other")
+
+    def __init__(self, one: Container[str], other: Container[str]) -> None:
+        self._one = one
+        self._other = other
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._one or item in self._other
+
 
 Running = tuple[ActiveMessage, Start | None, list[int]]
 """A request under way: no Start for what a worker has from an earlier queue manager; the recipients' numbers."""
@@ -87,6 +101,8 @@ class QueueManager:
         self._pump_due = False
         self._store_due = 0.0  # wall clock: when stored mail is next to be taken in
         self._full = False  # mail waits in the store for room in the active queue
+        self._left_since: set[str] | None = None  # messages that left the active queue since a refill was asked for
+        self._due_since = float("inf")  # the earliest next attempt among them
 
     # --- in -------------------------------------------------------------------------------------------------------
 
@@ -120,18 +136,33 @@ class QueueManager:
         await settled
 
     def refill(self) -> None:
-        """Take stored messages whose time has come into the active queue, as far as there is room."""
-        room = self._active_limit - len(self.active)
-        wanted = min(room, REFILL)
+        """Take stored messages whose time has come into the active queue, as far as there is room.
+
+        What has just been delivered or deferred may not be marked so in the store yet: the marks are written first, and
+        messages that leave the active queue meanwhile are left out. Else they would be delivered again.
+        """
+        if self._left_since is None:
+            self._left_since = set()
+            self.commit.flush(self._refill)
+
+    def _refill(self, failure: Exception | None) -> None:
+        left, self._left_since = self._left_since or set(), None
+        if failure is not None or not self.dispatching:
+            return
+        exclude = _EitherSet(self.active, left)
+        wanted = min(self._active_limit - len(self.active), REFILL)
         if wanted <= 0:
             self._full = True
             return
-        found = self.store.due(self._clock(), wanted, self.active)
+        found = self.store.due(self._clock(), wanted, exclude)
         for stored in found:
             self._reactivate(stored)
         self._full = len(found) == wanted
-        next_due = self.store.next_due(self.active)
-        self._store_due = next_due if next_due is not None else float("inf")
+        next_due = self.store.next_due(exclude)
+        # What left meanwhile has its next attempt, if any, in stored_due already.
+        self._store_due = min(next_due if next_due is not None else float("inf"), self._due_since)
+        self._due_since = float("inf")
+        self.pump_soon()
 
     def _reactivate(self, stored: Stored) -> None:
         if stored.open:
@@ -165,6 +196,8 @@ class QueueManager:
     def _forget(self, entry: ActiveMessage) -> None:
         message = entry.message
         del self.active[message.queue_id]
+        if self._left_since is not None:
+            self._left_since.add(message.queue_id)
         if message.content:
             self.content_octets -= message.size
 
@@ -184,6 +217,8 @@ class QueueManager:
 
     def stored_due(self, when: float) -> None:
         """Stored mail becomes due at `when` (wall clock)."""
+        if self._left_since is not None:
+            self._due_since = min(self._due_since, when)
         if when < self._store_due:
             self._store_due = when
             self.pump_soon()

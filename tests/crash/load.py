@@ -90,7 +90,7 @@ class Load:
         async with self.progress:
             self.attempted += 1
             self.progress.notify_all()
-        await self._say(reader, writer, b"MAIL FROM:<a@client.example>", b"250")
+        await self._say(reader, writer, b"MAIL FROM:<" + ident.encode() + b"@client.example>", b"250")
         await self._say(reader, writer, b"RCPT TO:<b@elsewhere.example>", b"250")
         await self._say(reader, writer, b"DATA", b"354")
         body = b"x" * 70 + b"\r\n"

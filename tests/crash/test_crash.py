@@ -45,6 +45,12 @@ def role_of(pid: int) -> str:
     return text
 
 
+def story(server: Gatepost, ident: str) -> str:
+    """What the log says of one message, by its sender."""
+    ids = {line.split()[1] for line in server.log_lines(f"from=<{ident}@")}
+    return "\n".join(line for line in server.log().splitlines() if any(i in line for i in ids) or "master" in line)
+
+
 async def drained(sink: RecordingSink, load: Load, server: Gatepost) -> None:
     """Until everything that was acknowledged is there, or nothing moves any more for a long while."""
     end = time.monotonic() + 60
@@ -82,5 +88,6 @@ async def _run(chance: random.Random) -> None:
         duplicates = {ident: times for ident, times in sink.arrived.items() if times > 1}
         print(f"killed {role}: {len(load.acknowledged)} acknowledged, {len(duplicates)} duplicates")
         # Only a delivery worker takes a final answer with it that nobody else has heard; it has at most its window of them.
-        assert len(duplicates) <= (20 if "delivery" in role else 0), (role, duplicates)
+        if len(duplicates) > (20 if "delivery" in role else 0):
+            raise AssertionError(f"{role}: {duplicates}\n" + story(server, next(iter(duplicates))))
     await sink.stop()
