@@ -181,3 +181,7 @@ def etrn_rejected(name: str, namaddr: str) -> str:
 
 def discarding_keywords(keywords: str) -> str:
     return f"discarding EHLO keywords: {keywords}"
+
+
+def unknown_offer(keyword: str, namaddr: str) -> str:
+    return f"don't know if EHLO feature {keyword} should be announced to {namaddr}"

@@ -149,7 +149,7 @@ async def _unknown(session: Session, command: Command) -> None:
         await session.answer(replies.BREAKS_RULES)
         session.close()
         return
-    await session.answer(replies.NOT_RECOGNIZED)
+    await session.answer(replies.NOT_RECOGNIZED if session.access_denied is None else _denied(session))
     session.errors += 1
 
 

@@ -8,6 +8,7 @@ from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
+from gatepost.tables.table import LookupTemporaryFailure
 
 _XCLIENT = "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"
 _XFORWARD = "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT"
@@ -66,9 +67,17 @@ async def _offers(session: Session) -> list[str]:
     if not params.disable_vrfy_command:
         offers.append("VRFY")
     offers.append("ETRN")
-    if lists.xclient_hosts and await lists.xclient_hosts.match_host(client.name, client.address):
-        offers.append(_XCLIENT)
-    if lists.xforward_hosts and await lists.xforward_hosts.match_host(client.name, client.address):
+    try:
+        keyword = "XCLIENT"
+        if lists.xclient_hosts and await lists.xclient_hosts.match_host(client.name, client.address):
+            offers.append(_XCLIENT)
+        keyword = "XFORWARD"
+        if session.forwarder is None:
+            raise LookupTemporaryFailure("smtpd_authorized_xforward_hosts")
+    except LookupTemporaryFailure:
+        session.env.log.warning(lines.unknown_offer(keyword, client.namaddr))
+        raise
+    if session.forwarder:
         offers.append(_XFORWARD)
     offers += ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN")
     if params.smtputf8_enable:

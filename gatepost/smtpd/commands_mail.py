@@ -55,17 +55,22 @@ async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
     facts.sender = mail.address
     facts.smtputf8 = mail.parameters.smtputf8
     facts.size = session.sticky_size
-    refusal = _no_room(session)
+    refusal = _too_large(session)
     if refusal is None:
         refusal = await session.env.policy.mail(facts)
         if refusal is None and session.params.strict_smtputf8:
             refusal = _undeclared(mail.address, facts.smtputf8)
         if refusal is not None:
             session.reset()
+        else:
+            refusal = _no_space(session)
     if refusal is not None:
         facts.sender = None
         return refusal
-    mail.local = await session.env.local_rewriting(facts, session.peer)
+    if session.forwarded_local is None:
+        mail.local = await session.env.local_rewriting(facts, session.peer)
+    else:
+        mail.local = session.forwarded_local
     session.transaction = MailTransaction(
         mail.address,
         mail.parameters.body,
@@ -102,20 +107,24 @@ def proceed_mail(session: Session, found: list[Word]) -> Reply:
     return replies.MAIL_OK
 
 
-def _no_room(session: Session) -> Reply | None:
-    """Neither too large nor more than the queue can take (smtpd_check_size, smtpd_check_queue)."""
-    params = session.params
-    limit = params.message_size_limit
-    if 0 < limit < session.sticky_size:
+def _too_large(session: Session) -> Reply | None:
+    if 0 < session.params.message_size_limit < session.sticky_size:
         session.reject_line(replies.SIZE_LIMIT)
         return replies.SIZE_LIMIT
-    # Postfix asks before it has heard of the size, for room that is enough for any message.
-    free = session.env.free()
-    if free < params.queue_minfree or (limit > 0 and free / 1.5 <= limit):
-        session.env.log.warning(lines.not_enough_space(free))
-        session.reject_line(replies.NO_SPACE)
-        return replies.NO_SPACE
     return None
+
+
+def _no_space(session: Session) -> Reply | None:
+    """Is there less space than for any message, whatever its size was said to be (smtpd_check_queue)?"""
+    params, facts = session.params, session.facts
+    free = session.env.free()
+    limit = params.message_size_limit
+    if free >= params.queue_minfree and (limit <= 0 or free / 1.5 > limit):
+        return None
+    facts.sender = None
+    session.reject_line(replies.NO_SPACE)
+    session.env.log.warning(lines.not_enough_space(free))
+    return replies.NO_SPACE
 
 
 def _undeclared(address: str, smtputf8: bool) -> Reply | None:

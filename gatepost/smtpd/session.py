@@ -45,6 +45,7 @@ class Session:
         "facts",
         "forwarded",
         "forwarded_id",
+        "forwarded_local",
         "forwarder",
         "junk",
         "last_chunk",
@@ -84,7 +85,9 @@ class Session:
         self.peer = ""  # the address that the connection comes from, whatever XCLIENT says
         self.forwarded: Client | None = None
         self.forwarded_id = ""
-        self.forwarder = False  # the connection itself may use XFORWARD
+        self.forwarded_local: bool | None = None  # XFORWARD SOURCE=
+        # May the connection itself, whatever XCLIENT says, use XFORWARD? None: a table cannot tell.
+        self.forwarder: bool | None = False
         self.last_chunk: Chunk | None = None
         self.counted_address = ""  # for which anvil(8) has counted the connection
         self.unmarked = False  # the reply under way is no error although its code is one
@@ -106,10 +109,13 @@ class Session:
                 env.log.warning(found.warning)
         self.set_client(Client(name, address, port, status, reverse, reverse_status))
         self.connected = True
+        if env.lists.xforward_hosts:
+            try:
+                self.forwarder = await env.lists.xforward_hosts.match_host(name, address)
+            except LookupTemporaryFailure:
+                self.forwarder = None
         env.log.info(lines.connect_from(facts.client.namaddr))
         try:
-            forwarders = env.lists.xforward_hosts
-            self.forwarder = bool(forwarders) and await forwarders.match_host(name, address)
             if await self._too_many_connections():
                 return
             await self.greet()
@@ -125,7 +131,6 @@ class Session:
 
     async def greet(self) -> None:
         """The 220, or the refusal of the client list."""
-        self.facts.stage = "CONNECT"
         refusal = await self.env.policy.client(self.facts)
         if self.hung_up():
             return
@@ -260,6 +265,7 @@ class Session:
         self.overshoot = 0
         self.forwarded = None
         self.forwarded_id = ""
+        self.forwarded_local = None
 
     # The end.
 

@@ -14,13 +14,13 @@ from gatepost.smtpd import replies
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo, printable
+from gatepost.tables.table import LookupTemporaryFailure
 
 UNAVAILABLE = "[UNAVAILABLE]"
 TEMPUNAVAIL = "[TEMPUNAVAIL]"
 
 _XCLIENT_NAMES = frozenset(["NAME", "ADDR", "PROTO", "HELO", "REVERSE_NAME", "PORT", "LOGIN", "DESTADDR", "DESTPORT"])
 _XFORWARD_NAMES = frozenset(["NAME", "ADDR", "PROTO", "HELO", "SOURCE", "PORT", "IDENT"])
-_DOMAIN_SOURCES = ("LOCAL", "REMOTE")
 
 
 class Identity(msgspec.Struct):
@@ -44,8 +44,8 @@ def _attributes(command: Command, kind: str, known: frozenset[str], syntax: Repl
         raise Refused(syntax)
     pairs = []
     for word in found:
-        attribute, equals, value = word.text.partition("=")
-        if not equals:
+        attribute, _, value = word.text.partition("=")
+        if not value:
             raise Refused(Reply(501, "5.5.4", "Error: attribute=value expected"))
         try:
             decoded = printable(xtext.decode(value))
@@ -146,8 +146,6 @@ def _set_protocol(session: Session, identity: Identity, value: str, given: str) 
 def _set_helo(session: Session, identity: Identity, value: str, given: str) -> None:
     if value.upper() == UNAVAILABLE:
         identity.helo = ""
-    elif not value:
-        raise _bad("HELO", value)
     else:
         identity.helo = neutral_helo(value)
 
@@ -213,13 +211,10 @@ async def restrict_xforward(session: Session, command: Command) -> Reply | None:
         return replies.IN_TRANSACTION
     if not command.argument.strip():
         return replies.SYNTAX_XFORWARD
-    client, hosts = session.facts.client, session.env.lists.xforward_hosts
-    if hosts and await hosts.match_host(client.name, client.address):
-        return None
     # After XCLIENT the client is a stranger, but the connection still is the front end's.
-    if session.forwarder:
-        return None
-    return replies.NOT_AUTHORIZED
+    if session.forwarder is None:
+        raise LookupTemporaryFailure("smtpd_authorized_xforward_hosts")
+    return None if session.forwarder else replies.NOT_AUTHORIZED
 
 
 def proceed_xforward(session: Session, command: Command) -> Reply:
@@ -230,8 +225,10 @@ def proceed_xforward(session: Session, command: Command) -> Reply:
             forwarded.name = "unknown" if unknown else value
         elif attribute == "ADDR":
             forwarded.address = "unknown" if unknown else _forwarded_address(value)
-        elif attribute == "SOURCE" and value.upper() not in _DOMAIN_SOURCES and not unknown:
-            raise _bad("SOURCE", value)
+        elif attribute == "SOURCE":
+            if value.upper() not in ("LOCAL", "REMOTE") and not unknown:
+                raise _bad("SOURCE", value)
+            session.forwarded_local = None if unknown else value.upper() == "LOCAL"
         elif attribute == "PORT":
             forwarded.port = _port("PORT", value, "unknown")
         elif attribute == "IDENT":

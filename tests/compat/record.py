@@ -20,6 +20,9 @@ def main(paths: list[str]) -> None:
     for path in paths:
         dialog = parse(Path(path))
         result = results[dialog.name]
+        if "steps" not in result:
+            print(dialog.name, result, file=sys.stderr)
+            continue
         lines = [*dialog.head, *(f"{kind}: {text}" for kind, text in result["steps"])]
         lines += [f"L: {text}" for text in result["log"]]
         Path(path).write_text("\n".join(line.rstrip() for line in lines) + "\n")

@@ -139,6 +139,7 @@ def normal_log(lines: list[str]) -> list[str]:
     found = []
     for line in lines:
         line = re.sub(r"message-id=<\d{14}\.\w+@", "message-id=<TIME.QID@", line)
+        line = re.sub(r"mail queue: \d+ bytes", "mail queue: N bytes", line)
         line = re.sub(r"for service \S+$", "for service SERVICE", line)
         line = re.sub(r"^(warning: )?(?=[0-9A-F]*[0-9])[0-9A-F]{9,16}: ", r"\1QID: ", line)
         found.append(line)
@@ -171,6 +172,32 @@ class Line:
             greeting = await self.next()
             assert greeting.startswith("220"), greeting
             self.writer.write(dialog.preamble.encode() + b"\r\n")
+
+
+async def transcript(dialog: Dialog, host: str, port: int) -> list[tuple[str, str]]:
+    """The steps with what the server answers, as many lines as the file has at each place."""
+    reader, writer = await asyncio.open_connection(host, port)
+    line = Line(reader, writer)
+    steps: list[tuple[str, str]] = []
+    exchanges = dialog.exchanges()
+    sends = [[], *(block for _, block in _sends(dialog))]
+    try:
+        await line.begin(dialog)
+        for number, (data, replies) in enumerate(exchanges):
+            steps += sends[number]
+            if data:
+                writer.write(data)
+            for _ in replies:
+                try:
+                    got = await line.next()
+                except TimeoutError:
+                    got = "<nothing>"
+                steps.append(("S", got))
+                if got in (CLOSED, "<nothing>"):
+                    return steps
+    finally:
+        writer.close()
+    return steps
 
 
 async def play(dialog: Dialog, host: str, port: int, *, pipelined: bool = False) -> list[str]:
