@@ -17,10 +17,15 @@ It writes marks within 100 ms of quiet, or with the next commit."""
 
 
 class DeliveryWorker:
-    """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager if there is one at present."""
+    """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager, if there is one at present (`connected`)."""
 
     def __init__(
-        self, role: str, pid: int, agents: Mapping[str, DeliveryAgent], report: Callable[[DeliveryDone], None]
+        self,
+        role: str,
+        pid: int,
+        agents: Mapping[str, DeliveryAgent],
+        report: Callable[[DeliveryDone], None],
+        connected: Callable[[], bool] = lambda: True,
     ) -> None:
         self.role = role
         self.pid = pid
@@ -28,6 +33,7 @@ class DeliveryWorker:
         self.draining = False
         self.agents = agents
         self._report = report
+        self._connected = connected
         self._running: dict[int, DeliveryRequest] = {}
         self._recent: deque[tuple[float, DeliveryDone]] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -73,7 +79,8 @@ class DeliveryWorker:
         now = time.monotonic()
         recent = self._recent
         recent.append((now, done))
-        while recent[0][0] < now - REMEMBERED:
+        # While there is no queue manager, nobody hears of results: all are kept for the next one.
+        while recent[0][0] < now - REMEMBERED and self._connected():
             recent.popleft()
         self._report(done)
         if not self._running:

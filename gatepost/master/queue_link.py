@@ -169,8 +169,8 @@ class QueueLink:
             self._channel = channel
             early: list[Frame] = [*self._early, *self._unsent]
             self._early, self._unsent = [], []
-            for waiting in early:
-                channel.send(waiting)
+            for frame_ in early:
+                channel.send(frame_)
             if self._on_welcome is not None:
                 self._on_welcome(frame)
         elif isinstance(frame, Stop):

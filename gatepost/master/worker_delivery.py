@@ -56,7 +56,7 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     def report(done: DeliveryDone) -> None:
         link.send(done)
 
-    delivery = DeliveryWorker(role, os.getpid(), agents, report)
+    delivery = DeliveryWorker(role, os.getpid(), agents, report, lambda: link.connected)
 
     def welcomed(welcome: Welcome) -> None:
         delivery.epoch = welcome.epoch

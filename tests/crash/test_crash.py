@@ -53,9 +53,11 @@ def story(server: Gatepost, ident: str) -> str:
 
 async def drained(sink: RecordingSink, load: Load, server: Gatepost) -> None:
     """Until everything that was acknowledged is there, or nothing moves any more for a long while."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 30
     while not load.acknowledged <= set(sink.arrived):
-        assert time.monotonic() < end, f"lost: {sorted(load.acknowledged - set(sink.arrived))}\n{server.output()}"
+        if time.monotonic() > end:
+            lost = sorted(load.acknowledged - set(sink.arrived))
+            raise AssertionError(f"lost: {lost}\n{story(server, lost[0])}\n{server.command('mailq').stdout}")
         await asyncio.sleep(0.05)
 
 
