@@ -202,6 +202,9 @@ class SmtpAgent:
             delivery.attempt.connected()
             SmtpTransaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
             return None
+        except asyncio.CancelledError:
+            session.abort()
+            raise
         self._warn_about(delivery, session)
         if reply is None and not self._loops(delivery, session):
             return session

@@ -35,8 +35,8 @@ class SmtpSession(asyncio.Protocol):
 
     __slots__ = (
         "_content", "_deadline", "_gone", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
-        "_timer_at", "_transaction", "_transport", "_waiter", "core", "expires", "keys", "on_idle_end", "target",
-        "uses",
+        "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "expires", "keys", "on_idle_end",
+        "target", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +57,7 @@ class SmtpSession(asyncio.Protocol):
         self._content: bytes | None = None
         self._refusal: SmtpReply | None = None
         self._gone: SessionLost | None = None
+        self._woken = False
         self._paused: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = self._deadline = 0.0
@@ -74,6 +75,7 @@ class SmtpSession(asyncio.Protocol):
     async def send(self, transaction: SmtpTransaction, content: bytes | BinaryIO, *, keep: bool) -> None:
         """Send one message. Its outcome goes to `transaction`. Raises SessionLost, LocalDataError."""
         self.uses += 1
+        self._woken = False
         self._transaction = transaction
         self._content = content if isinstance(content, bytes) else None
         try:
@@ -192,6 +194,10 @@ class SmtpSession(asyncio.Protocol):
         self.data_received(b"")
 
     async def _wait(self) -> None:
+        """Until `_wake`, which may have been called already: a server can greet before we come here."""
+        if self._woken:
+            self._woken = False
+            return
         if self._gone is not None:
             raise self._gone
         self._waiter = self._loop.create_future()
@@ -201,7 +207,9 @@ class SmtpSession(asyncio.Protocol):
             self._waiter = None
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None:
+            self._woken = True
+        elif not self._waiter.done():
             self._waiter.set_result(None)
 
     def _lose(self, lost: SessionLost) -> None:
