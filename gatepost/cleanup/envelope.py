@@ -57,7 +57,7 @@ class Envelope:
                 expanded = await self._aliases.expand(standard.address, queue_id)
             original = standard.original or (standard.address if self._keep_original else "")
             for address in expanded:
-                key = (fold(address), fold(original), standard.orcpt, standard.notify)
+                key = (fold(address), fold(original), fold(standard.orcpt), standard.notify)
                 if key in seen:
                     continue
                 if not self._duplicate_limit or len(seen) < self._duplicate_limit:

@@ -56,14 +56,21 @@ def header_kinds(message_drop_headers: str, *, rewrite: bool) -> dict[bytes, int
     return kinds
 
 
+_MAILBOX_LINE = b"X-Mailbox-Line: "
+
+
 def mark_mailbox_lines(content: bytes) -> bytes:
     """`content` with `X-Mailbox-Line: ` before the `From ` lines of a mailbox file that it begins with, as smtpd(8)."""
     at = 0
     marked = []
-    while content[at : at + 1] in (b"F", b">") and content[at : (end := line_end(content, at))].lstrip(b">").startswith(
-        b"From "
-    ):
-        marked.append(b"X-Mailbox-Line: " + content[at:end])
+    while content[at : at + 1] in (b"F", b">", b"X"):
+        end = line_end(content, at)
+        line = content[at:end]
+        if line.lstrip(b">").startswith(b"From "):
+            line = _MAILBOX_LINE + line
+        elif not line.startswith(_MAILBOX_LINE):  # the server may have marked the first one
+            break
+        marked.append(line)
         at = end
     return b"".join(marked) + content[at:] if marked else content
 

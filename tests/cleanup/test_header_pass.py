@@ -47,6 +47,8 @@ def test_mailbox_lines() -> None:
         mark_mailbox_lines(b">>From a\nFrom b\nFrom: c\n")
         == b"X-Mailbox-Line: >>From a\nX-Mailbox-Line: From b\nFrom: c\n"
     )
+    marked = b"X-Mailbox-Line: From a\n"
+    assert mark_mailbox_lines(marked + b">From b\nA: b\n") == marked + b"X-Mailbox-Line: >From b\nA: b\n"
     assert mark_mailbox_lines(b"From") == b"From"
     assert mark_mailbox_lines(b"From a") == b"X-Mailbox-Line: From a"
     assert mark_mailbox_lines(b"") == b""
