@@ -1,11 +1,11 @@
 """gatepost start: read, check, open, fork, serve."""
 
-import argparse
 import fcntl
 import os
 import sys
 from pathlib import Path
 
+from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.daemon import Daemon
@@ -14,13 +14,26 @@ from gatepost.master.privileges import raise_file_limit
 from gatepost.master.prove import prove
 
 
-def main(arguments: list[str], directory: str) -> int:
-    parser = argparse.ArgumentParser(prog="gatepost start", description="Start the mail system.")
-    parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
-    parser.add_argument(
-        "--single-process", action="store_true", help="everything in one process (small machines, tests)"
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "gatepost start",
+        "start the mail system",
+        "[-c DIR] [--foreground] [--single-process]",
+        "Reads and proves the configuration, opens ports and log, and returns when the mail system serves. What "
+        "`gatepost check` calls an error keeps it from starting, a fault is told on standard error.",
+        "0: it serves. 1: it was not started; standard error tells why.",
     )
-    options = parser.parse_args(arguments)
+    parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
+    parser.add_argument("--single-process", action="store_true", help="one process for all (small machines, tests)")
+    return parser
+
+
+def main(arguments: list[str], directory: str) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except CommandLineError as error:
+        print(f"gatepost start: fatal: {error}", file=sys.stderr)
+        return 64
     configuration = Configuration.read(directory)
     proof = prove(configuration)
     for text in proof.errors:

@@ -1,0 +1,133 @@
+import io
+import os
+import pwd
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from gatepost.queue.store import Batch, Deferral
+from tests.cli.stopped_queue import StoppedQueue
+from tests.queue.messages import a_message
+
+NEW, DEFERRED, HELD = (a_message(number).queue_id for number in (1, 2, 3))
+
+
+@pytest.fixture
+def queue(stopped: StoppedQueue) -> StoppedQueue:
+    fill(stopped)
+    return stopped
+
+
+def fill(queue: StoppedQueue) -> None:
+    queue.put(a_message(1), a_message(2), a_message(3, hold=True))
+    queue.commit(Batch(deferred=[Deferral(DEFERRED, 5000.0, [(0, "4.0.0", "later")])]))
+
+
+def test_each_act_on_a_message(queue: StoppedQueue, capsys: pytest.CaptureFixture[str]) -> None:
+    assert queue.run("postsuper", "-H", HELD, "-h", NEW, "-d", DEFERRED) == 0
+    assert capsys.readouterr() == (
+        "",
+        f"postsuper: {DEFERRED}: removed\n"
+        f"postsuper: {NEW}: placed on hold\n"
+        f"postsuper: {HELD}: released from hold\n"
+        "postsuper: Deleted: 1 message\n"
+        "postsuper: Placed on hold: 1 message\n"
+        "postsuper: Released from hold: 1 message\n",
+    )
+    assert queue.stored() == {NEW: "hold", HELD: "deferred"}
+    log = queue.log.read_text().splitlines()
+    assert [line.partition("]: ")[2] for line in log][:2] == [f"{DEFERRED}: removed", f"{NEW}: placed on hold"]
+    assert f" postfix/postsuper[{os.getpid()}]: Deleted: 1 message" in queue.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "left"),
+    [
+        (["-d", "ALL"], "Deleted: 3 messages", {}),
+        (["-d", "ALL", "deferred"], "Deleted: 1 message", {NEW: "incoming", HELD: "hold"}),
+        (["-h", "ALL"], "Placed on hold: 2 messages", {NEW: "hold", DEFERRED: "hold", HELD: "hold"}),
+        (["-h", "ALL", "incoming"], "Placed on hold: 1 message", {NEW: "hold", DEFERRED: "deferred", HELD: "hold"}),
+        (["-H", "ALL"], "Released from hold: 1 message", {NEW: "incoming", DEFERRED: "deferred", HELD: "deferred"}),
+        (["-d", "ALL", "corrupt"], "Deleted: 0 messages", {NEW: "incoming", DEFERRED: "deferred", HELD: "hold"}),
+    ],
+)
+def test_all_messages_are_counted_not_named(
+    queue: StoppedQueue, arguments: list[str], said: str, left: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queue.run("postsuper", *arguments) == 0
+    assert capsys.readouterr().err == f"postsuper: {said}\n"
+    assert queue.stored() == left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-h", HELD], "Placed on hold: 0 messages"),
+        (["-H", NEW], "Released from hold: 0 messages"),
+        (["-d", "ABCDEF0123"], "Deleted: 0 messages"),
+        (["-d", NEW, "hold"], "Deleted: 0 messages"),
+        (["-h", "x!"], "warning: invalid mail queue id: x!\npostsuper: Placed on hold: 0 messages"),
+    ],
+)
+def test_nothing_to_be_done_is_no_failure(
+    queue: StoppedQueue, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = queue.stored()
+    assert queue.run("postsuper", *arguments) == 0
+    assert capsys.readouterr().err == f"postsuper: {said}\n"
+    assert queue.stored() == before
+
+
+def test_queue_ids_on_standard_input(
+    queue: StoppedQueue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{NEW}\n\n{HELD}\nnot one\n"))
+    assert queue.run("postsuper", "-d", "-") == 0
+    assert capsys.readouterr().err == (
+        f"postsuper: warning: invalid mail queue id: not one\npostsuper: {NEW}: removed\npostsuper: {HELD}: removed\n"
+        "postsuper: Deleted: 2 messages\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
+        (["-r", "ALL"], "-r is not supported yet"),
+        (["-e", NEW], "-e is not supported yet"),
+        (["-d"], "argument -d: expected one argument"),
+    ],
+)
+def test_what_is_refused(
+    queue: StoppedQueue, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queue.run("postsuper", *arguments) == 1
+    assert capsys.readouterr().err == f"postsuper: fatal: {text}\n"
+    assert len(queue.stored()) == 3
+
+
+def test_without_an_act_the_queue_is_in_order(queue: StoppedQueue, capsys: pytest.CaptureFixture[str]) -> None:
+    assert queue.run("postsuper") == 0
+    assert queue.run("postsuper", "-s", "-p") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_queue_that_never_was(queue: StoppedQueue, capsys: pytest.CaptureFixture[str]) -> None:
+    (queue.queue / "pid" / "master.pid").unlink()
+    assert queue.run("postsuper", "-d", "ALL") == 1
+    err = capsys.readouterr().err
+    assert f"postsuper: fatal: {queue.queue}: no queue here" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root only")
+def test_root_leaves_no_file_that_mail_owner_cannot_open(capsys: pytest.CaptureFixture[str]) -> None:
+    owner = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        queue = StoppedQueue(Path(name), owner="nobody")
+        for path in (queue.queue, *queue.queue.rglob("*")):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+        assert queue.run("postsuper", "-d", "ALL") == 0
+        assert (os.geteuid(), os.getegid()) == (0, pwd.getpwuid(0).pw_gid)
+        assert {path.owner() for path in queue.queue.rglob("*")} == {"nobody"}
