@@ -1,0 +1,157 @@
+import json
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from gatepost.control.access import StoppedSession
+from gatepost.control.client import ControlError
+from gatepost.control.listing import decode_listed
+from gatepost.control.operations import PIECE, Operations
+from gatepost.control.showing import decode_shown
+from gatepost.ipc.messages import Ask, Part
+from gatepost.queue.memory import MemoryStore
+from gatepost.queue.store import Batch, Deferral, StoreFailure
+from tests.queue.messages import a_message
+
+NOW = 2000.0
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def session(store: MemoryStore) -> StoppedSession:
+    return StoppedSession(store, lambda: NOW)
+
+
+def put(store: MemoryStore, count: int, **fields: bool) -> list[str]:
+    messages = [a_message(number, **fields) for number in range(1, count + 1)]
+    store.commit(Batch(new=messages))
+    return [message.queue_id for message in messages]
+
+
+def queues(store: MemoryStore) -> dict[str, str]:
+    return {item.queue_id: item.queue for item in store.listing()}
+
+
+def test_a_listing_in_pieces(store: MemoryStore) -> None:
+    ids = put(store, PIECE + 3)
+    turns: deque[Callable[[], None]] = deque()
+    parts: list[Part] = []
+    Operations(store, Immediately(store), None, lambda: NOW, turns.append).answer(Ask(7, "list"), parts.append)
+    assert (len(parts), len(turns)) == (1, 1)
+    turns.popleft()()
+    assert [(part.ticket, len(part.lines), part.last) for part in parts] == [(7, PIECE, False), (7, 3, True)]
+    assert [decode_listed(line).queue_id for part in parts for line in part.lines] == ids
+
+
+class Immediately:
+    """Commits at once."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
+        self._store.commit(batch)
+        done(None)
+
+
+def test_what_a_listing_tells(store: MemoryStore, session: StoppedSession) -> None:
+    (queue_id,) = put(store, 1)
+    store.commit(Batch(deferred=[Deferral(queue_id, 3000.0, [(0, "4.0.0", "later")])]))
+    item = decode_listed(next(session.ask("list")))
+    assert (item.queue_name, item.arrival, item.sender) == ("deferred", 1000, "sender@example.com")
+    assert item.recipients == [("user0@example.org", "later")]
+
+
+def test_counts(store: MemoryStore, session: StoppedSession) -> None:
+    ids = put(store, 3)
+    store.commit(Batch(moved=[(ids[0], "hold")]))
+    (line,) = session.ask("count")
+    assert json.loads(line) == {"incoming": 2, "hold": 1}
+
+
+def test_a_message_in_full(store: MemoryStore, session: StoppedSession) -> None:
+    message = a_message(1, content=b"\xff\x00\n", hold=True)
+    store.commit(Batch(new=[message]))
+    (line,) = session.ask("cat", message.queue_id)
+    shown = decode_shown(line)
+    assert (shown.queue_name, shown.open, shown.content_path) == ("hold", [0], "")
+    assert shown.message.content == b"\xff\x00\n"
+
+
+def test_no_such_message(session: StoppedSession) -> None:
+    with pytest.raises(ControlError, match="open queue file ABCDEF0123: No such file or directory"):
+        list(session.ask("cat", "ABCDEF0123"))
+
+
+@pytest.mark.parametrize("count", [0, 1, PIECE, PIECE + 1])
+def test_delete_all(store: MemoryStore, session: StoppedSession, count: int) -> None:
+    ids = put(store, count)
+    assert list(session.ask("delete", "", "ALL")) == ids
+    assert queues(store) == {}
+
+
+def test_hold_and_release(store: MemoryStore, session: StoppedSession) -> None:
+    first, second = put(store, 2)
+    assert list(session.ask("hold", "", first, first)) == [first]
+    assert list(session.ask("hold", "", first)) == []
+    assert queues(store) == {first: "hold", second: "incoming"}
+    assert list(session.ask("release", "", "ALL")) == [first]
+    assert "hold" not in queues(store).values()
+
+
+def test_acts_are_limited_to_the_queues_named(store: MemoryStore, session: StoppedSession) -> None:
+    first, second = put(store, 2)
+    store.commit(Batch(moved=[(first, "hold")]))
+    assert list(session.ask("delete", "deferred,active", "ALL")) == []
+    assert list(session.ask("delete", "incoming", first)) == []
+    assert list(session.ask("hold", "hold", "ALL")) == []
+    assert list(session.ask("delete", "hold", "ALL")) == [first]
+    assert queues(store) == {second: "incoming"}
+
+
+def test_damaged_messages_are_deleted_only_by_name_of_their_queue(store: MemoryStore, session: StoppedSession) -> None:
+    (queue_id,) = put(store, 1)
+    store.commit(Batch(moved=[(queue_id, "corrupt")]))
+    assert list(session.ask("delete", "", "ALL")) == []
+    assert list(session.ask("delete", "", queue_id)) == []
+    assert list(session.ask("delete", "corrupt", queue_id)) == [queue_id]
+
+
+def test_flush_of_all_deferred_mail_but_what_is_held(store: MemoryStore, session: StoppedSession) -> None:
+    first, second, _ = put(store, 3)
+    store.commit(Batch(deferred=[Deferral(first, NOW + 100), Deferral(second, NOW + 100)], moved=[(second, "hold")]))
+    assert list(session.ask("flush")) == [first]
+    assert {stored.message.queue_id for stored in store.due(NOW, 10)} >= {first}
+
+
+def test_flush_of_a_site(store: MemoryStore, session: StoppedSession) -> None:
+    first, second = put(store, 2)
+    store.commit(Batch(deferred=[Deferral(first, NOW + 100), Deferral(second, NOW + 100)]))
+    assert list(session.ask("flush-site", "example.com")) == []
+    assert list(session.ask("flush-site", "Example.ORG")) == [first, second]
+
+
+def test_without_space_nothing_is_reported_as_done(store: MemoryStore, session: StoppedSession) -> None:
+    put(store, 1)
+    store.full = True
+    with pytest.raises(ControlError, match="no space left"):
+        list(session.ask("delete", "", "ALL"))
+
+
+def test_a_store_that_fails(store: MemoryStore, session: StoppedSession) -> None:
+    put(store, 1)
+    store.failure = StoreFailure("disk gone")
+    for request in (("list",), ("count",), ("cat", "0000A00001"), ("delete", "", "ALL"), ("flush",)):
+        with pytest.raises(ControlError, match="disk gone"):
+            list(session.ask(*request))
+
+
+@pytest.mark.parametrize("request_", [("nosuch",), ("delete",)])
+def test_an_unknown_request(session: StoppedSession, request_: tuple[str, ...]) -> None:
+    with pytest.raises(ControlError, match="unknown request"):
+        list(session.ask(*request_))
