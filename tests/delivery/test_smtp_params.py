@@ -1,5 +1,10 @@
 from types import SimpleNamespace
 
+import msgspec
+
+from gatepost.config.host_facts import FixedHost
+from gatepost.config.main_cf import MainCf
+from gatepost.config.settings import Settings
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.protocol.smtp_client import Stage
 
@@ -33,3 +38,14 @@ def test_from_settings() -> None:
 def test_never_send_ehlo() -> None:
     assert SmtpParams.of(SimpleNamespace(smtp_never_send_ehlo=True)).ehlo == "never"
     assert SmtpParams.of(SimpleNamespace(smtp_always_send_ehlo=False)).ehlo == "if ESMTP"
+
+
+def test_every_parameter_is_one_of_main_cf() -> None:
+    view = Settings(
+        MainCf.parse(b"myhostname = mail.ours.example\nsmtp_mail_timeout = 2m\n", "main.cf").settings, FixedHost()
+    )
+    params = SmtpParams.of(view)
+    assert (params.helo_name, params.mail_timeout, params.mx_address_limit) == ("mail.ours.example", 120, 5)
+    assert (
+        msgspec.structs.replace(params, myhostname="localhost", helo_name="localhost", mail_timeout=300) == SmtpParams()
+    )
