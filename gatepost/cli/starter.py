@@ -57,10 +57,11 @@ Gatepost: configuration in {folder}, listening on port {port} of this machine on
 
 Send a first message from another terminal:
 
-  printf 'EHLO me\\r\\nMAIL FROM:<me@example.com>\\r\\nRCPT TO:<{user}@localhost>\\r\\nDATA\\r\\nSubject: first\\r\\n\\r\\nHello.\\r\\n.\\r\\nQUIT\\r\\n' | nc -N localhost {port}
+  curl --url smtp://localhost:{port} --mail-from me@example.com --mail-rcpt {user}@localhost --upload-file README.md
 
-It arrives in ~/Maildir/new. To relay for a local network, edit {folder}/main.cf: `mynetworks` (who may), `inet_interfaces = all`
-(who can reach it) and `relayhost` (where it goes), see it with `gatepost -c {folder} check`, and take it over with `gatepost -c {folder} reload`.
+It arrives in ~/Maildir/new. To relay for a local network, edit {folder}/main.cf:
+`mynetworks` (who may), `inet_interfaces = all` (who can reach it) and `relayhost` (where it goes). See what it comes to
+with `gatepost -c {folder} check`, and take it over with `gatepost -c {folder} reload`.
 """
 
 

@@ -1,4 +1,6 @@
-"""What every delivery agent is: a request in, one RecipientStatus per recipient out. It writes no queue, bounce or defer files."""
+"""What every delivery agent is: a request in, one RecipientStatus per recipient out. It writes no queue, bounce or
+defer files.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,7 +12,9 @@ Log = Callable[[str], None]
 
 
 class DeliveryAgent(Protocol):
-    """`deliver` never raises for anything the network, the message or the file system does; it logs each recipient's line itself."""
+    """`deliver` never raises for anything the network, the message or the file system does; it logs each recipient's
+    line itself.
+    """
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone: ...
 

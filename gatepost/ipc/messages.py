@@ -90,9 +90,9 @@ class DeliveryRecipient(msgspec.Struct, array_like=True):
 class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     """Deliver one message to recipients that share transport and nexthop.
 
-    `content` is there when it was still at hand, else `content_file` names a file, else the worker asks with NeedContent.
-    `arrival`, `active` (entered the active queue): wall-clock seconds. `keep`: more mail waits for this destination, so
-    keep the connection for reuse. `size`: content octets.
+    `content` is there when it was still at hand, else `content_file` names a file, else the worker asks with
+    NeedContent. `arrival`, `active` (entered the active queue): wall-clock seconds. `keep`: more mail waits for this
+    destination, so keep the connection for reuse. `size`: content octets.
     """
 
     request_id: int
@@ -118,8 +118,8 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
 class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     """The end of a request: one status per recipient.
 
-    `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative feedback;
-    empty: the destination answered. `site_dsn` is its DSN.
+    `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative
+    feedback; empty: the destination answered. `site_dsn` is its DSN.
     """
 
     request_id: int
@@ -131,7 +131,9 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
 
 
 class Count(msgspec.Struct, tag=10, array_like=True):
-    """Client rate accounting (anvil(8)): `what` is connect, disconnect, mail, rcpt, auth, newtls; `ticket` 0 = no answer wanted."""
+    """Client rate accounting (anvil(8)): `what` is connect, disconnect, mail, rcpt, auth, newtls; `ticket` 0 = no
+    answer wanted.
+    """
 
     ticket: int
     what: str

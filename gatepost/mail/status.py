@@ -8,7 +8,8 @@ Action = Literal["sent", "deferred", "bounced"]
 
 
 class RecipientStatus(msgspec.Struct, array_like=True):
-    """`index` is the recipient's number in the message. `dsn` like `2.0.0`. `relay` as logged: `host[addr]:port`, `local`, `none`.
+    """`index` is the recipient's number in the message. `dsn` like `2.0.0`. `relay` as logged: `host[addr]:port`,
+    `local`, `none`.
 
     `text` is the log line's text in parentheses; `diagnostic_type`/`diagnostic` are RFC 3464 Diagnostic-Code parts
     (`smtp`, `550 5.1.1 ...`; empty: use `x-postfix` and `text`); `remote_mta` the host name for Remote-MTA or empty.

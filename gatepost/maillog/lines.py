@@ -1,4 +1,5 @@
-"""The text of each mail-log line, one function per kind, as Postfix 3.7 words it (logformats in postfix-logwatch(1), smtpd(8), qmgr(8)).
+"""The text of each mail-log line, one function per kind, as Postfix 3.7 words it (logformats in postfix-logwatch(1),
+smtpd(8), qmgr(8)).
 
 Pure: every value comes as an argument. Addresses come in external (quoted) form.
 """
@@ -6,8 +7,23 @@ Pure: every value comes as an argument. Addresses come in external (quoted) form
 from collections.abc import Mapping
 
 COMMAND_ORDER = (
-    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset", "noop", "vrfy", "etrn", "quit", "unknown",
-)  # fmt: skip
+    "helo",
+    "ehlo",
+    "xclient",
+    "xforward",
+    "starttls",
+    "auth",
+    "mail",
+    "rcpt",
+    "data",
+    "bdat",
+    "rset",
+    "noop",
+    "vrfy",
+    "etrn",
+    "quit",
+    "unknown",
+)
 
 
 def connect_from(namaddr: str) -> str:
@@ -36,7 +52,15 @@ def client(queue_id: str, namaddr: str, sasl: str = "", original: str = "") -> s
 
 
 def reject(
-    queue_id: str, verb: str, stage: str, namaddr: str, text: str, sender: str | None, recipient: str | None, protocol: str, helo: str | None
+    queue_id: str,
+    verb: str,
+    stage: str,
+    namaddr: str,
+    text: str,
+    sender: str | None,
+    recipient: str | None,
+    protocol: str,
+    helo: str | None,
 ) -> str:
     """`verb`: reject, reject_warning, hold, discard, filter, redirect, bcc, warn, info, permit, hangup."""
     parts = [f"{queue_id or 'NOQUEUE'}: {verb}: {stage} from {namaddr}: {text};"]
@@ -98,22 +122,35 @@ def pickup(queue_id: str, uid: int, sender: str) -> str:
 
 
 def delivery(
-    queue_id: str, recipient: str, original: str, relay: str, conn_use: int, delays: tuple[float, float, float, float], dsn: str, status: str, text: str,
+    queue_id: str,
+    recipient: str,
+    original: str,
+    relay: str,
+    conn_use: int,
+    delays: tuple[float, float, float, float],
+    dsn: str,
+    status: str,
+    text: str,
     resolution: int = 2,
-) -> str:  # fmt: skip
-    """One recipient's outcome. `delays`: seconds before the queue manager, in it, setting up, transmitting; `original` empty if the same."""
+) -> str:
+    """One recipient's outcome. `delays`: seconds before the queue manager, in it, setting up, transmitting; `original`
+    empty if the same.
+    """
     a, b, c, d = delays
     orig = f", orig_to=<{original}>" if original and original.lower() != recipient.lower() else ""
     use = f", conn_use={conn_use}" if conn_use > 1 else ""
     f = format_delay
     return (
         f"{queue_id}: to=<{recipient}>{orig}, relay={relay}{use}, delay={f(a + b + c + d, resolution)}, "
-        f"delays={f(a, resolution)}/{f(b, resolution)}/{f(c, resolution)}/{f(d, resolution)}, dsn={dsn}, status={status} ({text})"
+        f"delays={f(a, resolution)}/{f(b, resolution)}/{f(c, resolution)}/{f(d, resolution)}, "
+        f"dsn={dsn}, status={status} ({text})"
     )
 
 
 def format_delay(seconds: float, resolution: int = 2) -> str:
-    """Two significant digits, at most `resolution` decimals, no trailing zeros: 0.07, 0.3, 1.2, 11, 105 (delay_logging_resolution_limit)."""
+    """Two significant digits, at most `resolution` decimals, no trailing zeros: 0.07, 0.3, 1.2, 11, 105
+    (delay_logging_resolution_limit).
+    """
     # As Postfix's format_tv(): two significant digits, rounded to the last one that is printed.
     digits = min(resolution, 2) if seconds < 1 else min(resolution, 1) if seconds < 10 else 0
     units = int(seconds * 10**digits + 0.5) if seconds > 0 else 0

@@ -13,7 +13,7 @@ from typing import Protocol
 MAX_TEXT = 2000
 """Octets of text per line, as Postfix."""
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class LogOutput(Protocol):
@@ -42,7 +42,8 @@ class FileOutput:
             if second != self._second:
                 self._second = second
                 t = time.localtime(second)
-                self._stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:02d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} {self._host} "
+                clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+                self._stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:02d} {clock} {self._host} "
             parts.append(f"{self._stamp}{tag}{text}\n")
         data = "".join(parts).encode("utf-8", "backslashreplace")
         while data:

@@ -12,12 +12,15 @@ from gatepost.mail.status import RecipientStatus
 from gatepost.net.stepping import carry_out
 
 REMEMBERED = 5.0
-"""Seconds for which results are kept after they were reported: a queue manager that dies may not have written them down.
-It writes marks within 100 ms of quiet, or with the next commit."""
+"""Seconds for which results are kept after they were reported: a queue manager that dies may not have written them
+down. It writes marks within 100 ms of quiet, or with the next commit.
+"""
 
 
 class DeliveryWorker:
-    """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager, if there is one at present (`connected`)."""
+    """`agents`: transport name -> agent. `report` sends a DeliveryDone to the queue manager, if there is one at
+    present (`connected`).
+    """
 
     def __init__(
         self,

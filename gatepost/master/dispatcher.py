@@ -24,7 +24,9 @@ class DeliveryPeer(Protocol):
 
 
 class WorkerDispatcher:
-    """Requests for transports in `local_transports` go to the `local` worker when there is one. With no worker, they wait for the first."""
+    """Requests for transports in `local_transports` go to the `local` worker when there is one. With no worker, they
+    wait for the first.
+    """
 
     def __init__(self, is_local: Callable[[str], bool]) -> None:
         self._is_local = is_local

@@ -50,9 +50,13 @@ class Foundation:
         warn = log.program("trivial-rewrite").warning
         alias_tables = frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database))
         environment = TableEnvironment(
-            clock=time.monotonic, warn=warn, smtputf8=settings.smtputf8_enable, alias_tables=alias_tables, environ=dict(os.environ),
+            clock=time.monotonic,
+            warn=warn,
+            smtputf8=settings.smtputf8_enable,
+            alias_tables=alias_tables,
+            environ=dict(os.environ),
             openers={"nis": _nis},
-        )  # fmt: skip
+        )
         self.tables = Tables(environment)
         self.own_addresses = _own_addresses(settings)
         services = address_services(

@@ -36,7 +36,7 @@ class MasterEnd:
 
 
 class WorkerEnd:
-    """The worker's side: calls `on_word` for each word; a new log descriptor is put in the place of the old one first."""
+    """The worker's side: calls `on_word` for each word; a new log descriptor takes the place of the old one first."""
 
     def __init__(
         self, sock: socket.socket, log_descriptor: int, on_word: Callable[[bytes], None], on_end: Callable[[], None]

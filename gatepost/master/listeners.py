@@ -151,7 +151,9 @@ def _is_taken(address: Address) -> OSError | None:
 def open_listeners(
     services: list[Service], settings: Settings, slots: int, master_cf: str, kept: "list[Listener] | None" = None
 ) -> list[Listener]:
-    """Bind every `inet ... smtpd` line; sockets of `kept` listeners (before a reload) are used again where the address is the same."""
+    """Bind every `inet ... smtpd` line; sockets of `kept` listeners (before a reload) are used again where the address
+    is the same.
+    """
     old: dict[Address, list[socket.socket]] = {}
     for listener in kept or ():
         for number, address in enumerate(listener.addresses):

@@ -15,7 +15,8 @@ SYSLOG_SOCKET = "/dev/log"
 
 
 def open_log(settings: Settings, *, foreground: bool) -> tuple[LogOutput, int]:
-    """The output and its descriptor (-1: syslog). In the foreground, without syslog here, standard output takes the log.
+    """The output and its descriptor (-1: syslog). In the foreground, without syslog here, standard output takes the
+    log.
 
     Raises ConfigError if maillog_file is not below maillog_file_prefixes or cannot be opened.
     """

@@ -14,14 +14,14 @@ from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import MailLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.large_content import LargeFile
-from gatepost.master.queue_link import RANGE, QueueIds
+from gatepost.master.queue_link import QueueIds
 from gatepost.queue.store import Store, StoreFull
 
 Submit = Callable[[Message, Callable[[Exception | None], None]], None]
 
 
 class DirectQueue:
-    """A QueueWriter for the process that has the store. `submit_to` is the queue manager's submit, set once it exists."""
+    """A QueueWriter for the process that has the store. `submit_to`: the queue manager's submit, once it exists."""
 
     def __init__(self, store: Store, queue_directory: str, *, long_ids: bool) -> None:
         self._store = store

@@ -17,7 +17,8 @@ def owner_of(settings: Settings) -> pwd.struct_passwd:
     except KeyError:
         where = settings.where("mail_owner") or ("main.cf", 0)
         raise ConfigError(
-            f"user {name} does not exist; make it with: useradd --system --no-create-home --shell /usr/sbin/nologin {name}",
+            f"user {name} does not exist; make it with:"
+            f" useradd --system --no-create-home --shell /usr/sbin/nologin {name}",
             path=where[0], line=where[1], parameter="mail_owner",
         ) from None  # fmt: skip
 

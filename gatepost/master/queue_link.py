@@ -180,7 +180,7 @@ class QueueLink:
             self._on_frame(frame)
 
     def _leave(self) -> None:
-        """Close the connection to an ending queue manager once it has answered everything; the next one is found then."""
+        """Close the connection to an ending queue manager once it has answered everything; then the next is found."""
         if self._leaving is not None and len(self._waiting) == len(self._unsent):
             self._leaving.close()
 
@@ -231,7 +231,9 @@ class QueueLink:
     # RateCounter
 
     def count(self, what: str, service: str, client: str) -> "asyncio.Future[tuple[int, int]] | None":
-        """Tell anvil; a future of (simultaneous connections, rate), or None while it cannot be asked (then all is allowed)."""
+        """Tell anvil; a future of (simultaneous connections, rate), or None while it cannot be asked (then all is
+        allowed).
+        """
         if self._channel is None:
             return None
         self._ticket = ticket = self._ticket + 1

@@ -193,7 +193,9 @@ class QueueService:
             self.manager.lost(unfinished)
 
     async def dismiss(self, patience: float) -> None:
-        """Answer what has come, take nothing more: each worker closes its connection and waits for the next queue manager."""
+        """Answer what has come, take nothing more: each worker closes its connection and waits for the next queue
+        manager.
+        """
         self.manager.dispatching = False
         self._gone = asyncio.Event()
         for peer in self._peers.values():

@@ -1,7 +1,6 @@
 """SMTP listeners with everything a session needs, from a Foundation."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -76,12 +75,31 @@ def server_environment(
     )
 
 
+class OpenSessions(set[SmtpConnection]):
+    """A set that tells when its last session has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.empty = asyncio.Event()
+
+    def discard(self, session: object, /) -> None:
+        super().discard(session)
+        if not self:
+            self.empty.set()
+
+    def add(self, session: SmtpConnection, /) -> None:
+        super().add(session)
+        self.empty.clear()
+
+
 class Connections:
-    """The open sessions of a process, and the tasks they wait for. `limit` sessions make the listener count as busy (stress)."""
+    """The open sessions of a process, and the tasks they wait for. `limit` sessions make the listener count as busy
+    (stress).
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.open: set[SmtpConnection] = set()
+        self.open = OpenSessions()
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def busy(self) -> bool:
@@ -92,14 +110,18 @@ class Connections:
         return lambda: SmtpConnection(env, loop, self.open, self.tasks)
 
     async def gone(self, patience: float) -> None:
-        """Until every session has ended, at most `patience` seconds; nothing tells but looking."""
-        end = time.monotonic() + patience
-        while self.open and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        """Until every session has ended, at most `patience` seconds."""
+        if self.open:
+            try:
+                await asyncio.wait_for(self.open.empty.wait(), patience)
+            except TimeoutError:
+                pass
 
 
 class LinkedRates:
-    """A RateCounter that asks the queue manager's anvil. While it cannot be asked, everything is allowed (as anvil(8)'s clients do)."""
+    """A RateCounter that asks the queue manager's anvil. While it cannot be asked, everything is allowed (as
+    anvil(8)'s clients do).
+    """
 
     def __init__(
         self,

@@ -6,7 +6,26 @@ from gatepost.config.master_cf import Service
 
 # Services that are built in; their lines are accepted, their `-o` are not needed for anything yet.
 BUILT_IN = frozenset(
-    "pickup cleanup qmgr oqmgr nqmgr tlsmgr trivial-rewrite bounce verify flush proxymap showq anvil scache postlogd tlsproxy dnsblog postscreen".split()
+    (
+        "pickup",
+        "cleanup",
+        "qmgr",
+        "oqmgr",
+        "nqmgr",
+        "tlsmgr",
+        "trivial-rewrite",
+        "bounce",
+        "verify",
+        "flush",
+        "proxymap",
+        "showq",
+        "anvil",
+        "scache",
+        "postlogd",
+        "tlsproxy",
+        "dnsblog",
+        "postscreen",
+    )
 )
 AGENTS = frozenset(("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"))
 """Programs of delivery transports."""

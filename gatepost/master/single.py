@@ -1,6 +1,7 @@
 """Everything in one process, the same services with direct calls (`gatepost start --single-process`).
 
-For small hosts and for tests. As root it becomes mail_owner once its ports are open, so it cannot deliver to other users.
+For small hosts and for tests. As root it becomes mail_owner once its ports are open, so it cannot deliver to other
+users.
 """
 
 import asyncio
@@ -64,12 +65,13 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     foundation = Foundation(plan.configuration, log)
     dispatcher = DirectDelivery()
     parts = QueueParts(plan, foundation, log, dispatcher, store_failed)
-    worker = DeliveryWorker(
-        "delivery", os.getpid(), make_agents(plan, foundation, "delivery", parts.queue), lambda done: deliver_soon(done)
-    )
 
-    def deliver_soon(done: DeliveryDone) -> None:
+    def report(done: DeliveryDone) -> None:
         loop.call_soon(parts.manager.delivered, done)  # not from within the dispatch that it may have come of
+
+    worker = DeliveryWorker(
+        "delivery", os.getpid(), make_agents(plan, foundation, "delivery", parts.queue), report
+    )
 
     dispatcher.worker = worker
     anvil = Anvil(foundation.settings.anvil_rate_time_unit)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from gatepost.master.leash import DRAIN, LOG, READY, STOP, MasterEnd
 
 RESTART_PAUSE = (0.1, 60.0)
-"""Seconds before a crashed worker is started again: at first, and at most; doubled each time, forgotten after STEADY."""
+"""Seconds before a crashed worker is started again: at first, and at most; doubled each time, forgotten after STEADY.
+"""
 
 STEADY = 30.0
 """Seconds of service after which a worker's earlier crashes no longer count."""

@@ -36,9 +36,16 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
             continue
         elif service.program == "smtp":
             agents[name] = SmtpAgent(
-                SmtpParams.of(settings), foundation.dns, foundation.hosts, log.info, log.warning, time.time, random.Random(),
-                own_addresses=foundation.own_addresses, open_content=foundation.open_content,
-            )  # fmt: skip
+                SmtpParams.of(settings),
+                foundation.dns,
+                foundation.hosts,
+                log.info,
+                log.warning,
+                time.time,
+                random.Random(),
+                own_addresses=foundation.own_addresses,
+                open_content=foundation.open_content,
+            )
         elif service.program == "error":
             agents[name] = ErrorAgent(settings, log, retry=name == "retry")
         elif service.program == "discard":
@@ -68,9 +75,16 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
 
     content_owner = plan.owner.pw_uid if plan.owner is not None and role == "local" else -1
     link = QueueLink(
-        plan.queue_path, hello, queue_directory=str(plan.queue_directory), content_owner=content_owner, long_ids=foundation.settings.enable_long_queue_ids,
-        clock=time.time, flush_log=worker.log.flush, on_frame=delivery.frame, on_welcome=welcomed,
-    )  # fmt: skip
+        plan.queue_path,
+        hello,
+        queue_directory=str(plan.queue_directory),
+        content_owner=content_owner,
+        long_ids=foundation.settings.enable_long_queue_ids,
+        clock=time.time,
+        flush_log=worker.log.flush,
+        on_frame=delivery.frame,
+        on_welcome=welcomed,
+    )
     agents.update(make_agents(plan, foundation, role, link))
     forwards = any(
         service.program == "local" and name in agents for name, service in transports(plan.configuration).items()

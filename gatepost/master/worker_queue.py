@@ -48,10 +48,20 @@ class QueueParts:
         self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
         self.cleanup = make_cleanup(foundation, self.queue, log)
         self.manager = QueueManager(
-            settings, self.store, self.commit, foundation.resolver, Scheduler.from_settings(settings, transports(plan.configuration)), dispatcher,
-            make_notifier(foundation, self.cleanup, log), program, epoch=int(time.time()), clock=time.time, monotonic=time.monotonic,
-            spawn=lambda coroutine: carry_out(coroutine, self.tasks), call_soon=loop.call_soon,
-        )  # fmt: skip
+            settings,
+            self.store,
+            self.commit,
+            foundation.resolver,
+            Scheduler.from_settings(settings, transports(plan.configuration)),
+            dispatcher,
+            make_notifier(foundation, self.cleanup, log),
+            program,
+            epoch=int(time.time()),
+            clock=time.time,
+            monotonic=time.monotonic,
+            spawn=lambda coroutine: carry_out(coroutine, self.tasks),
+            call_soon=loop.call_soon,
+        )
         self.queue.submit_to = self.manager.submit
 
     def close(self) -> None:
@@ -83,14 +93,19 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: int) -> None:
 
     kinds = {name: service.program for name, service in transports(plan.configuration).items()}
     dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
-    dispatcher.separate_local = os.geteuid() == 0 or plan.owner is not None and "local" in kinds.values()
+    dispatcher.separate_local = plan.owner is not None and "local" in kinds.values()
     parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed)
     loop = worker.loop
     operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
     service = QueueService(
-        parts.manager, dispatcher, Anvil(settings.anvil_rate_time_unit), operations,
-        flush_log=worker.log.flush, monotonic=time.monotonic, expected=expected,
-    )  # fmt: skip
+        parts.manager,
+        dispatcher,
+        Anvil(settings.anvil_rate_time_unit),
+        operations,
+        flush_log=worker.log.flush,
+        monotonic=time.monotonic,
+        expected=expected,
+    )
     assert plan.queue_socket is not None and plan.control_socket is not None
     servers = [
         await loop.create_unix_server(service.protocol, sock=plan.queue_socket, backlog=1024),

@@ -23,9 +23,13 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     foundation = Foundation(plan.configuration, worker.log)
     settings = foundation.settings
     link = QueueLink(
-        plan.queue_path, lambda: Hello("smtpd", os.getpid(), ids=RANGE), queue_directory=str(plan.queue_directory),
-        long_ids=settings.enable_long_queue_ids, clock=time.time, flush_log=worker.log.flush,
-    )  # fmt: skip
+        plan.queue_path,
+        lambda: Hello("smtpd", os.getpid(), ids=RANGE),
+        queue_directory=str(plan.queue_directory),
+        long_ids=settings.enable_long_queue_ids,
+        clock=time.time,
+        flush_log=worker.log.flush,
+    )
     cleanup = MailCleanup(
         settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
     )

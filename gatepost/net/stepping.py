@@ -54,8 +54,8 @@ def start(
 ) -> bool:
     """Step `coroutine` once. True if that was all (exceptions come out here); otherwise a task in `tasks` finishes it.
 
-    `finished` is called when a task was needed and has ended well. An exception in the task is the coroutine's fault: it
-    goes to the loop's exception handler.
+    `finished` is called when a task was needed and has ended well. An exception in the task is the coroutine's fault:
+    it goes to the loop's exception handler.
     """
     try:
         future = coroutine.send(None)

@@ -7,9 +7,10 @@ from gatepost.mail.status import RecipientStatus
 class ActiveMessage:
     """One pass of a message through delivery.
 
-    `since` is when it entered the active queue (wall clock, seconds). `unsettled` counts the recipients of this pass that have no
-    result yet. `settled` are the recipients that are done for good in this pass (delivered or bounced), `deferred` and
-    `bounced` the statuses that say why the others are not. `addresses` holds the resolved recipient where it differs.
+    `since` is when it entered the active queue (wall clock, seconds). `unsettled` counts the recipients of this pass
+    that have no result yet. `settled` are the recipients that are done for good in this pass (delivered or bounced),
+    `deferred` and `bounced` the statuses that say why the others are not. `addresses` holds the resolved recipient
+    where it differs.
     """
 
     __slots__ = (

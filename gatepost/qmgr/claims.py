@@ -29,7 +29,9 @@ class Claims:
         self._left: dict[ActiveMessage, list[int]] = {}
 
     def take(self, queue_id: str, indexes: list[int]) -> tuple[ActiveMessage | None, list[int]]:
-        """The message, active, and those of `indexes` that are still open; (None, []) if it is gone or dispatched anew."""
+        """The message, active, and those of `indexes` that are still open; (None, []) if it is gone or dispatched
+        anew.
+        """
         entry = self._active.get(queue_id)
         if entry is None:
             stored = self._store.load(queue_id)

@@ -33,17 +33,16 @@ REFILL = 1000
 """Messages read from the store in one go."""
 
 
-class _EitherSet:
-    """The union of two containers, for membership."""
+class _Union:
+    """Several containers as one, for membership."""
 
-    __slots__ = ("_one", "_other")
+    __slots__ = ("_parts",)
 
-    def __init__(self, one: Container[str], other: Container[str]) -> None:
-        self._one = one
-        self._other = other
+    def __init__(self, *parts: Container[str]) -> None:
+        self._parts = parts
 
     def __contains__(self, item: object) -> bool:
-        return item in self._one or item in self._other
+        return any(item in part for part in self._parts)
 
 
 Running = tuple[ActiveMessage, Start | None, list[int]]
@@ -91,8 +90,16 @@ class QueueManager:
         self._call_soon = call_soon
         self._router = Router(settings, resolver, scheduler, log)
         self._conclusion = Conclusion(
-            settings, store, commit, notices, log, clock=clock, spawn=spawn, forget=self._forget, deferred_until=self.stored_due
-        )  # fmt: skip
+            settings,
+            store,
+            commit,
+            notices,
+            log,
+            clock=clock,
+            spawn=spawn,
+            forget=self._forget,
+            deferred_until=self.stored_due,
+        )
         self._claims = Claims(
             store, self.active, lambda m, open_: self.activate(m, open_, route=False), self._route_soon
         )
@@ -101,6 +108,7 @@ class QueueManager:
         self._pump_due = False
         self._store_due = 0.0  # wall clock: when stored mail is next to be taken in
         self._full = False  # mail waits in the store for room in the active queue
+        self._uncommitted: set[str] = set()  # messages whose commit has not been told yet
         self._left_since: set[str] | None = None  # messages that left the active queue since a refill was asked for
         self._due_since = float("inf")  # the earliest next attempt among them
 
@@ -109,7 +117,11 @@ class QueueManager:
     def submit(self, message: Message, done: Callable[[Exception | None], None]) -> None:
         """Store a message; `done(None)` only when it is on stable storage."""
 
+        uncommitted, queue_id = self._uncommitted, message.queue_id
+        uncommitted.add(queue_id)
+
         def committed(failure: Exception | None) -> None:
+            uncommitted.discard(queue_id)
             done(failure)
             if failure is None and not message.hold:
                 self._arrived(message)
@@ -149,7 +161,8 @@ class QueueManager:
         left, self._left_since = self._left_since or set(), None
         if failure is not None or not self.dispatching:
             return
-        exclude = _EitherSet(self.active, left)
+        # A message may be in the store already whose commit we have not heard of.
+        exclude = _Union(self.active, left, self._uncommitted)
         wanted = min(self._active_limit - len(self.active), REFILL)
         if wanted <= 0:
             self._full = True

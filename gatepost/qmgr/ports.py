@@ -7,7 +7,9 @@ from gatepost.ipc.messages import DeliveryRequest
 
 
 class Dispatcher(Protocol):
-    """The delivery workers. `send` hands a request to one of them; its DeliveryDone comes back by QueueManager.delivered."""
+    """The delivery workers. `send` hands a request to one of them; its DeliveryDone comes back by
+    QueueManager.delivered.
+    """
 
     def send(self, request: DeliveryRequest) -> None: ...
 

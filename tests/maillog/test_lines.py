@@ -20,12 +20,29 @@ def test_delays_with_more_digits() -> None:
 
 def test_delivery() -> None:
     assert (
-        lines.delivery("4FA0000001", "b@y.example", "", "mx.y.example[192.0.2.1]:25", 0, (0.06, 0.01, 0.1, 0.2), "2.0.0", "sent", "250 Ok")
+        lines.delivery(
+            "4FA0000001",
+            "b@y.example",
+            "",
+            "mx.y.example[192.0.2.1]:25",
+            0,
+            (0.06, 0.01, 0.1, 0.2),
+            "2.0.0",
+            "sent",
+            "250 Ok",
+        )
         == "4FA0000001: to=<b@y.example>, relay=mx.y.example[192.0.2.1]:25, delay=0.37, delays=0.06/0.01/0.1/0.2, dsn=2.0.0, status=sent (250 Ok)"
     )
-    with_original = lines.delivery("4FA0000001", "b@y.example", "B@Z.example", "none", 3, (0, 0, 0, 0), "4.4.1", "deferred", "no")
-    assert ", orig_to=<B@Z.example>, relay=none, conn_use=3, delay=0, delays=0/0/0/0, dsn=4.4.1, status=deferred (no)" in with_original
-    assert "orig_to" not in lines.delivery("4FA0000001", "b@y.example", "B@Y.example", "none", 0, (0, 0, 0, 0), "4.4.1", "deferred", "no")
+    with_original = lines.delivery(
+        "4FA0000001", "b@y.example", "B@Z.example", "none", 3, (0, 0, 0, 0), "4.4.1", "deferred", "no"
+    )
+    assert (
+        ", orig_to=<B@Z.example>, relay=none, conn_use=3, delay=0, delays=0/0/0/0, dsn=4.4.1, status=deferred (no)"
+        in with_original
+    )
+    assert "orig_to" not in lines.delivery(
+        "4FA0000001", "b@y.example", "B@Y.example", "none", 0, (0, 0, 0, 0), "4.4.1", "deferred", "no"
+    )
 
 
 def test_disconnect_counts_in_order() -> None:
@@ -40,11 +57,15 @@ def test_disconnect_counts_in_order() -> None:
 def test_reject() -> None:
     text = "454 4.7.1 <bob@gmail.example>: Relay access denied"
     assert (
-        lines.reject("", "reject", "RCPT", "unknown[80.62.116.127]", text, "a@b.example", "bob@gmail.example", "ESMTP", "there")
+        lines.reject(
+            "", "reject", "RCPT", "unknown[80.62.116.127]", text, "a@b.example", "bob@gmail.example", "ESMTP", "there"
+        )
         == "NOQUEUE: reject: RCPT from unknown[80.62.116.127]: 454 4.7.1 <bob@gmail.example>: Relay access denied; "
         "from=<a@b.example> to=<bob@gmail.example> proto=ESMTP helo=<there>"
     )
-    assert lines.reject("4FA0000001", "reject", "CONNECT", "x[192.0.2.1]", "554 5.7.1 no", None, None, "SMTP", None).endswith("no; proto=SMTP")
+    assert lines.reject(
+        "4FA0000001", "reject", "CONNECT", "x[192.0.2.1]", "554 5.7.1 no", None, None, "SMTP", None
+    ).endswith("no; proto=SMTP")
 
 
 def test_the_life_of_a_message() -> None:

@@ -36,7 +36,9 @@ def test_a_file_line_has_time_host_tag_and_pid(tmp_path: Path) -> None:
     log.flush()
     os.close(descriptor)
     first, second = path.read_text().splitlines()
-    assert re.fullmatch(r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d mail postfix/smtpd\[42\]: connect from a\[192\.0\.2\.1\]", first)
+    assert re.fullmatch(
+        r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d mail postfix/smtpd\[42\]: connect from a\[192\.0\.2\.1\]", first
+    )
     assert second.endswith(" mail postfix/submission/smtpd[42]: x")
 
 
