@@ -87,8 +87,11 @@ class NoticeWriter:
         return self._notice("postmaster delay", self.double_bounce, recipient, text, message)
 
     def success(self, message: Message, results: Sequence[Result], content: bytes, now: float) -> Notice | None:
-        """To the sender, for the recipients with NOTIFY=SUCCESS; None if there is none."""
-        wanted = [result for result in results if result[0].notify & NOTIFY_SUCCESS]
+        """To the sender, for the recipients with NOTIFY=SUCCESS; None if there is none.
+
+        A result without `dsn_action` went to a server that sends notices itself.
+        """
+        wanted = [result for result in results if result[0].notify & NOTIFY_SUCCESS and result[1].dsn_action]
         if not wanted:
             return None
         text = self._report(SUCCESS, message, wanted, content, now, to=message.sender, full=False)
@@ -174,7 +177,7 @@ class NoticeWriter:
         lines = [
             f"\nFinal-Recipient: {_address_type(address)}; {address}\n"
             f"Original-Recipient: {original}\n"
-            f"Action: {action or 'delivered'}\n"
+            f"Action: {action}\n"
             f"Status: {status.dsn}\n"
         ]
         if status.remote_mta:

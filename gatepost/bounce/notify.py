@@ -78,7 +78,7 @@ class Notifier:
     async def _post(self, message: Message, notice: Notice) -> bool:
         transaction = Transaction(
             sender=notice.sender,
-            recipients=[Recipient(notice.recipient)],
+            recipients=[Recipient(notice.recipient, orcpt=f"rfc822;{notice.recipient}")],
             origin=Origin(context="local"),
             body=notice.body,
             smtputf8=notice.smtputf8,

@@ -127,8 +127,12 @@ async def test_failure_and_the_postmasters_copy() -> None:
     assert desk.content(0) == expected("failure")
     assert desk.content(1) == expected("postmaster_copy")
     assert [(sent.sender, sent.recipients, sent.body) for sent in desk.sent] == [
-        ("", [Recipient("me@client.example")], "8bitmime"),
-        ("double-bounce@mail.ours.example", [Recipient("pmb@client.example")], "8bitmime"),
+        ("", [Recipient("me@client.example", orcpt="rfc822;me@client.example")], "8bitmime"),
+        (
+            "double-bounce@mail.ours.example",
+            [Recipient("pmb@client.example", orcpt="rfc822;pmb@client.example")],
+            "8bitmime",
+        ),
     ]
     assert desk.log == [
         "AB4C820C223: sender non-delivery notification: B7C3020C229",
@@ -151,8 +155,8 @@ async def test_success() -> None:
     given = message("success", "C92C520CE59", "15:50:34")
     results = [
         ("v1@ours.example", "none", "alias expanded", "expanded"),
-        ("y@disc2.example", "none", "disc2.example", ""),
-        ("x@disc.example", "none", "silently", ""),
+        ("y@disc2.example", "none", "disc2.example", "delivered"),
+        ("x@disc.example", "none", "silently", "delivered"),
         ("root@ours.example", "local", "delivered to mailbox", "delivered"),
     ]
     assert await desk.notifier.succeeded(
@@ -198,7 +202,7 @@ async def test_utf8() -> None:
     assert desk.sent[0].smtputf8
     desk = Desk(at("15:58:42"), "BC66B20C097")
     given = message("global_success", "B936A20C07D", "15:58:42", "root@ours.example", smtputf8=True)
-    status = RecipientStatus(0, "sent", "2.0.0", "none", "silently")
+    status = RecipientStatus(0, "sent", "2.0.0", "none", "silently", dsn_action="delivered")
     recipient = Recipient("\u00fc@disc.example", "", NOTIFY_SUCCESS)
     assert await desk.notifier.succeeded(given, [(recipient, status)], given.content)
     assert desk.content() == expected("global_success")
@@ -211,6 +215,9 @@ async def test_nobody_is_told() -> None:
     assert await desk.notifier.failed(given, never, given.content)
     assert await desk.notifier.delayed(given, [unwanted("c@err.example", notify=NOTIFY_FAILURE)], given.content)
     assert await desk.notifier.succeeded(given, [unwanted("c@err.example")], given.content)
+    # Its server sends notices itself.
+    status = RecipientStatus(0, "sent", "2.0.0", "host[192.0.2.1]:25", "250 Ok")
+    assert await desk.notifier.succeeded(given, [(Recipient("d@x", "", NOTIFY_SUCCESS), status)], given.content)
     given.sender = ""
     anybody = [unwanted("d@err.example", notify=NOTIFY_SUCCESS)]
     assert await desk.notifier.failed(given, anybody, given.content)
