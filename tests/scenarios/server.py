@@ -1,6 +1,7 @@
 """A real Gatepost on loopback, from a configuration in a temporary folder, and the servers around it."""
 
 import contextlib
+import json
 import os
 import pwd
 import re
@@ -52,25 +53,61 @@ def owner_name() -> str:
     return "postfix" if "postfix" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
 
 
-class Gatepost:
-    """One mail system in `folder`. It listens on `host`."""
+def as_user(name: str) -> list[str]:
+    """What stands before a command that an ordinary user is to run, if we are root.
 
-    def __init__(self, folder: Path, main_cf: str, *, port: int = 0, host: str = "127.0.0.1", master_cf: str = "") -> None:
+    Python may be installed where only root gets in; then the user may read, but not write, everything.
+    """
+    rights = ["setpriv", f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--clear-groups"]
+    python = sys.executable
+    if subprocess.run([*rights, python, "-c", "import gatepost"], cwd=REPOSITORY, capture_output=True, check=False).returncode:
+        rights += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return rights
+
+
+@contextlib.contextmanager
+def system_user(name: str, home: Path) -> Iterator[pwd.struct_passwd]:
+    """A user of this host for the time of a test. We must be root."""
+
+    def changed(*command: str) -> bool:
+        return subprocess.run([*command, name], capture_output=True, check=False).returncode in (0, 6, 9)
+
+    # Another test run may hold the lock on the user database.
+    until(lambda: changed("useradd", "--no-create-home", "--home-dir", str(home), "--user-group"), f"useradd {name}")
+    entry = pwd.getpwnam(name)
+    home.mkdir(mode=0o700, exist_ok=True)
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    try:
+        yield entry
+    finally:
+        until(lambda: changed("userdel"), f"userdel {name}")
+
+
+class Gatepost:
+    """One mail system in `folder`. It listens on `host`, and belongs to `user` (an ordinary one; empty: to us)."""
+
+    def __init__(
+        self, folder: Path, main_cf: str, *, port: int = 0, host: str = "127.0.0.1", master_cf: str = "", user: str = ""
+    ) -> None:
         self.folder = folder
         self.host = host
+        self.user = user
+        self.prefix = as_user(user) if user else []
         self.port = port or free_port(host)
         self.conf = folder / "conf"
         self.log_path = folder / "log" / "mail.log"
         self.queue = folder / "queue"
         for path in (self.conf, self.log_path.parent, self.queue):
             path.mkdir(parents=True, exist_ok=True)
+            if user:
+                shutil.chown(path, user)
         self.listen = f"{host}:{self.port}"
         self.write(main_cf, master_cf or MASTER_CF.format(listen=self.listen))
         self.process: subprocess.Popen[bytes] | None = None
 
     def write(self, main_cf: str, master_cf: str = "") -> None:
         owner = ""
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and not self.user:
             owner = f"mail_owner = {owner_name()}\n"
             shutil.chown(self.log_path.parent, owner_name())
         fixed = (
@@ -83,7 +120,7 @@ class Gatepost:
 
     def command(self, *arguments: str, check: bool = True, **kwargs: object) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*GATEPOST, "-c", str(self.conf), *arguments],
+            [*self.prefix, *GATEPOST, "-c", str(self.conf), *arguments],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
@@ -97,7 +134,7 @@ class Gatepost:
     def start(self, *options: str) -> "Gatepost":
         with open(self.folder / "out", "ab") as output:
             self.process = subprocess.Popen(
-                [*GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
+                [*self.prefix, *GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,6 +142,29 @@ class Gatepost:
             )
         until(self.greets, f"greeting on port {self.port}\n{self.output()}")
         return self
+
+    def background(self, *options: str) -> "Gatepost":
+        """Start as an operator does. Use `command("stop")` to end it."""
+        self.command("start", *options)
+        until(self.greets, f"greeting on port {self.port}\n{self.output()}")
+        return self
+
+    def client(self, source: str = "") -> "Client":
+        """A session that has said EHLO."""
+        client = Client(self.port, self.host, source)
+        assert client.say("EHLO client.example").startswith("250"), "EHLO"
+        return client
+
+    def send(self, sender: str, recipient: str, body: str = "Subject: test\r\n\r\nHello.\r\n") -> str:
+        """One message; its queue ID."""
+        client = self.client()
+        queue_id = queue_id_of(client.send(sender, recipient, body))
+        client.close()
+        return queue_id
+
+    def queued(self) -> list[dict[str, object]]:
+        """What postqueue -j tells."""
+        return [json.loads(line) for line in self.command("postqueue", "-j").stdout.splitlines()]
 
     def greets(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
@@ -155,6 +215,12 @@ class Gatepost:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output()}") from None
         return found[0]
+
+
+def queue_id_of(reply: str) -> str:
+    found = re.fullmatch(r"250 2\.0\.0 Ok: queued as (\w+)", reply)
+    assert found, reply
+    return found[1]
 
 
 class Client:
