@@ -51,16 +51,23 @@ def without_bounds(matches: MatchList, settings: Settings) -> Iterator[ConfigErr
 
 
 def ranges_in_words(matches: MatchList) -> str:
-    """The networks of a list, exceptions as `not NETWORK`, for people; `nobody` if there are none."""
-    words = [f"not {text[1:]}" if text.startswith("!") else text for text in matches.ranges()]
-    numbers = len(words)
-    if len(split_items(matches.text)) > numbers and any(item for item in _others(matches)):
-        words += _others(matches)
-    return ", ".join(words) or "nobody"
+    """What a list stands for, item by item: networks in their usual form, exceptions as `not`; `nobody` if empty."""
+    named = {str(item): str(network) for item, network in matches.networks()}
+    wrong = {text.partition(": ")[0] for text in matches.problems()}
+    words = split_items(matches.text)
+    from_files = [item for item in named if item not in {word.lower() for word in words}]
+    told: list[str] = []
+    for word in words:
+        item = word.lower()
+        if item in wrong or word in wrong:
+            told.append(f"{word} (an error)")
+        elif item.lstrip("!").startswith("/"):
+            told += [_in_words(each, named[each]) for each in from_files]
+            from_files = []
+        else:
+            told.append(_in_words(word, named.get(item, word.lstrip("!"))))
+    return ", ".join(told) or "nobody"
 
 
-def _others(matches: MatchList) -> list[str]:
-    """Items that are no networks, as written: names, tables."""
-    addresses = {str(item) for item, _ in matches.networks()}
-    plain = [word for word in split_items(matches.text) if not word.lstrip("!").startswith("/")]
-    return [word for word in plain if word not in addresses and word.lower() not in addresses]
+def _in_words(item: str, meaning: str) -> str:
+    return f"not {meaning}" if item.startswith("!") else meaning

@@ -1,5 +1,7 @@
 """Where in the configuration a mistake stands."""
 
+from collections.abc import Iterable
+
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.tables.braces import split_items
@@ -14,18 +16,22 @@ def place(error: ConfigError, settings: Settings, parameter: str = "") -> Config
     return ConfigError(error.message, path=path, line=line, parameter=parameter)
 
 
-def place_of_table(text: str, settings: Settings) -> ConfigError:
-    """What is wrong with a table, with the parameter that names it: the text holds the name or the path of its file."""
-    for parameter in settings.settings:
-        try:
-            value = settings.text(parameter)
-        except ConfigError:
-            continue
-        if ":" in value and any(_names(word, text) for word in split_items(value)):
-            return place(ConfigError(text), settings, parameter)
-    return ConfigError(text)
+def place_of_table(text: str, places: Iterable[Settings]) -> ConfigError | None:
+    """What is wrong with a table, at the parameter that names it; None if none does (it is a default value).
+
+    `text` holds the table's name or the path of its file. `places`: main.cf, and the services with their `-o`.
+    """
+    for settings in places:
+        for parameter in settings.settings:
+            try:
+                value = settings.text(parameter)
+            except ConfigError:
+                continue
+            if ":" in value and any(_names(word, text) for word in split_items(value)):
+                return place(ConfigError(text), settings, parameter)
+    return None
 
 
 def _names(word: str, text: str) -> bool:
-    kind, colon, name = word.removeprefix("proxy:").partition(":")
+    kind, colon, name = word.lstrip("!").removeprefix("proxy:").partition(":")
     return bool(colon) and name.startswith("/") and (f"{kind}:{name} " in text or f" {name}," in text)

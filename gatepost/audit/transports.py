@@ -6,14 +6,19 @@ from gatepost.audit.place import place
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 
-PARAMETERS = ("local_transport", "virtual_transport", "relay_transport", "default_transport")
+_USED_FOR = {
+    "local_transport": "mydestination",
+    "virtual_transport": "virtual_mailbox_domains",
+    "relay_transport": "relay_domains",
+    "default_transport": "",
+}
+"""Each parameter, and the list of domains without which it is not used."""
 
 
 def missing_transports(settings: Settings, known: Container[str]) -> Iterator[ConfigError]:
     """`known`: names of the delivery transports. Mail for one that is missing is deferred."""
-    for parameter in PARAMETERS:
+    for parameter, domains in _USED_FOR.items():
         name = settings.text(parameter).partition(":")[0]
-        if name and name not in known:
-            yield place(
-                ConfigError(f"master.cf has no transport {name}; its mail would be deferred"), settings, parameter
-            )
+        if name and name not in known and (not domains or settings.text(domains).strip()):
+            text = f"master.cf has no transport {name}; its mail would be deferred"
+            yield place(ConfigError(text), settings, parameter)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gatepost.config.settings import Settings
+from gatepost.control.acting_as import acting_as
 from gatepost.control.client import ControlClient, ControlError, NotRunning
 from gatepost.control.operations import Operations
 from gatepost.ipc.messages import Ask, Part
@@ -98,7 +99,8 @@ def _stopped(directory: str, mail_owner: str) -> Iterator[Session]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise ControlError("the mail system is starting or stopping; try again") from exc
-        with _as_owner(mail_owner):
+        # A file that root makes in the queue could not be opened by mail_owner.
+        with acting_as(_owner(mail_owner) if os.geteuid() == 0 else None):
             try:
                 store = SqliteStore(directory)
             except (StoreFailure, StoreFull, OSError) as failure:
@@ -111,21 +113,8 @@ def _stopped(directory: str, mail_owner: str) -> Iterator[Session]:
         os.close(lock)
 
 
-@contextmanager
-def _as_owner(name: str) -> Iterator[None]:
-    """As root, be mail_owner meanwhile: a file that root makes in the queue could not be opened by its owner."""
-    if os.geteuid() != 0:
-        yield
-        return
+def _owner(name: str) -> pwd.struct_passwd:
     try:
-        owner = pwd.getpwnam(name)
+        return pwd.getpwnam(name)
     except KeyError:
         raise ControlError(f"mail_owner: there is no user {name}") from None
-    group = os.getegid()
-    os.setegid(owner.pw_gid)
-    os.seteuid(owner.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)

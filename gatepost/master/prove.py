@@ -5,7 +5,9 @@ that comes that far is answered 451; a start tells of it and goes on, a reload i
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import pwd
+import re
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from gatepost.audit.classes import in_two_classes
@@ -23,6 +25,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
+from gatepost.control.acting_as import acting_as
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
@@ -34,6 +37,8 @@ from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.local_clients import LocalClients
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.match_list import MatchList
+
+_IN_FILE = re.compile(r"(\w+): (/.*, line \d+): (.*)")
 
 
 @dataclass(slots=True)
@@ -84,15 +89,24 @@ class _Prover:
         errors, remarks = service_problems(configuration)
         self._tell(proof.errors, errors)
         self._tell(proof.remarks, [*configuration.warnings, *remarks])
+        owner: pwd.struct_passwd | None = None
         if os.geteuid() == 0:
-            self._try(lambda: owner_of(self.settings))
-        self._try(self._foundation)
-        if proof.foundation is not None:
-            self._lists(self.settings, proof.foundation, {})
-            for service in smtpd_services(configuration):
-                self._listener(service, proof.foundation)
-            self._tables(proof.foundation)
+            try:
+                owner = owner_of(self.settings)
+            except ConfigError as error:
+                proof.errors.append(str(error))
+        with acting_as(owner):  # as the workers will be, when they open tables
+            self._parts()
         return self._ordered()
+
+    def _parts(self) -> None:
+        self._try(self._foundation)
+        foundation = self.proof.foundation
+        if foundation is not None:
+            self._lists(self.settings, foundation, {})
+            for service in smtpd_services(self.configuration):
+                self._listener(service, foundation)
+            self._tables(foundation)
 
     def _ordered(self) -> Proof:
         """Each text once, under its gravest heading."""
@@ -106,11 +120,16 @@ class _Prover:
     def _tell(self, heading: list[str], problems: Iterable[ConfigError | str]) -> None:
         heading.extend(str(problem) for problem in problems)
 
-    def _try(self, part: Callable[[], object], settings: Settings | None = None) -> None:
+    def _try(
+        self, part: Callable[[], object], settings: Settings | None = None, service: Service | None = None
+    ) -> None:
         try:
             part()
         except ConfigError as error:
-            self.proof.errors.append(str(place(error, settings or self.settings)))
+            placed = place(error, settings or self.settings)
+            if service is not None and not placed.path:
+                placed = ConfigError(placed.message, path=service.path, line=service.line, parameter=placed.parameter)
+            self.proof.errors.append(str(placed))
 
     def _foundation(self) -> None:
         self.proof.foundation = Foundation(self.configuration, self.log)
@@ -130,7 +149,7 @@ class _Prover:
             self._lists(settings, foundation, lists)
             self.proof.listeners.append(ProvedListener(service, settings, addresses, policy, lists))
 
-        self._try(compiled, settings)
+        self._try(compiled, settings, service)
 
     def _policy(self, policy: AccessPolicy, settings: Settings) -> None:
         for parameter, name in policy.unsupported():
@@ -146,6 +165,8 @@ class _Prover:
         def compiled() -> None:
             for parameter in (*ADDRESS_LISTS, *DOMAIN_LISTS):
                 lists[parameter] = matches = compile_list(parameter, settings, foundation.tables)
+                if matches.text == lists["mynetworks"].text and parameter != "mynetworks":
+                    continue  # its default: what is wrong with it is told already
                 self._tell(proof.faults, broken_items(matches, settings))
                 self._tell(proof.remarks, useless_exceptions(matches, settings))
             self._tell(proof.remarks, without_bounds(lists["mynetworks"], settings))
@@ -156,19 +177,33 @@ class _Prover:
 
     def _tables(self, foundation: Foundation) -> None:
         """What was wrong with the tables that all these parts have opened, and what they said meanwhile."""
+        proof = self.proof
+        places = [self.settings, *map(self.configuration.settings_for, self.configuration.master)]
         told = set()
         for problem in foundation.tables.problems():
             told.add(problem.text)
-            heading = self.proof.faults if problem.skipped else self.proof.remarks
-            heading.append(str(place_of_table(problem.text, self.settings)))
+            placed = place_of_table(problem.text, places)
+            # Nobody chose a default value: that its file is missing must not stand in the way of a reload.
+            heading = proof.faults if problem.skipped and placed is not None else proof.remarks
+            heading.append(str(placed or problem.text))
         for fallback in foundation.tables.fallbacks():
-            self.proof.remarks.append(
+            proof.remarks.append(
                 f"{fallback.path}, line {fallback.line}: the pattern {fallback.pattern} needs the engine "
                 f"{fallback.engine}, which a chosen text can keep busy for long; RE2 takes no such pattern"
             )
         self.log.flush()
-        self.proof.remarks.extend(text for text in self._said() if text not in told)
-
-    def _said(self) -> Iterator[str]:
         for line in self.output.lines:
-            yield line.removeprefix("warning: ")
+            self._said(line.removeprefix("warning: "), told)
+
+    def _said(self, text: str, told: Container[str]) -> None:
+        """A line that would have gone to the log. One about an item in a file gives a fault its line."""
+        found = _IN_FILE.fullmatch(text)
+        if found is None:
+            if text not in told:
+                self.proof.remarks.append(text)
+            return
+        parameter, where, what = found.groups()
+        faults = self.proof.faults
+        for number, fault in enumerate(faults):
+            if f"parameter {parameter}: " in fault and fault.endswith(what) and where not in fault:
+                faults[number] = f"{where}: parameter {parameter}: {what}"
