@@ -72,7 +72,8 @@ class Conclusion:
         message, now = entry.message, self._clock()
         expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, now))
         if expired:
-            self._log.info(lines.expired(message.queue_id, quote_local(message.sender), forced=entry.expire))
+            sender = message.sender and quote_local(message.sender)
+            self._log.info(lines.expired(message.queue_id, sender, forced=entry.expire))
             entry.bounced += entry.deferred
             entry.deferred = []
         if entry.noticed:

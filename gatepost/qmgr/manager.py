@@ -192,7 +192,8 @@ class QueueManager:
                 message.content = b""
             else:
                 self.content_octets += message.size
-        self._log.info(lines.queue_active(message.queue_id, quote_local(message.sender), message.size, len(open_)))
+        sender = message.sender and quote_local(message.sender)
+        self._log.info(lines.queue_active(message.queue_id, sender, message.size, len(open_)))
         if route:
             self._spawn(self._route(entry, open_))
         return entry
@@ -298,7 +299,8 @@ class QueueManager:
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
         for index in suspended.indexes:
             r = message.recipients[index]
-            address, original = quote_local(entry.addresses.get(index, r.address)), quote_local(r.original)
+            address = quote_local(entry.addresses.get(index, r.address))
+            original = r.original and quote_local(r.original)
             self._log.info(
                 lines.delivery(message.queue_id, address, original, "none", 0, delays, dsn, "deferred", text)
             )
