@@ -7,6 +7,7 @@ something refuses it. Tables count as able to permit: what is in them may change
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from gatepost.restrictions import compile as _registers  # noqa: F401 - without it `find` knows no restriction
 from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.registry import NOT_YET, find
 from gatepost.tables.braces import split_items
@@ -75,10 +76,10 @@ def who_may_relay(params: AccessParameters) -> str:
     recipient = grants(params.smtpd_recipient_restrictions, params)
     who = relay if relay.closed else recipient
     named = list(dict.fromkeys(who.who))
-    if not named:
-        return f"Nobody may send to other destinations than {_OWN_DESTINATIONS}."
     if named == [EVERYBODY] or (not relay.closed and not recipient.closed):
         return "Everybody may send to any destination: this is an open relay."
+    if not named:
+        return f"Nobody may send to other destinations than {_OWN_DESTINATIONS}."
     also = list(dict.fromkeys(recipient.who)) if relay.closed and recipient.closed else named
     limit = "" if also == named else f", as far as smtpd_recipient_restrictions lets them ({_and(also) or 'nobody'})"
     sentence = f"{_and(named)} may send to any destination{limit}; all others only to {_OWN_DESTINATIONS}."

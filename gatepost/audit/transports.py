@@ -19,6 +19,12 @@ def missing_transports(settings: Settings, known: Container[str]) -> Iterator[Co
     """`known`: names of the delivery transports. Mail for one that is missing is deferred."""
     for parameter, domains in _USED_FOR.items():
         name = settings.text(parameter).partition(":")[0]
-        if name and name not in known and (not domains or settings.text(domains).strip()):
+        if name and name not in known and (not domains or _any(domains, settings)):
             text = f"master.cf has no transport {name}; its mail would be deferred"
             yield place(ConfigError(text), settings, parameter)
+
+
+def _any(domains: str, settings: Settings) -> bool:
+    text = settings.text(domains).strip()
+    # relay_domains = $mydestination is the default before compatibility_level 2; mydestination counts first.
+    return bool(text) and not (domains == "relay_domains" and text == settings.text("mydestination").strip())

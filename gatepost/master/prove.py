@@ -125,6 +125,8 @@ class _Prover:
     ) -> None:
         try:
             part()
+        except OSError as error:  # a folder that mail_owner may not look into
+            self.proof.errors.append(str(error))
         except ConfigError as error:
             placed = place(error, settings or self.settings)
             if service is not None and not placed.path:

@@ -1,0 +1,134 @@
+import os
+import pwd
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from gatepost.config.configuration import Configuration
+from gatepost.master.prove import Proof, prove
+
+MASTER_CF = "127.0.0.1:2525 inet n - n - - smtpd\nsmtp unix - - n - - smtp\nlocal unix - n n - - local\n"
+
+
+def proof_of(main_cf: str, master_cf: str = MASTER_CF, directory: str = "/etc/gatepost") -> Proof:
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    base = f"compatibility_level = 3.6\nmail_owner = {owner}\ninet_interfaces = 127.0.0.1\nalias_maps =\n"
+    return prove(Configuration.parse(base + main_cf, master_cf, directory=directory))
+
+
+def test_a_good_configuration() -> None:
+    proof = proof_of("mynetworks = 127.0.0.0/8\n")
+    assert (proof.errors, proof.faults, proof.remarks) == ([], [], [])
+    (listener,) = proof.listeners
+    assert [str(address) for address in listener.addresses] == ["127.0.0.1:2525"]
+    assert proof.refusals(strict=True) == []
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "told"),
+    [
+        ("smtpd_timeout = soon\n", "main.cf, line 5: parameter smtpd_timeout: bad time value or unit: soon"),
+        ("mynetworks = !\n", "main.cf, line 5: parameter mynetworks: no pattern after '!'"),
+        (
+            "transport_maps = nosuch:x\n",
+            "main.cf, line 5: parameter transport_maps: unsupported dictionary type: nosuch",
+        ),
+        ("smtpd_restriction_classes = mine\n", "needs a definition"),
+        ("smtpd_relay_restrictions =\n", "master.cf, line 1: in parameter smtpd_relay_restrictions or"),
+        ("inet_interfaces = 192.0.2.77\n", "main.cf, line 5: parameter inet_interfaces: no local interface found for"),
+        ("mail_owner = nosuchuser\n", "user nosuchuser does not exist"),
+    ],
+)
+def test_errors_keep_it_from_starting(main_cf: str, told: str) -> None:
+    if "mail_owner" in main_cf and os.geteuid() != 0:
+        pytest.skip("mail_owner counts for root only")
+    proof = proof_of(main_cf)
+    assert any(told in error for error in proof.errors)
+    assert proof.refusals(strict=False) == proof.errors
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "told"),
+    [
+        ("mynetworks = 10.0.0.1/8\n", "main.cf, line 5: parameter mynetworks: 10.0.0.1/8: non-null host address bits"),
+        (
+            "transport_maps = hash:/nonexistent\n",
+            "main.cf, line 5: parameter transport_maps: hash:/nonexistent is unavail",
+        ),
+        (
+            "smtpd_helo_restrictions = nosuch\n",
+            'parameter smtpd_helo_restrictions: unknown smtpd restriction: "nosuch"',
+        ),
+    ],
+)
+def test_faults_keep_a_reload_from_happening(main_cf: str, told: str) -> None:
+    proof = proof_of(main_cf)
+    assert proof.refusals(strict=False) == []
+    (fault,) = proof.refusals(strict=True)
+    assert told in fault
+
+
+def test_a_fault_in_a_file_has_the_line_of_that_file(tmp_path: Path) -> None:
+    file = tmp_path / "networks"
+    file.write_text("127.0.0.1\n\n10.0.0.1/8\n")
+    proof = proof_of(f"mynetworks = {file}\n")
+    (fault,) = proof.faults
+    assert fault.startswith(f'{file}, line 3: parameter mynetworks: non-null host address bits in "10.0.0.1/8"')
+    assert proof.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "told"),
+    [
+        ("mynetworks = 192.168.87.0/24 !192.168.87.1\n", "has no effect"),
+        ("mynetworks = 0.0.0.0/0\n", "the whole world may relay"),
+        ("mydestination = a.example\nvirtual_alias_domains = a.example\n", "one address class only"),
+        ("relay_domains = a.example\n", "master.cf has no transport relay"),
+        ("smtpd_helo_restrictions = reject, permit\n", "is ignored"),
+        ("smtpd_client_restrictions = check_client_access pcre:{{/(?<=a)b/ OK}}\n", "RE2 takes no such pattern"),
+    ],
+)
+def test_remarks_keep_nothing_from_happening(main_cf: str, told: str) -> None:
+    proof = proof_of(main_cf)
+    assert proof.refusals(strict=True) == []
+    (remark,) = proof.remarks
+    assert told in remark
+
+
+def test_a_missing_file_of_a_default_value_is_a_remark() -> None:
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    text = f"compatibility_level = 3.6\nmail_owner = {owner}\ninet_interfaces = 127.0.0.1\n"
+    proof = prove(Configuration.parse(text, MASTER_CF))
+    assert proof.faults == []
+    assert all("aliases" in remark for remark in proof.remarks)
+
+
+def test_overrides_of_a_listener_count() -> None:
+    master_cf = MASTER_CF + "127.0.0.1:2526 inet n - n - - smtpd\n -o mynetworks=10.0.0.1/8\n -o smtpd_timeout=5\n"
+    proof = proof_of("", master_cf)
+    (fault,) = proof.faults
+    assert fault.startswith("/etc/gatepost/master.cf, line 4: parameter mynetworks: 10.0.0.1/8: ")
+    assert len(proof.listeners) == 2
+
+
+def test_one_bad_listener_hides_nothing_of_the_others() -> None:
+    master_cf = "nosuchport inet n - n - - smtpd\n127.0.0.1:port inet n - n - - smtpd\nsmtp unix - - n - - smtp\n"
+    proof = proof_of("", master_cf + "local unix - n n - - local\n")
+    assert [error.partition(": ")[0] for error in proof.errors] == [
+        "/etc/gatepost/master.cf, line 1",
+        "/etc/gatepost/master.cf, line 2",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root only")
+def test_root_sees_the_tables_as_mail_owner_will() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        table = Path(folder) / "transport"
+        table.write_text("a.example smtp:\n")
+        table.chmod(0o600)
+        proof = proof_of(f"transport_maps = hash:{table}\nmail_owner = nobody\n")
+    assert len(proof.faults) == 1
+    assert "Permission denied" in proof.faults[0]
+    assert os.geteuid() == 0
