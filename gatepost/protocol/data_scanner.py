@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-1. Content after DATA ends at `<CR><LF>.<CR><LF>` and nowhere else, so no other party on the way can see an end that we do
-   not see ("SMTP smuggling"). The CRLF that ends the DATA command counts as the first one.
+1. Content after DATA ends at `<CR><LF>.<CR><LF>` and nowhere else, so no other party on the way can see an end that we
+   do not see ("SMTP smuggling"). The CRLF that ends the DATA command counts as the first one.
 2. Every `<LF>`, alone or after `<CR>`, ends a line; other `<CR>` are left as they are.
 3. One dot at the start of a line is removed. A line that is a dot alone, and does not end the content, is dropped (as
    Postfix 3.7.11 does with smtpd_forbid_bare_newline).
@@ -27,8 +27,9 @@ _LONGEST_UNDECIDED = 4
 
 
 class DataScanner:
-    """Content after DATA. `feed` gives back what can be stored; after the end, `done` is set and `rest` is what came behind it.
+    """Content after DATA.
 
+    `feed` gives back what can be stored; after the end, `done` is set and `rest` is what came behind it.
     `bare_newline`: a line ended in `<LF>` alone.
     """
 

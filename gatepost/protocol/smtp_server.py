@@ -1,4 +1,4 @@
-"""The server side of an SMTP conversation: bytes in, events out; replies in, bytes out. No sockets, no clock, no logging.
+"""The server side of an SMTP conversation: bytes in, events out; replies in, bytes out. No sockets, clock or logging.
 
     ┌─────────┐  a line: Command   ┌────────────┐
     │ COMMAND │ ─────────────────▶ │ REPLY_OWED │   next_event() is PAUSED until send_reply(): pipelined input waits
@@ -10,8 +10,8 @@
                                └──────────────┘
     close() leads to CLOSED from anywhere: what is still in the buffer is not looked at.
 
-The driver calls `receive_data`, then `next_event` until it says NEED_DATA or PAUSED, then writes `data_to_send`. Replies
-to pipelined commands therefore leave in one piece. No input raises anything.
+The driver calls `receive_data`, then `next_event` until it says NEED_DATA or PAUSED, then writes `data_to_send`.
+Replies to pipelined commands therefore leave in one piece. No input raises anything.
 """
 
 import enum
@@ -46,7 +46,7 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
-    """A piece of message content, possibly empty; `last`: the content (or the chunk) is complete and a reply is owed."""
+    """A piece of message content, possibly empty; `last`: the content (or chunk) is complete and a reply is owed."""
 
     data: bytes
     last: bool
@@ -185,7 +185,7 @@ class SmtpServerProtocol:
         return self._scanner
 
     def read_chunk(self, octets: int, reader: ChunkReader) -> None:
-        """The next `octets` (at least one) octets are a chunk of content (RFC 3030), taken by `reader`. Instead of a reply, which is owed at its end."""
+        """The next `octets` (at least one) are a chunk (RFC 3030), taken by `reader`. The reply is owed at its end."""
         reader.left = octets
         self._chunk = reader
         self.state = State.CHUNK

@@ -1,7 +1,7 @@
 """The words of an SMTP command line, as Postfix's server sees them: `<...>` and `"..."` hold blanks together.
 
-`FROM:` and `TO:` end a word, so that `MAIL FROM:<a@b>` and `MAIL FROM: <a@b>` are the same three words. A word whose quotes
-or brackets do not close is marked as broken.
+`FROM:` and `TO:` end a word, so that `MAIL FROM:<a@b>` and `MAIL FROM: <a@b>` are the same three words. A word whose
+quotes or brackets do not close is marked as broken.
 """
 
 import msgspec

@@ -1,4 +1,4 @@
-"""xtext (RFC 3461 section 4) and its UTF-8 kin (RFC 6533 section 3): how values travel in MAIL, RCPT, XCLIENT and XFORWARD."""
+"""xtext (RFC 3461 section 4) and its UTF-8 kin (RFC 6533 section 3): values in MAIL, RCPT, XCLIENT and XFORWARD."""
 
 import re
 

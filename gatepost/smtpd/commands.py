@@ -73,9 +73,9 @@ TABLE = {row.name: row for row in _ROWS}
 async def execute(session: Session, command: Command) -> None:
     """One command, from line to reply. Raises nothing."""
     try:
-        if command.too_long or command.bare_newline or command.bad_utf8:
-            if await _refuse_line(session, command):
-                return
+        odd = command.too_long or command.bare_newline or command.bad_utf8
+        if odd and await _refuse_line(session, command):
+            return
         noop = session.env.lists.noop_commands
         if noop and await _is_noop(session, command):
             return

@@ -53,7 +53,14 @@ async def proceed_data(session: Session, command: Command) -> None:
     bare = command.bare_newline and not await session.must_end_lines()
     await session.answer(replies.END_DATA_WITH)
     transaction.content = session.protocol.read_data(bare=bare)
+    _begin(session, transaction)
     session.stage = "DATA content"
+
+
+def _begin(session: Session, transaction: MailTransaction) -> None:
+    """Cleanup learns who it is for: content that is too large for memory then streams into its file."""
+    if transaction.incoming is not None:
+        transaction.incoming.begin(_envelope(session, transaction))
 
 
 def content(session: Session, event: Content) -> None:
@@ -61,8 +68,7 @@ def content(session: Session, event: Content) -> None:
     transaction = session.transaction
     if transaction is None or session.chunking == "error":
         return
-    data = event.data
-    if not transaction.write(data, event.last, session.params.message_size_limit):
+    if not transaction.write(event.data, session.params.message_size_limit):
         session.env.log.warning(lines.size_limit_exceeded(session.facts.queue_id))
 
 
@@ -202,6 +208,7 @@ async def proceed_bdat(session: Session, chunk: Chunk) -> None:
             reader = transaction.content
         else:
             transaction.content = reader
+            _begin(session, transaction)
     if chunk.octets:
         session.stage = "BDAT content"
         session.protocol.read_chunk(chunk.octets, reader)

@@ -4,8 +4,8 @@ from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import Command
 from gatepost.smtpd import replies
-from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD
-from gatepost.smtpd.replies import Refused
+from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD, Parameters
+from gatepost.smtpd.replies import Refused, fixed
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
 from gatepost.tables.table import LookupTemporaryFailure
@@ -53,31 +53,36 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     session.reset()
     session.facts.helo_name = neutral_helo(name)
     session.facts.protocol = "ESMTP"
-    return Reply(250, "", "\n".join([session.params.myhostname, *await _offers(session)]))
+    params, env = session.params, session.env
+    if params.discard_ehlo and SILENT_DISCARD not in params.discard_ehlo:
+        named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in params.discard_ehlo)
+        env.log.info(lines.discarding_keywords(named))
+    key = (params is env.stressed, await _may_xclient(session), session.may_xforward())
+    reply = env.ehlo_replies.get(key)
+    if reply is None:
+        reply = fixed(250, "", "\n".join([params.myhostname, *_offers(params, xclient=key[1], xforward=key[2])]))
+        env.ehlo_replies[key] = reply
+    return reply
 
 
-async def _offers(session: Session) -> list[str]:
-    params, client, lists = session.params, session.facts.client, session.env.lists
+async def _may_xclient(session: Session) -> bool:
+    client, hosts = session.facts.client, session.env.lists.xclient_hosts
+    try:
+        return bool(hosts) and await hosts.match_host(client.name, client.address)
+    except LookupTemporaryFailure:
+        session.env.log.warning(lines.unknown_offer("XCLIENT", client.namaddr))
+        raise
+
+
+def _offers(params: Parameters, *, xclient: bool, xforward: bool) -> list[str]:
     discard = params.discard_ehlo
-    if discard and SILENT_DISCARD not in discard:
-        named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in discard)
-        session.env.log.info(lines.discarding_keywords(named))
-    size = f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"
-    offers = ["PIPELINING", size]
+    offers = ["PIPELINING", f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"]
     if not params.disable_vrfy_command:
         offers.append("VRFY")
     offers.append("ETRN")
-    try:
-        keyword = "XCLIENT"
-        if lists.xclient_hosts and await lists.xclient_hosts.match_host(client.name, client.address):
-            offers.append(_XCLIENT)
-        keyword = "XFORWARD"
-        if session.forwarder is None:
-            raise LookupTemporaryFailure("smtpd_authorized_xforward_hosts")
-    except LookupTemporaryFailure:
-        session.env.log.warning(lines.unknown_offer(keyword, client.namaddr))
-        raise
-    if session.forwarder:
+    if xclient:
+        offers.append(_XCLIENT)
+    if xforward:
         offers.append(_XFORWARD)
     offers += ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN")
     if params.smtputf8_enable:

@@ -117,7 +117,9 @@ class SmtpConnection(asyncio.Protocol):
             await coroutine
         except Exception as fault:
             session = self.session
-            self.loop.call_exception_handler({"message": f"SMTP session of {session.facts.client.namaddr}", "exception": fault})
+            self.loop.call_exception_handler(
+                {"message": f"SMTP session of {session.facts.client.namaddr}", "exception": fault}
+            )
             if not session.closing:
                 session.data_error()
 

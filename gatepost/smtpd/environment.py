@@ -1,7 +1,7 @@
 """What an SMTP server session needs of the rest of the system, as interfaces; filled in where the parts are joined."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gatepost.cleanup.interface import Cleanup
@@ -98,6 +98,8 @@ class ServerEnvironment:
     sleep: Callable[[float], Awaitable[Any]]
     stressed: Parameters | None = None
     is_stressed: Callable[[], bool] = lambda: False
+    # Replies to EHLO, kept by what they depend on beside the listener: stress, XCLIENT, XFORWARD.
+    ehlo_replies: dict[tuple[bool, bool, bool], Reply] = field(default_factory=dict)
 
 
 class CountedRates:

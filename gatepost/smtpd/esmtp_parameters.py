@@ -58,9 +58,9 @@ def mail_parameters(words: list[str], params: Parameters, smtputf8: bool, earlie
         elif name == "ENVID" and equals:
             if "DSN" in params.discard_ehlo:
                 raise Refused(replies.NO_DSN)
-            if found.envid or not _is_envid(value):
+            if found.envid:
                 raise Refused(replies.BAD_ENVID)
-            found.envid = value
+            found.envid = _envid(value)
         else:
             raise Refused(Reply(555, "5.5.4", f"Unsupported option: {printable(word)}"))
     return found
@@ -76,15 +76,18 @@ def _size(value: str) -> int:
 
 
 def _auth(value: str) -> None:
-    """AUTH= names who submitted the message first (RFC 4954 5); nobody is trusted to say so yet, so it is only checked."""
+    """AUTH= names who submitted the message first (RFC 4954 5); nobody is trusted to say so yet: it is dropped."""
 
 
-def _is_envid(value: str) -> bool:
+def _envid(value: str) -> str:
+    """The envelope ID in plain text: notices show it so, and who sends the message on encodes it anew."""
     try:
         plain = xtext.decode(value)
     except xtext.XtextError:
-        return False
-    return bool(plain) and plain.isprintable()
+        raise Refused(replies.BAD_ENVID) from None
+    if not plain or not plain.isprintable():
+        raise Refused(replies.BAD_ENVID)
+    return plain
 
 
 def rcpt_parameters(words: list[str], params: Parameters) -> RcptParameters:
@@ -116,7 +119,7 @@ def _notify(value: str) -> int:
         if word not in _NOTIFY:
             raise Refused(replies.BAD_NOTIFY)
         mask |= _NOTIFY[word]
-    if not mask or mask & NOTIFY_NEVER and mask != NOTIFY_NEVER:
+    if not mask or (mask & NOTIFY_NEVER and mask != NOTIFY_NEVER):
         raise Refused(replies.BAD_NOTIFY)
     return mask
 

@@ -15,6 +15,7 @@ class FixedReply(Reply, frozen=True):
 
 
 def fixed(code: int, dsn: str, text: str) -> FixedReply:
+    """A reply that will be given many times."""
     return FixedReply(code, dsn, text, Reply(code, dsn, text).encode())
 
 

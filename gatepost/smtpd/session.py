@@ -161,7 +161,7 @@ class Session:
         return False
 
     async def is_rate_limited(self) -> bool:
-        """Do the anvil(8) limits bind this client? Not if it may use XCLIENT, nor if it is in the list of exceptions."""
+        """Do the anvil(8) limits bind this client? Not if it may use XCLIENT, nor if it is among the exceptions."""
         if self.rate_limited is None:
             client, lists = self.facts.client, self.env.lists
             self.rate_limited = not (
@@ -169,6 +169,13 @@ class Session:
                 or (lists.rate_exceptions and await lists.rate_exceptions.match_host(client.name, client.address))
             )
         return self.rate_limited
+
+    def may_xforward(self) -> bool:
+        """May this connection use XFORWARD? If a table could not tell: a warning, and LookupTemporaryFailure."""
+        if self.forwarder is None:
+            self.env.log.warning(lines.unknown_offer("XFORWARD", self.facts.client.namaddr))
+            raise LookupTemporaryFailure("smtpd_authorized_xforward_hosts")
+        return self.forwarder
 
     async def must_end_lines(self) -> bool:
         """Does smtpd_forbid_bare_newline bind this client?"""
@@ -229,7 +236,7 @@ class Session:
         )  # fmt: skip
 
     def started(self, command: str) -> list[int]:
-        """One more command of this kind; its counts: how many were good (to be raised at its end), and how many in all."""
+        """One more command of this kind; its counts: the good ones (to be raised at its end), and all."""
         counted = self.counts.get(command)
         if counted is None:
             counted = self.counts[command] = [0, 0]

@@ -7,9 +7,6 @@ from gatepost.mail.envelope import Body, Recipient, Ret
 from gatepost.mail.reply import Reply
 from gatepost.protocol.data_scanner import ChunkReader, DataScanner
 
-_LONGEST_MARK = 64
-"""Octets at the start of the content that must be seen before the first line is judged."""
-
 
 class Chunk(msgspec.Struct, gc=False):
     """One BDAT command: its octets, whether it is the last, and why it is refused (it is read all the same)."""
@@ -27,7 +24,7 @@ class MailTransaction:
     """
 
     __slots__ = (
-        "_start", "body", "content", "envid", "failure", "incoming", "local", "recipients", "ret", "sender", "smtputf8",
+        "_begun", "body", "content", "envid", "failure", "incoming", "local", "recipients", "ret", "sender", "smtputf8",
     )  # fmt: skip
 
     def __init__(self, sender: str, body: Body, ret: Ret, envid: str, smtputf8: bool, local: bool) -> None:
@@ -41,35 +38,34 @@ class MailTransaction:
         self.incoming: Incoming | None = None
         self.content: DataScanner | ChunkReader | None = None
         self.failure = ""
-        self._start: bytes | None = b""
+        self._begun = False
 
     @property
     def octets(self) -> int:
         """Content so far, as message_size_limit counts it."""
         return self.content.octets if self.content is not None else 0
 
-    def write(self, data: bytes, last: bool, limit: int) -> bool:
+    def write(self, data: bytes, limit: int) -> bool:
         """Pass content on; `limit` is message_size_limit (0: none). False: it has just become too large."""
         if self.failure:
             return True
-        if limit and self.octets > limit:
-            self._fail("size")
-            return False
-        if self._start is not None:
-            data = self._start + data
-            if not last and len(data) < _LONGEST_MARK and b"\n" not in data:
-                self._start = data
-                return True
-            self._start = None
-            data = _begin(data)
+        if data and not self._begun:
+            self._begun = True
+            if data[:1] in (b" ", b"\t"):
+                # Postfix's smtpd(8): an indented first line is no header, nor the continuation of ours.
+                data = b"\n" + data
+        too_large = bool(limit) and self.octets > limit
         if data and self.incoming is not None:
             try:
-                self.incoming.write(data)
+                # As Postfix, cleanup sees what there is room for, and can tell of the message by its ID.
+                self.incoming.write(data[:limit] if too_large else data)
             except QueueFull:
                 self._fail("space")
             except QueueUnavailable:
                 self._fail("write")
-        return True
+        if too_large:
+            self._fail("size")
+        return not too_large
 
     def _fail(self, failure: str) -> None:
         self.failure = failure
@@ -80,12 +76,3 @@ class MailTransaction:
         if self.incoming is not None:
             self.incoming.abandon()
             self.incoming = None
-
-
-def _begin(data: bytes) -> bytes:
-    """The start of the content: a mailbox separator becomes a header, and an indented first line no header's end."""
-    if data.lstrip(b">").startswith(b"From "):
-        return b"X-Mailbox-Line: " + data
-    if data[:1] in (b" ", b"\t"):
-        return b"\n" + data
-    return data

@@ -36,7 +36,7 @@ def escaped(data: bytes) -> str:
 
 
 def path_words(argument: str, keyword: str) -> list[Word] | None:
-    """The words behind `FROM:` or `TO:` (`keyword`, lower case): the path, then the parameters. None: not the syntax."""
+    """The words behind `FROM:` or `TO:` (`keyword`, lower case): path, then parameters. None: not the syntax."""
     plain = _PLAIN_ARGUMENT.fullmatch(argument)
     if plain is not None and argument[: len(keyword)].lower() == keyword:
         parameters = plain.group(2)

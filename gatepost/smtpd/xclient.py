@@ -14,7 +14,6 @@ from gatepost.smtpd import replies
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo, printable
-from gatepost.tables.table import LookupTemporaryFailure
 
 UNAVAILABLE = "[UNAVAILABLE]"
 TEMPUNAVAIL = "[TEMPUNAVAIL]"
@@ -212,9 +211,7 @@ async def restrict_xforward(session: Session, command: Command) -> Reply | None:
     if not command.argument.strip():
         return replies.SYNTAX_XFORWARD
     # After XCLIENT the client is a stranger, but the connection still is the front end's.
-    if session.forwarder is None:
-        raise LookupTemporaryFailure("smtpd_authorized_xforward_hosts")
-    return None if session.forwarder else replies.NOT_AUTHORIZED
+    return None if session.may_xforward() else replies.NOT_AUTHORIZED
 
 
 def proceed_xforward(session: Session, command: Command) -> Reply:

@@ -1,4 +1,4 @@
-"""Play dialogues against a real Postfix, in a network and mount namespace of our own where our DNS server is the resolver.
+"""Play dialogues against a real Postfix, in namespaces of our own where our DNS server is the resolver.
 
     python -m tests.compat.play_real [--record] FILE...     run me under `unshare -n -m` (see `command`)
 
@@ -64,20 +64,22 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
         try:
             await asyncio.to_thread(postfix.start)
             some = asyncio.Semaphore(AT_A_TIME)
-
-            async def one(dialog: Dialog) -> None:
-                async with some:
-                    tag = tags[dialog.name]
-                    results[dialog.name] = await _play(dialog, postfix, tag, recording)
-
-            await asyncio.gather(*(one(dialog) for dialog in dialogs))
+            played = await asyncio.gather(*(_play(d, postfix, tags[d.name], recording, some) for d in dialogs))
+            results.update(zip((d.name for d in dialogs), played, strict=True))
         finally:
             await asyncio.to_thread(postfix.stop)
     await dns.stop()
     return results
 
 
-async def _play(dialog: Dialog, postfix: RealPostfix, tag: str, recording: bool) -> dict[str, Any]:
+async def _play(
+    dialog: Dialog, postfix: RealPostfix, tag: str, recording: bool, some: asyncio.Semaphore
+) -> dict[str, Any]:
+    async with some:
+        return await _play_now(dialog, postfix, tag, recording)
+
+
+async def _play_now(dialog: Dialog, postfix: RealPostfix, tag: str, recording: bool) -> dict[str, Any]:
     port = postfix.ports[tag]
     result: dict[str, Any] = {}
     try:

@@ -1,4 +1,4 @@
-"""A real Postfix of our own, in a folder of its own, on loopback ports of its own: one smtpd listener per wanted set of parameters."""
+"""A real Postfix in a folder of its own, on loopback ports of its own: one smtpd listener per set of parameters."""
 
 import grp
 import os

@@ -1,4 +1,4 @@
-"""The dialogues, played against a real Postfix: replies and log lines are those of the files, but for differences.toml."""
+"""The dialogues, played against a real Postfix: replies and log lines are those of the files, or in differences.toml."""
 
 import difflib
 import json
@@ -15,7 +15,9 @@ from tests.compat.real_postfix import missing
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs
 
 DIALOGS = all_dialogs()
-DIFFERENCES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "differences.toml").read_text())["difference"]
+DIFFERENCES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "differences.toml").read_text())[
+    "difference"
+]
 LIMIT = 600
 """Seconds for all dialogues together."""
 

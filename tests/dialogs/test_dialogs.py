@@ -33,7 +33,7 @@ def _runs() -> Iterator[object]:
             yield pytest.param(dialog, mode, id=f"{dialog.name.removesuffix('.smtp')}-{mode}")
 
 
-@pytest.mark.parametrize(("dialog", "mode"), _runs())
+@pytest.mark.parametrize(("dialog", "mode"), list(_runs()))
 async def test_dialog(dialog: Dialog, mode: str) -> None:
     main_cf = "".join(f"{name} = {value}\n" for name, value in dialog.parameters.items())
     world = World(main_cf, zone=ZONE, base=BASE, connection=OctetByOctet if mode == "octets" else SmtpConnection)

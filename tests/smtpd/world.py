@@ -1,4 +1,4 @@
-"""A whole SMTP server on loopback: real settings, tables, policy and cleanup; the queue is in memory, DNS a zone text."""
+"""A whole SMTP server on loopback: real settings, tables, policy and cleanup; a queue in memory, a zone text as DNS."""
 
 import asyncio
 import time
@@ -115,8 +115,12 @@ class World:
         self.server.close()
         for connection in list(self.connections):
             connection.transport.abort()
-        while self.connections or self.tasks:
-            await asyncio.sleep(0.001)
+        while self.tasks:
+            await asyncio.wait(self.tasks)
+        # The transports report their end in a turn of the loop.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not self.connections
         await self.server.wait_closed()
 
     async def __aenter__(self) -> "World":
