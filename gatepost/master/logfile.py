@@ -27,7 +27,7 @@ def open_log(settings: Settings, *, foreground: bool) -> tuple[LogOutput, int]:
         else:
             return SyslogOutput(SYSLOG_SOCKET), -1
     descriptor = open_file(settings, name)
-    return FileOutput(descriptor, os.uname().nodename), descriptor
+    return FileOutput(descriptor, settings.myhostname.partition(".")[0]), descriptor
 
 
 def open_file(settings: Settings, name: str) -> int:

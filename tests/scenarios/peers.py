@@ -31,6 +31,8 @@ class Peer:
         peer = self
 
         class Session(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
             def handle(self) -> None:
                 peer._serve(self)
 
