@@ -3,6 +3,7 @@
 import ipaddress
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -69,6 +70,7 @@ def parse_hosts(text: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     return names, addresses
 
 
+@lru_cache(maxsize=10_000)  # 5 us a call otherwise, several calls a connection
 def canonical_address(text: str) -> str:
     """The shortest text of an IP address, without its scope; the empty string if it is none."""
     try:

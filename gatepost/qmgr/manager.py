@@ -45,6 +45,12 @@ class _Union:
         return any(item in part for part in self._parts)
 
 
+BUSY = 1.0
+"""Seconds since the last delivery to a destination for which it counts as busy."""
+
+MANY_PLACES = 10_000
+"""Destinations whose last delivery is remembered."""
+
 Running = tuple[ActiveMessage, Start | None, list[int]]
 """A request under way: no Start for what a worker has from an earlier queue manager; the recipients' numbers."""
 
@@ -105,6 +111,7 @@ class QueueManager:
         )
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
+        self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
         self._pump_due = False
         self._store_due = 0.0  # wall clock: when stored mail is next to be taken in
         self._full = False  # mail waits in the store for room in the active queue
@@ -257,13 +264,13 @@ class QueueManager:
             self.refill()
         now = self._monotonic()
         for start in self.scheduler.next_requests(now):
-            self._dispatch(start)
+            self._dispatch(start, now)
         for suspended in self.scheduler.suspended(now):
             self._defer_suspended(suspended)
         if self.on_pumped is not None:
             self.on_pumped()
 
-    def _dispatch(self, start: Start) -> None:
+    def _dispatch(self, start: Start, now: float) -> None:
         entry = self.active[start.message_id]
         message = entry.message
         content = message.content
@@ -280,13 +287,19 @@ class QueueManager:
         for index in start.indexes:
             r = message.recipients[index]
             recipients.append(DeliveryRecipient(index, addresses.get(index, r.address), r.original, r.notify, r.orcpt))
+        # A destination that is busy, or was a moment ago, is worth an open connection (smtp_connection_cache_on_demand).
+        place = (start.transport, start.nexthop)
+        keep = start.more_waiting or now - self._last_start.get(place, -BUSY) < BUSY
+        self._last_start[place] = now
+        if len(self._last_start) > MANY_PLACES:
+            self._last_start.clear()
         self._request_id = request_id = self._request_id + 1
         self.running[request_id] = (entry, start, start.indexes)
         self._dispatcher.send(
             DeliveryRequest(
                 request_id, self.epoch, message.queue_id, start.transport, start.nexthop, message.sender, recipients,
                 message.size, message.arrival, entry.since, content, message.content_file, message.body,
-                message.smtputf8, message.ret, message.envid, start.more_waiting, message.origin,
+                message.smtputf8, message.ret, message.envid, keep, message.origin,
             )
         )  # fmt: skip
 
