@@ -6,7 +6,7 @@ losing one means a duplicate, never a loss.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
 from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
@@ -20,6 +20,7 @@ from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.conclusion import Conclusion
 from gatepost.qmgr.ports import Dispatcher, Spawn
+from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
 from gatepost.queue.group_commit import GroupCommit
@@ -28,21 +29,6 @@ from gatepost.rewrite.resolve import AddressResolver
 
 CONTENT_IN_MEMORY = 64 * 1024 * 1024
 """Octets of content kept at hand for dispatch; what is beyond is read from the store when its turn comes."""
-
-REFILL = 1000
-"""Messages read from the store in one go."""
-
-
-class _Union:
-    """Several containers as one, for membership."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, *parts: Container[str]) -> None:
-        self._parts = parts
-
-    def __contains__(self, item: object) -> bool:
-        return any(item in part for part in self._parts)
 
 
 BUSY = 1.0
@@ -87,7 +73,6 @@ class QueueManager:
         self.dispatching = False  # until every live delivery worker has reported
         self.content_octets = 0
         self.on_pumped: Callable[[], None] | None = None
-        self._active_limit = settings.qmgr_message_active_limit
         self._dispatcher = dispatcher
         self._log = log
         self._clock = clock
@@ -109,22 +94,20 @@ class QueueManager:
         self._claims = Claims(
             store, self.active, lambda m, open_: self.activate(m, open_, route=False), self._route_soon
         )
+        self._refill = Refill(
+            store, commit, self.active, settings.qmgr_message_active_limit, clock, self._reactivate, self.pump_soon
+        )
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
         self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
         self._pump_due = False
-        self._store_due = 0.0  # wall clock: when stored mail is next to be taken in
-        self._full = False  # mail waits in the store for room in the active queue
-        self._uncommitted: set[str] = set()  # messages whose commit has not been told yet
-        self._left_since: set[str] | None = None  # messages that left the active queue since a refill was asked for
-        self._due_since = float("inf")  # the earliest next attempt among them
 
     # --- in -------------------------------------------------------------------------------------------------------
 
     def submit(self, message: Message, done: Callable[[Exception | None], None]) -> None:
         """Store a message; `done(None)` only when it is on stable storage."""
 
-        uncommitted, queue_id = self._uncommitted, message.queue_id
+        uncommitted, queue_id = self._refill.uncommitted, message.queue_id
         uncommitted.add(queue_id)
 
         def committed(failure: Exception | None) -> None:
@@ -136,10 +119,10 @@ class QueueManager:
         self.commit.submit(message, committed)
 
     def _arrived(self, message: Message) -> None:
-        if len(self.active) < self._active_limit:
+        if self._refill.room():
             self.activate(message, range(len(message.recipients)))
         else:
-            self._full = True
+            self._refill.full = True
 
     def begin(self) -> None:
         """All delivery workers have told what they do: dispatch from now on."""
@@ -153,36 +136,6 @@ class QueueManager:
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.commit.flush(lambda failure: settled.set_result(None))
         await settled
-
-    def refill(self) -> None:
-        """Take stored messages whose time has come into the active queue, as far as there is room.
-
-        What has just been delivered or deferred may not be marked so in the store yet: the marks are written first, and
-        messages that leave the active queue meanwhile are left out. Else they would be delivered again.
-        """
-        if self._left_since is None:
-            self._left_since = set()
-            self.commit.flush(self._refill)
-
-    def _refill(self, failure: Exception | None) -> None:
-        left, self._left_since = self._left_since or set(), None
-        if failure is not None or not self.dispatching:
-            return
-        # A message may be in the store already whose commit we have not heard of.
-        exclude = _Union(self.active, left, self._uncommitted)
-        wanted = min(self._active_limit - len(self.active), REFILL)
-        if wanted <= 0:
-            self._full = True
-            return
-        found = self.store.due(self._clock(), wanted, exclude)
-        for stored in found:
-            self._reactivate(stored)
-        self._full = len(found) == wanted
-        next_due = self.store.next_due(exclude)
-        # What left meanwhile has its next attempt, if any, in stored_due already.
-        self._store_due = min(next_due if next_due is not None else float("inf"), self._due_since)
-        self._due_since = float("inf")
-        self.pump_soon()
 
     def _reactivate(self, stored: Stored) -> None:
         if stored.open:
@@ -217,8 +170,7 @@ class QueueManager:
     def _forget(self, entry: ActiveMessage) -> None:
         message = entry.message
         del self.active[message.queue_id]
-        if self._left_since is not None:
-            self._left_since.add(message.queue_id)
+        self._refill.left(message.queue_id)
         if message.content:
             self.content_octets -= message.size
 
@@ -232,16 +184,14 @@ class QueueManager:
         wake = self.scheduler.wake_at()
         if wake is not None:
             waits.append(wake - self._monotonic())
-        if self._store_due != float("inf") and not self._full:
-            waits.append(self._store_due - self._clock())
+        due = self._refill.wake_at()
+        if due != NEVER:
+            waits.append(due - self._clock())
         return max(0.0, min(waits)) if waits else None
 
     def stored_due(self, when: float) -> None:
         """Stored mail becomes due at `when` (wall clock)."""
-        if self._left_since is not None:
-            self._due_since = min(self._due_since, when)
-        if when < self._store_due:
-            self._store_due = when
+        if self._refill.due_at(when):
             self.pump_soon()
 
     # --- out ------------------------------------------------------------------------------------------------------
@@ -257,11 +207,7 @@ class QueueManager:
         self._pump_due = False
         if not self.dispatching:
             return
-        if self._full:
-            if len(self.active) < self._active_limit * 3 // 4:
-                self.refill()
-        elif self._clock() >= self._store_due:
-            self.refill()
+        self._refill.if_due()
         now = self._monotonic()
         for start in self.scheduler.next_requests(now):
             self._dispatch(start, now)
@@ -287,7 +233,8 @@ class QueueManager:
         for index in start.indexes:
             r = message.recipients[index]
             recipients.append(DeliveryRecipient(index, addresses.get(index, r.address), r.original, r.notify, r.orcpt))
-        # A destination that is busy, or was a moment ago, is worth an open connection (smtp_connection_cache_on_demand).
+        # A destination that is busy, or was a moment ago, is worth an open connection
+        # (smtp_connection_cache_on_demand).
         place = (start.transport, start.nexthop)
         keep = start.more_waiting or now - self._last_start.get(place, -BUSY) < BUSY
         self._last_start[place] = now

@@ -196,7 +196,7 @@ class Scheduler:
         return suspended
 
     def finished(self, start: Start, failure: tuple[str, str] | None, now: float) -> None:
-        """A delivery ended. `failure`: DSN and reason if connection or handshake failed; nothing is said of the mail."""
+        """A delivery ended. `failure`: DSN and reason if connection or handshake failed; the mail is not concerned."""
         destination = start.destination
         transport = destination.transport
         parameters = transport.parameters

@@ -1,0 +1,108 @@
+"""Stored mail into the active queue: when, how much, and never what is on its way out of it (qmgr(8)).
+
+What has just been delivered or deferred may not be marked so in the store yet. So before stored mail is read, the marks
+are written, and messages that leave the active queue meanwhile are left out; else they would be delivered again.
+"""
+
+from collections.abc import Callable, Container, Sized
+from typing import Protocol
+
+from gatepost.queue.group_commit import GroupCommit
+from gatepost.queue.store import Store, Stored
+
+REFILL = 1000
+"""Messages read from the store in one go."""
+
+NEVER = float("inf")
+
+
+class ActiveIds(Container[str], Sized, Protocol):
+    """The queue IDs of the active queue."""
+
+
+class _Union:
+    """Several containers as one, for membership."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: Container[str]) -> None:
+        self._parts = parts
+
+    def __contains__(self, item: object) -> bool:
+        return any(item in part for part in self._parts)
+
+
+class Refill:
+    """`limit`: qmgr_message_active_limit. `clock`: wall-clock seconds. `take` gets each message that is due; `done` is
+    called when all of them were taken.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        commit: GroupCommit,
+        active: ActiveIds,
+        limit: int,
+        clock: Callable[[], float],
+        take: Callable[[Stored], None],
+        done: Callable[[], None],
+    ) -> None:
+        self.uncommitted: set[str] = set()  # messages whose commit has not been told yet
+        self.full = False  # mail waits in the store for room in the active queue
+        self.next = 0.0  # wall clock: when stored mail is next to be taken in
+        self._store = store
+        self._commit = commit
+        self._active = active
+        self._limit = limit
+        self._clock = clock
+        self._take = take
+        self._done = done
+        self._left: set[str] | None = None  # messages that left the active queue since a refill was asked for
+        self._next_of_left = NEVER  # the earliest next attempt among them
+
+    def room(self) -> bool:
+        return len(self._active) < self._limit
+
+    def left(self, queue_id: str) -> None:
+        """A message leaves the active queue."""
+        if self._left is not None:
+            self._left.add(queue_id)
+
+    def due_at(self, when: float) -> bool:
+        """Stored mail becomes due at `when` (wall clock). True if that is earlier than what was known."""
+        if self._left is not None:
+            self._next_of_left = min(self._next_of_left, when)
+        if when >= self.next:
+            return False
+        self.next = when
+        return True
+
+    def wake_at(self) -> float:
+        """When `if_due` should be called though nothing happened: wall clock, or NEVER."""
+        return NEVER if self.full or self._left is not None else self.next
+
+    def if_due(self) -> None:
+        """Begin to take stored mail in, if its time has come and there is room."""
+        due = len(self._active) < self._limit * 3 // 4 if self.full else self._clock() >= self.next
+        if due and self._left is None:
+            self._left = set()
+            self._commit.flush(self._refill)
+
+    def _refill(self, failure: Exception | None) -> None:
+        left, self._left = self._left or set(), None
+        if failure is not None:
+            return
+        # A message may be in the store already whose commit we have not heard of.
+        exclude = _Union(self._active, left, self.uncommitted)
+        wanted = min(self._limit - len(self._active), REFILL)
+        if wanted <= 0:
+            self.full = True
+            return
+        found = self._store.due(self._clock(), wanted, exclude)
+        for stored in found:
+            self._take(stored)
+        self.full = len(found) == wanted
+        next_due = self._store.next_due(exclude)
+        self.next = min(NEVER if next_due is None else next_due, self._next_of_left)
+        self._next_of_left = NEVER
+        self._done()
