@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from gatepost.delivery.interface import DeliveryAgent
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Frame, Hello, Result
 from gatepost.mail.status import RecipientStatus
@@ -62,6 +64,9 @@ class DeliveryWorker:
 
     async def _deliver(self, request: DeliveryRequest) -> None:
         agent = self.agents.get(request.transport)
+        if agent is None:  # as Postfix, which has the retry service defer it
+            agent = self.agents.get("retry")
+            request = msgspec.structs.replace(request, nexthop="4.3.0 mail transport unavailable")
         if agent is None:
             done = self._all(request, "4.3.0", "mail transport unavailable")
         else:

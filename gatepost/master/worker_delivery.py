@@ -52,6 +52,9 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
             agents[name] = DiscardAgent(settings, log)
         elif service.program == "virtual":
             agents[name] = VirtualAgent(settings, log)
+    if role == "delivery":
+        log = foundation.mail_log.program("error")
+        agents.setdefault("retry", ErrorAgent(foundation.settings, log, retry=True))
     return agents
 
 

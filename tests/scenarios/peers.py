@@ -1,5 +1,6 @@
 """Mail servers that answer as a test tells them to."""
 
+import socket
 import socketserver
 import threading
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Peer:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         self._server = Server((host, port), Session)
         self.host, self.port = self._server.server_address[:2]

@@ -78,7 +78,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="2.7",
         owner="trivial-rewrite",
-        harmless=("",),
+        honoured=True,
     ),
     text(
         "sender_dependent_relayhost_maps",
@@ -86,7 +86,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="2.3",
         owner="trivial-rewrite",
-        harmless=("",),
+        honoured=True,
     ),
     boolean("swap_bangpath", "yes", since="<=1.0", owner="trivial-rewrite", honoured=True),
     text("transport_maps", "", kind="lookup tables", since="<=2.7", owner="proxymap trivial-rewrite", honoured=True),
