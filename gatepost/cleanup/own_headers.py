@@ -16,6 +16,7 @@ from gatepost.cleanup.interface import Transaction
 from gatepost.cleanup.received import Dates, received_header
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
+from gatepost.mail.headers import header_name
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
@@ -69,10 +70,9 @@ class OwnHeaders:
         self.log_message_ids(headers, queue_id)
         if transaction.origin.context == "local" or self._add_always or self._rewrites_remote:
             self._add_missing(headers, sender, queue_id, arrival)
+            self._add_undisclosed(headers)
         if not headers.seen & MESSAGE_ID:
             self._log.info(lines.message_id(queue_id, "<>"))
-        if self._undisclosed and not headers.seen & VISIBLE_RECIPIENT:
-            headers.out.append(self._undisclosed.encode("utf-8", "surrogateescape") + b"\n")
         if following and following != b"\n":
             headers.out.append(b"\n")
         return True
@@ -109,3 +109,14 @@ class OwnHeaders:
         if not seen & wanted_from:
             missing += f"{prefix}From: {quote_822_local(sender or 'MAILER-DAEMON')}\n"
         headers.out.append(missing.encode("utf-8", "surrogateescape"))
+
+    def _add_undisclosed(self, headers: HeaderPass) -> None:
+        """undisclosed_recipients_header, if there is neither To nor Cc."""
+        text = self._undisclosed
+        if not text or headers.seen & VISIBLE_RECIPIENT:
+            return
+        if header_name(text.encode("utf-8", "surrogateescape")):
+            headers.out.append(text.encode("utf-8", "surrogateescape") + b"\n")
+        else:
+            need = 'need "headername: headervalue"'
+            self._log.warning(f'bad undisclosed_recipients_header header text "{text}" -- {need}')

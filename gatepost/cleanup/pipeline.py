@@ -1,5 +1,6 @@
 """The pipeline into the queue: headers completed, recipients expanded, stored durably (cleanup(8))."""
 
+import re
 import time
 from collections.abc import Callable
 from zlib import crc32
@@ -25,6 +26,7 @@ from gatepost.rewrite.virtual_alias import AliasExpansionError, VirtualAliases
 from gatepost.tables.table import LookupTemporaryFailure
 
 _OK = CleanupResult("ok")
+_CR_AT_END = re.compile(rb"\r+\n")
 
 
 class MailCleanup:
@@ -48,6 +50,7 @@ class MailCleanup:
         self.log = log
         self.clock = clock
         self.message_size_limit = settings.message_size_limit
+        self.replace_stray_cr = settings.cleanup_replace_stray_cr_lf
         self.own_headers = OwnHeaders(settings, log, rewriter, Dates(local_time))
         self.envelope = Envelope(
             rewriter,
@@ -79,6 +82,10 @@ class MailIncoming:
         self._transaction = transaction
 
     def write(self, data: bytes) -> None:
+        if b"\r" in data and self._cleanup.replace_stray_cr:
+            # A server further on might take it for the end of a line, even of the message ("SMTP smuggling"). As in
+            # Postfix several before a line's end go with it.
+            data = _CR_AT_END.sub(b"\n", data).replace(b"\r", b" ")
         self._octets += len(data)
         if self._large is not None:
             self._large.feed(data)
@@ -131,9 +138,7 @@ class MailIncoming:
             return _OK
         return await self._store(self._message(transaction, sender, recipients, content))
 
-    def _message(
-        self, transaction: Transaction, sender: str, recipients: list[Recipient], content: bytes
-    ) -> Message:
+    def _message(self, transaction: Transaction, sender: str, recipients: list[Recipient], content: bytes) -> Message:
         large = self._large
         return Message(
             queue_id=self.queue_id,

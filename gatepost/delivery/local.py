@@ -139,15 +139,13 @@ class LocalAgent:
                 elsewhere.append(address)
                 continue
             status = _status(recipient, await self._user(message, local))
-            attempt.partial(status, address)
-            statuses.append(status)
+            statuses.append(attempt.partial(status, address))
         if elsewhere and not any(status.action == "deferred" for status in statuses):
             outcome = await forward(
                 self._parts.cleanup, message.request, recipient, elsewhere, message.content, owner=owner
             )
             status = _status(recipient, outcome, "expanded")
-            attempt.partial(status, recipient.address)
-            statuses.append(status)
+            statuses.append(attempt.partial(status, recipient.address))
         return max(reversed(statuses), key=_weight)
 
     async def _is_local(self, domain: str) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from gatepost.delivery.interface import Log
 from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
 from gatepost.mail.address_quoting import quote_822_local
@@ -16,6 +18,9 @@ class ReportSettings(Protocol):
     @property
     def delay_logging_resolution_limit(self) -> int: ...
 
+    @property
+    def soft_bounce(self) -> bool: ...
+
 
 class AttemptLog:
     """One delivery attempt: notes its times, keeps its statuses and logs each of them.
@@ -25,7 +30,18 @@ class AttemptLog:
     `clock` gives wall-clock seconds, as `request.arrival` and `request.active` do.
     """
 
-    __slots__ = ("_clock", "_connected", "_log", "_recipients", "_request", "_resolution", "_started", "statuses")
+    __slots__ = (
+        "_clock",
+        "_connected",
+        "_log",
+        "_recipients",
+        "_request",
+        "_resolution",
+        "_soft",
+        "_soft_bounce",
+        "_started",
+        "statuses",
+    )
 
     def __init__(
         self, request: DeliveryRequest, log: Log, clock: Callable[[], float], settings: ReportSettings
@@ -35,6 +51,8 @@ class AttemptLog:
         self._log = log
         self._clock = clock
         self._resolution = settings.delay_logging_resolution_limit
+        self._soft_bounce = settings.soft_bounce
+        self._soft: set[int] = set()
         self._recipients: dict[int, DeliveryRecipient] | None = None
         self._started = clock()
         self._connected = 0.0
@@ -49,18 +67,29 @@ class AttemptLog:
 
     def status(self, status: RecipientStatus, conn_use: int = 0) -> None:
         """Log the outcome of one recipient and keep it. `conn_use`: uses of the connection, logged from 2 on."""
-        self.keep(status)
+        status = self.keep(status)
         recipient = self._recipient(status.index)
         self._log_line(status, recipient.address, recipient.original, conn_use)
 
-    def keep(self, status: RecipientStatus) -> None:
-        """The outcome of a recipient whose lines are in the log already."""
+    def keep(self, status: RecipientStatus) -> RecipientStatus:
+        """The outcome of a recipient whose lines are in the log already; as it is kept (soft_bounce)."""
+        status = self._softened(status)
         self.statuses.append(status)
+        return status
 
-    def partial(self, status: RecipientStatus, address: str) -> None:
-        """Log what became of one of the addresses that a recipient was expanded to; it is not kept."""
+    def partial(self, status: RecipientStatus, address: str) -> RecipientStatus:
+        """Log what became of one of the addresses that a recipient was expanded to; it is not kept, but given back."""
+        status = self._softened(status)
         recipient = self._recipient(status.index)
         self._log_line(status, address, recipient.original or recipient.address, 0)
+        return status
+
+    def _softened(self, status: RecipientStatus) -> RecipientStatus:
+        """With soft_bounce nothing is returned to its sender: it is tried again."""
+        if not self._soft_bounce or status.action != "bounced":
+            return status
+        self._soft.add(status.index)
+        return msgspec.structs.replace(status, action="deferred", dsn="4" + status.dsn[1:])
 
     def _log_line(self, status: RecipientStatus, address: str, original: str, conn_use: int) -> None:
         self._log(
@@ -72,7 +101,7 @@ class AttemptLog:
                 conn_use,
                 self._delays(),
                 status.dsn,
-                status.action,
+                "SOFTBOUNCE" if status.index in self._soft else status.action,
                 status.text,
                 self._resolution,
             )

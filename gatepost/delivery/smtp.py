@@ -18,7 +18,7 @@ from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
-from gatepost.net.connect import ConnectFailure, connect_tcp
+from gatepost.net.connect import BindFailure, ConnectFailure, connect_tcp
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_reply import SmtpReply
 
@@ -59,7 +59,7 @@ class SmtpAgent:
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
         """Deliver one message; never raises for what the network or the message does."""
         attempt = AttemptLog(request, self._log, self._clock, self._params)
-        delivery = SmtpDelivery(request, attempt, self._log)
+        delivery = SmtpDelivery(request, attempt, self._log, soft_bounce=self._params.soft_bounce)
         content: bytes | BinaryIO = request.content
         try:
             if not content and request.content_file:
@@ -135,7 +135,10 @@ class SmtpAgent:
                 break
         try:
             destination = parse_destination(
-                site, self._params.tcp_port, disable_dns_lookups=self._params.disable_dns_lookups
+                site,
+                self._params.tcp_port,
+                disable_dns_lookups=self._params.disable_dns_lookups,
+                known_ports=self._params.known_tcp_ports,
             )
         except BadDestination as exc:
             self._warn(str(exc))
@@ -189,8 +192,16 @@ class SmtpAgent:
         expires = asyncio.get_running_loop().time() + params.reuse_time_limit
         session = SmtpSession(target, core, self._limits, params.line_length_limit, expires)
         bind = params.bind_address6 if ":" in target.address else params.bind_address
+        address, port, limit = target.address, target.port, params.connect_timeout
         try:
-            await connect_tcp(session, target.address, target.port, limit=params.connect_timeout, bind_address=bind)
+            try:
+                await connect_tcp(session, address, port, limit=limit, bind_address=bind)
+            except BindFailure as exc:
+                self._warn(f"smtp_connect_addr: bind {bind}: {exc}")
+                if params.bind_address_enforce:
+                    delivery.why = Failure("4.4.0", "server configuration error")
+                    return None
+                await connect_tcp(session, address, port, limit=limit)
         except ConnectFailure as exc:
             text = f"connect to {target.namaddrport}: {exc}"
             self._log(text)

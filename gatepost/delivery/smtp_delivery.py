@@ -39,9 +39,19 @@ class SmtpDelivery:
     end, so the destination is alive.
     """
 
-    __slots__ = ("_log", "attempt", "complete", "final_server", "left", "request", "site_failure", "why")
+    __slots__ = (
+        "_log",
+        "_soft_bounce",
+        "attempt",
+        "complete",
+        "final_server",
+        "left",
+        "request",
+        "site_failure",
+        "why",
+    )
 
-    def __init__(self, request: DeliveryRequest, attempt: AttemptLog, log: Log) -> None:
+    def __init__(self, request: DeliveryRequest, attempt: AttemptLog, log: Log, *, soft_bounce: bool = False) -> None:
         self.request = request
         self.attempt = attempt
         self.left: list[DeliveryRecipient] = list(request.recipients)
@@ -50,6 +60,7 @@ class SmtpDelivery:
         self.why: Failure | None = None
         self.site_failure: Failure | None = None
         self._log = log
+        self._soft_bounce = soft_bounce
 
     def log(self, text: str) -> None:
         self._log(text)
@@ -68,7 +79,7 @@ class SmtpDelivery:
         self.why = failure
         if not recipients:
             return
-        if failure.soft and not self.final_server:
+        if (failure.soft or self._soft_bounce) and not self.final_server:
             self._log(f"{self.request.queue_id}: {failure.text}")
             self.left.extend(recipients)
             return
@@ -85,5 +96,6 @@ class SmtpDelivery:
     ) -> None:
         """As `fail`; the server as such is of no use now. At the end this counts against the destination."""
         self.fail(recipients, target, failure, uses)
-        if not self.complete and (self.final_server or not failure.soft) and self.site_failure is None:
+        hopeless = self.final_server or not (failure.soft or self._soft_bounce)
+        if not self.complete and hopeless and self.site_failure is None:
             self.site_failure = failure

@@ -30,8 +30,29 @@ def split_destinations(nexthop: str) -> tuple[str, ...]:
     return tuple(item for item in _SEPARATORS.split(nexthop) if item)
 
 
-def parse_destination(text: str, default_port: str, *, disable_dns_lookups: bool = False) -> Destination:
-    """Read one destination. `default_port`: a number or a service name. Raises BadDestination."""
+def known_ports(text: str) -> tuple[tuple[str, int], ...]:
+    """The pairs of a known_tcp_ports value: `smtps=submissions=465, submission=587`. What makes no sense is no pair."""
+    found: list[tuple[str, int]] = []
+    for item in text.split(","):
+        *names, number = (part.strip() for part in item.split("="))
+        if number.isascii() and number.isdigit():
+            found += ((name, int(number[:6])) for name in names)
+    return tuple(found)
+
+
+KNOWN_PORTS = known_ports("lmtp=24, smtp=25, smtps=submissions=465, submission=587")
+
+
+def parse_destination(
+    text: str,
+    default_port: str,
+    *,
+    disable_dns_lookups: bool = False,
+    known_ports: tuple[tuple[str, int], ...] = KNOWN_PORTS,
+) -> Destination:
+    """Read one destination. `default_port`: a number or a service name, which known_tcp_ports (`known_ports`) or the
+    services file has. Raises BadDestination.
+    """
     port = default_port
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
@@ -51,17 +72,17 @@ def parse_destination(text: str, default_port: str, *, disable_dns_lookups: bool
         raise BadDestination(f"bad destination: {text}")
     if not (valid_hostaddr(host) or valid_hostname(host) or not host.isascii()):
         raise BadDestination(f"valid hostname or network address required in destination: {text}")
-    return Destination(text, host, _port(port, text), use_mx and not disable_dns_lookups)
+    return Destination(text, host, _port(port, text, known_ports), use_mx and not disable_dns_lookups)
 
 
-def _port(text: str, destination: str) -> int:
+def _port(text: str, destination: str, known_ports: tuple[tuple[str, int], ...]) -> int:
     if text.isascii() and text.isdigit():
         if 0 < int(text[:6]) < 65536:
             return int(text)
         raise BadDestination(f"unknown service: {text} in destination: {destination}")
-    known = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}.get(text)
-    if known is not None:
-        return known
+    for name, port in known_ports:
+        if name == text and 0 < port < 65536:
+            return port
     try:
         return socket.getservbyname(text, "tcp")
     except (OSError, ValueError):

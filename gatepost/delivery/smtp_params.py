@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gatepost.delivery.smtp_destination import KNOWN_PORTS, known_ports
 from gatepost.protocol.smtp_client import Stage
 
 _SEPARATORS = re.compile(r"[,\s]+")
@@ -41,6 +42,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     reuse_time_limit: float = 300.0
     bind_address: str = ""
     bind_address6: str = ""
+    bind_address_enforce: bool = False
+    known_tcp_ports: tuple[tuple[str, int], ...] = KNOWN_PORTS
     connect_timeout: float = 30.0
     helo_timeout: float = 300.0
     mail_timeout: float = 300.0
@@ -51,6 +54,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     rset_timeout: float = 20.0
     quit_timeout: float = 300.0
     delay_logging_resolution_limit: int = 2
+    soft_bounce: bool = False
 
     def limits(self) -> dict[Stage, float]:
         """How long each stage may take."""
@@ -110,7 +114,7 @@ def _keywords(text: str) -> frozenset[str]:
 
 _UNPREFIXED = frozenset({
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups", "best_mx_transport",
-    "delay_logging_resolution_limit",
+    "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports",
 })  # fmt: skip
 _RENAMED = {
     "ignored_keywords": "smtp_discard_ehlo_keywords",
@@ -126,4 +130,5 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "inet_protocols": _protocols,
     "ignored_keywords": _keywords,
     "cache_destinations": _folded_set,
+    "known_tcp_ports": known_ports,
 }

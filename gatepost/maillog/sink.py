@@ -23,7 +23,11 @@ class LogOutput(Protocol):
 
 
 LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT = 6, 4, 3, 2
-_FACILITY_MAIL = 2 << 3
+FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "", "",
+    "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+"""Their places are the numbers of RFC 3164 4.1.1; what syslog.h has no name for is empty."""
 
 
 class FileOutput:
@@ -56,15 +60,17 @@ class FileOutput:
 class SyslogOutput:
     """The local syslog daemon's socket; lines are lost while nobody listens there."""
 
-    def __init__(self, path: str = "/dev/log") -> None:
+    def __init__(self, path: str = "/dev/log", facility: str = "mail") -> None:
+        """`facility`: one of FACILITIES."""
         self._path = path
+        self._facility = FACILITIES.index(facility) << 3
         self._socket: socket.socket | None = None
 
     def write(self, lines: list[tuple[float, int, str, str]]) -> None:
         for moment, severity, tag, text in lines:
             t = time.localtime(moment)
             stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-            self._send(f"<{_FACILITY_MAIL | severity}>{stamp} {tag}{text}".encode("utf-8", "backslashreplace"))
+            self._send(f"<{self._facility | severity}>{stamp} {tag}{text}".encode("utf-8", "backslashreplace"))
 
     def _send(self, datagram: bytes) -> None:
         for _ in range(2):

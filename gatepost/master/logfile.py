@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
-from gatepost.maillog.sink import FileOutput, LogOutput, SyslogOutput
+from gatepost.maillog.sink import FACILITIES, FileOutput, LogOutput, SyslogOutput
 
 SYSLOG_SOCKET = "/dev/log"
 
@@ -25,7 +25,10 @@ def open_log(settings: Settings, *, foreground: bool) -> tuple[LogOutput, int]:
         if foreground and not Path(SYSLOG_SOCKET).exists():
             name = "/dev/stdout"
         else:
-            return SyslogOutput(SYSLOG_SOCKET), -1
+            facility = settings.syslog_facility.lower()
+            if not facility or facility not in FACILITIES:
+                raise ConfigError(f"unknown facility: {facility}", parameter="syslog_facility")
+            return SyslogOutput(SYSLOG_SOCKET, facility), -1
     descriptor = open_file(settings, name)
     return FileOutput(descriptor, settings.myhostname.partition(".")[0]), descriptor
 

@@ -13,10 +13,15 @@ class ConnectFailure(Exception):
     """No connection; the message is the system's word for it (`Connection refused`, `Connection timed out`)."""
 
 
+class BindFailure(ConnectFailure):
+    """The source address cannot be taken."""
+
+
 async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bind_address: str = "") -> P:
     """Connect `protocol` to `address` (IPv4 or IPv6, numeric) and return it.
 
-    `limit`: seconds, 0 for the system's own. `bind_address`: the source address, empty for any. Raises ConnectFailure.
+    `limit`: seconds, 0 for the system's own. `bind_address`: the source address, empty for any. Raises ConnectFailure;
+    BindFailure if that is the reason.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -26,7 +31,10 @@ async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bin
         raise ConnectFailure(_words(exc)) from exc
     try:
         if bind_address:
-            sock.bind((bind_address, 0))
+            try:
+                sock.bind((bind_address, 0))
+            except OSError as exc:
+                raise BindFailure(_words(exc)) from exc
         await _connect(loop, sock, address, port, limit)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.create_connection(lambda: protocol, sock=sock)

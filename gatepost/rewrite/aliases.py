@@ -76,6 +76,8 @@ class Aliases:
 
     async def owner(self, localpart: str) -> str | None:
         """The name `owner-ALIAS` if there is an alias of that name: who is to get the bounces of mail to ALIAS."""
+        if not self._delimiters.owner_request_special:
+            return None
         owner = f"owner-{localpart}"
         return owner if self._maps and await self._maps.find(owner) is not None else None
 

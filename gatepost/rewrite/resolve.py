@@ -47,6 +47,7 @@ class ResolverParameters(msgspec.Struct, frozen=True):
     resolve_numeric_domain: bool
     show_user_unknown_table_name: bool
     smtputf8_enable: bool
+    relocated_prefix_enable: bool
 
 
 class AddressResolver:
@@ -201,7 +202,8 @@ class AddressResolver:
         if self.routing.relocated_maps:
             new_place = await self.routing.find_relocated(recipient)
             if new_place is not None:
-                route = Route("error", f"5.1.6 User has moved to {new_place}")
+                told = self.parameters.relocated_prefix_enable
+                route = Route("error", f"5.1.6 User has moved to {new_place}" if told else new_place)
         operator = _ROUTING_OPERATOR.search(recipient)
         return Resolved(
             route.transport,

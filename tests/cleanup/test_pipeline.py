@@ -113,12 +113,6 @@ async def test_odd_message_ids_are_logged_as_they_are() -> None:
     assert entrance.log == [f"0000000001: message-id={text}" for text in ("<a@b>  ", "<x>", "")]
 
 
-async def test_undisclosed_recipients_header() -> None:
-    entrance = Entrance(undisclosed_recipients_header="To: undisclosed-recipients:;")
-    assert (await entrance.stored(b"Subject: x\n\nb\n")).endswith("example\nTo: undisclosed-recipients:;\n\nb\n")
-    assert "undisclosed" not in await entrance.stored(b"Cc: x@y.example\n\nb\n")
-
-
 async def test_hopcount_limit_counts_our_own() -> None:
     entrance = Entrance()
     result = await entrance.send(b"Received: x\n" * 49 + b"\n")
@@ -338,3 +332,30 @@ async def test_dsn_parameters_stay_with_the_recipient() -> None:
     await entrance.send(b"\nx\n", transaction=transaction)
     expected = Recipient("fred@mail.ours.example", "fred", NOTIFY_SUCCESS, "rfc822;f@x.example")
     assert entrance.messages[0].recipients == [expected]
+
+
+async def test_stray_carriage_returns_become_blanks() -> None:
+    content = await Entrance().stored(b"Subject: a\rb\n\nbody\r.\rx\r\r\n\r.\n")
+    assert content == f"{TRACE}Subject: a b\n{ADDED}\nbody . x\n .\n"
+
+
+async def test_stray_carriage_returns_may_stay() -> None:
+    entrance = Entrance(cleanup_replace_stray_cr_lf="no")
+    assert (await entrance.stored(b"\na\rb\n")).endswith("\na\rb\n")
+
+
+async def test_undisclosed_recipients_header() -> None:
+    undisclosed = "To: undisclosed-recipients:;"
+    entrance = Entrance(undisclosed_recipients_header=undisclosed)
+    assert await entrance.stored(b"Subject: x\n\nb\n") == f"{TRACE}Subject: x\n{ADDED}{undisclosed}\n\nb\n"
+    assert undisclosed not in await entrance.stored(b"Subject: x\nCc: a@b.example\n\nb\n")
+    assert undisclosed not in await entrance.stored(b"Subject: x\n\nb\n", transaction=given(origin=REMOTE))
+
+
+async def test_undisclosed_recipients_header_that_is_none() -> None:
+    entrance = Entrance(undisclosed_recipients_header="nonsense")
+    assert "nonsense" not in await entrance.stored(b"Subject: x\n\nb\n")
+    assert (
+        'warning: bad undisclosed_recipients_header header text "nonsense" -- need "headername: headervalue"'
+        in entrance.log
+    )

@@ -51,3 +51,12 @@ def test_statuses_are_kept() -> None:
     attempt.attempt.status(RecipientStatus(5, "sent", "2.0.0", "none", "x"))
     assert "to=<b@x.example>" in attempt.lines[0]
     assert [attempt.attempt.reported(index) for index in (3, 5)] == [False, True]
+
+
+def test_soft_bounce_keeps_mail_queued() -> None:
+    lines: list[str] = []
+    attempt = AttemptLog(request("a@x.example"), lines.append, lambda: NOW, settings_for(soft_bounce="yes"))
+    attempt.status(RecipientStatus(0, "bounced", "5.1.1", "none", "no such user"))
+    assert "dsn=4.1.1, status=SOFTBOUNCE (no such user)" in lines[0]
+    (kept,) = attempt.statuses
+    assert (kept.action, kept.dsn) == ("deferred", "4.1.1")

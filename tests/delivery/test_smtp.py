@@ -454,3 +454,28 @@ async def test_strange_replies_are_warned_of(make: Callable[..., Bench]) -> None
             f"ABC: non-ESMTP response from {where}: what?",
         ]
         assert "MAIL FROM:<s@me.example>" in it.commands
+
+
+async def test_a_source_address_that_cannot_be_taken(make: Callable[..., Bench]) -> None:
+    warning = "smtp_connect_addr: bind 192.0.2.1: Cannot assign requested address"
+    async with peer() as it:
+        bench = make(bind_address="192.0.2.1")
+        assert [s.action for s in (await bench.deliver(it.nexthop)).statuses] == ["sent"]
+        assert bench.warnings == [warning]
+        bench = make(bind_address="192.0.2.1", bind_address_enforce=True)
+        done = await bench.deliver(it.nexthop)
+        assert outcome(done, it) == [("deferred", "4.4.0", "server configuration error")]
+        assert bench.warnings == [warning]
+
+
+async def test_soft_bounce_tries_the_next_server(make: Callable[..., Bench]) -> None:
+    async with (
+        peer({"RCPT:one@x.example": b"550 5.1.1 never\r\n"}, host="127.0.0.2") as bad,
+        peer(host="127.0.0.3", port=bad.port),
+    ):
+        bench = make(
+            "x.example MX 10 a.example\nx.example MX 20 b.example\na.example A 127.0.0.2\nb.example A 127.0.0.3",
+            soft_bounce=True,
+        )
+        done = await bench.deliver(f"x.example:{bad.port}", "one@x.example")
+        assert [(s.action, s.relay) for s in done.statuses] == [("sent", f"b.example[127.0.0.3]:{bad.port}")]

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
+from gatepost.delivery.smtp_destination import (
+    BadDestination,
+    Destination,
+    known_ports,
+    parse_destination,
+    split_destinations,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +53,9 @@ def test_lists() -> None:
     assert split_destinations("a.example, [b.example]:26 c.example") == ("a.example", "[b.example]:26", "c.example")
     assert split_destinations("a.example") == ("a.example",)
     assert split_destinations("") == ()
+
+
+def test_known_ports() -> None:
+    ports = known_ports("lmtp=24, a = b=2525, bad, worse=x")
+    assert ports == (("lmtp", 24), ("a", 2525), ("b", 2525))
+    assert parse_destination("x.example:b", "smtp", known_ports=ports).port == 2525

@@ -77,3 +77,15 @@ def test_syslog_gets_one_datagram_a_line_and_comes_back(tmp_path: Path) -> None:
     log.flush()
     log.flush()
     assert output._socket is None
+
+
+def test_syslog_facility(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        log = MailLog(SyslogOutput(path, "local0"), "postfix", 7)
+        log.program("qmgr").info("x")
+        log.flush()
+        assert server.recv(500).startswith(b"<134>")
+    log.program("qmgr").info("nobody listens: the socket is closed")
+    log.flush()

@@ -116,3 +116,10 @@ async def test_any_name_is_expanded_or_refused(name: str) -> None:
         await ANY.all.aliases.expand(name)
     except (AliasError, LookupTemporaryFailure):
         pass
+
+
+async def test_owner_is_nothing_special(tmp_path: Path) -> None:
+    table = tmp_path / "aliases"
+    table.write_text("list: joe@a.example\nowner-list: boss\n")
+    services = Services(alias_maps=f"hash:{table}", owner_request_special="no")
+    assert await services.all.aliases.owner("list") is None

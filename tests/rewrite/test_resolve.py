@@ -224,3 +224,9 @@ async def test_any_address_resolves(address: str, ours: bool) -> None:
     # No way round: what is left on a local recipient is local.
     if found.address_class is AddressClass.LOCAL and not found.error:
         assert await SERVICES.all.resolver.is_local_domain(found.recipient.rpartition("@")[2])
+
+
+async def test_relocated_without_prefix() -> None:
+    services = Services("relocated_maps = inline:{ {gone@a.example=5.2.0 all gone} }\nrelocated_prefix_enable = no\n")
+    resolved = await services.all.resolver.resolve("", "gone@a.example")
+    assert (resolved.transport, resolved.nexthop) == ("error", "5.2.0 all gone")

@@ -18,7 +18,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("disable_verp_bounces", "no", since="1.1", owner="cleanup oqmgr qmgr"),
     text("double_bounce_sender", "double-bounce", shortest=1, since="<2.1", owner="discard error smtpd", honoured=True),
     boolean("enable_threaded_bounces", "no", since="3.6", owner="bounce"),
-    text("error_notice_recipient", "postmaster", shortest=1, since="<=1.0", owner="smtp smtpd", honoured=True),
+    text("error_notice_recipient", "postmaster", shortest=1, since="<=1.0", owner="smtp smtpd"),
     text("error_service_name", "error", kind="service", shortest=1, since="2.0", owner="all"),
     text("header_from_format", "standard", kind="choice", shortest=1, since="3.3", owner="bounce cleanup smtp smtpd"),
     text(

@@ -17,8 +17,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="cleanup local oqmgr pickup pipe postscreen qmgr smtp smtpd virtual",
     ),
     text("maillog_file", "", kind="pathname", since="3.4", owner="postfix postlog postlogd", honoured=True),
-    text("maillog_file_compressor", "gzip", shortest=1, since="3.4", owner="postfix"),
-    text("maillog_file_permissions", "0600", shortest=1, since="3.9", owner="postlog postlogd"),
+    text("maillog_file_compressor", "gzip", shortest=1, since="3.4", owner="postfix", honoured=True),
+    text("maillog_file_permissions", "0600", shortest=1, since="3.9", owner="postlog postlogd", honoured=True),
     text(
         "maillog_file_prefixes",
         "/var, /dev/stdout",
@@ -28,7 +28,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="postfix",
         honoured=True,
     ),
-    text("maillog_file_rotate_suffix", "%Y%m%d-%H%M%S", shortest=1, since="3.4", owner="postfix"),
+    text("maillog_file_rotate_suffix", "%Y%m%d-%H%M%S", shortest=1, since="3.4", owner="postfix", honoured=True),
     text("postlog_service_name", "postlog", kind="service", shortest=1, since="3.4", owner="postfix postlog"),
     time("postlogd_watchdog_timeout", "10s", minimum=10, since="3.4", owner="postlogd"),
     boolean(

@@ -59,7 +59,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="list",
         since="2.0",
         owner="proxymap",
-        honoured=True,
     ),
     text(
         "proxy_write_maps",

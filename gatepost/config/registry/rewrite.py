@@ -16,10 +16,19 @@ PARAMETERS: tuple[Parameter, ...] = (
     text(
         "default_transport", "smtp", kind="service", shortest=1, since="<=1.0", owner="trivial-rewrite", honoured=True
     ),
-    text("domain_to_ascii", "", since="3.11"),
-    text("empty_address_default_transport_maps_lookup_key", "<>", shortest=1, since="2.7", owner="trivial-rewrite"),
-    text("empty_address_relayhost_maps_lookup_key", "<>", shortest=1, since="2.5", owner="trivial-rewrite"),
-    boolean("helpful_warnings", "yes", since="2.0", owner="oqmgr qmgr trivial-rewrite"),
+    text("domain_to_ascii", "", since="3.11", honoured=True),
+    text(
+        "empty_address_default_transport_maps_lookup_key",
+        "<>",
+        shortest=1,
+        since="2.7",
+        owner="trivial-rewrite",
+        honoured=True,
+    ),
+    text(
+        "empty_address_relayhost_maps_lookup_key", "<>", shortest=1, since="2.5", owner="trivial-rewrite", honoured=True
+    ),
+    boolean("helpful_warnings", "yes", since="2.0", owner="oqmgr qmgr trivial-rewrite", honoured=True),
     text(
         "local_header_rewrite_clients",
         "permit_inet_interfaces",
@@ -66,7 +75,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("relay_transport", "relay", kind="service", shortest=1, since="2.0", owner="trivial-rewrite", honoured=True),
     text("relayhost", "", kind="list", since="<=1.0", owner="trivial-rewrite", honoured=True),
     text("relocated_maps", "", kind="lookup tables", since="<=1.0", owner="proxymap trivial-rewrite", honoured=True),
-    boolean("relocated_prefix_enable", "yes", since="3.11", owner="trivial-rewrite"),
+    boolean("relocated_prefix_enable", "yes", since="3.11", owner="trivial-rewrite", honoured=True),
     text("remote_header_rewrite_domain", "", since="<=2.2", owner="cleanup sendmail trivial-rewrite", honoured=True),
     boolean("resolve_dequoted_address", "yes", since="<=2.0", owner="trivial-rewrite", honoured=True),
     boolean("resolve_null_domain", "no", since="2.1", owner="trivial-rewrite", honoured=True),

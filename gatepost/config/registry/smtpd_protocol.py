@@ -11,7 +11,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("qmqpd_client_port_logging", "no", since="2.5", owner="qmqpd"),
     time("qmqpd_error_delay", "1s", since="<2.1", owner="qmqpd"),
     time("qmqpd_timeout", "300s", minimum=1, since="<2.1", owner="qmqpd"),
-    text("receive_override_options", "", kind="list", since="2.1", owner="pickup qmqpd smtpd"),
+    text("receive_override_options", "", kind="list", since="2.1", owner="pickup qmqpd smtpd", honoured=True),
     boolean("requiretls_enable", "yes", since="3.11", owner="sendmail smtp smtpd"),
     boolean("requiretls_esmtp_header", "yes", since="3.11", owner="cleanup smtpd"),
     text(
@@ -100,5 +100,5 @@ PARAMETERS: tuple[Parameter, ...] = (
         honoured=True,
     ),
     boolean("strict_rfc821_envelopes", "no", since="<=1.0", owner="smtpd", honoured=True),
-    boolean("strict_smtputf8", "no", since="3.0", owner="smtpd", harmless=("no",)),
+    boolean("strict_smtputf8", "no", since="3.0", owner="smtpd", honoured=True),
 )
