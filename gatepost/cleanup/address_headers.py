@@ -22,7 +22,7 @@ _ELEMENT = (
     + rb">)[ \t\n]*+(?:\([^()\\\n]*+\)[ \t\n]*+)?+"
 )
 _STANDARD = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*+\Z")
-_ODD_DOTS = re.compile(rb"\.[.@]|[ \t\n,<]\.")
+_ODD_DOTS = re.compile(rb"\.[.@]|(?:\A|[ \t\n,<])\.")
 _FOLD_AT = 70
 
 

@@ -27,7 +27,7 @@ class Envelope:
     async def recipients(self, transaction: Transaction, queue_id: str) -> list[Recipient]:
         """Raises AliasExpansionError and LookupTemporaryFailure, after a warning in the log."""
         given = transaction.recipients
-        if len(given) == 1 and not transaction.bcc and self._aliases is None:
+        if len(given) == 1 and not transaction.bcc and (self._aliases is None or not transaction.mappings):
             # Nearly all mail.
             listed = [self._standard(given[0])]
         else:
@@ -53,7 +53,7 @@ class Envelope:
         for recipient in transaction.recipients + blind:
             standard = self._standard(recipient)
             expanded = [standard.address]
-            if self._aliases is not None:
+            if self._aliases is not None and transaction.mappings:
                 expanded = await self._aliases.expand(standard.address, queue_id)
             original = standard.original or (standard.address if self._keep_original else "")
             for address in expanded:

@@ -78,6 +78,8 @@ class Transaction:
     bcc: list[str] = field(default_factory=list)
     # Internal mail (notices) skips filters and checks; `arrival` in wall-clock seconds, 0 = now.
     internal: bool = False
+    # Virtual aliases are expanded (not with no_address_mappings in receive_override_options).
+    mappings: bool = True
     arrival: float = 0.0
 
 

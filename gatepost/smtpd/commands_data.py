@@ -172,6 +172,7 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
         filter=effects.filter,
         redirect=effects.redirect,
         bcc=effects.bcc,
+        mappings=session.params.address_mappings,
     )
 
 

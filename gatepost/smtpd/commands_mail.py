@@ -79,7 +79,11 @@ async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
         mail.parameters.smtputf8,
         mail.local,
     )
-    return None
+    if not session.params.smtpd_delay_open_until_valid_rcpt:
+        refusal = _open(session, session.transaction)
+        if refusal is not None:
+            session.reset()
+    return refusal
 
 
 async def _mail(session: Session, found: list[Word]) -> Mail:
@@ -181,17 +185,25 @@ async def _rcpt(session: Session, found: list[Word]) -> Rcpt:
 def _accept(session: Session, transaction: MailTransaction, rcpt: Rcpt) -> Reply | None:
     facts = session.facts
     if transaction.incoming is None and not transaction.failure:
-        try:
-            transaction.incoming = incoming = session.env.cleanup.open()
-        except (QueueUnavailable, QueueFull):
-            return Reply(451, "4.3.0", "Error: queue file write error")
-        facts.queue_id = incoming.queue_id
-        session.env.log.info(_client_line(session))
+        refusal = _open(session, transaction)
+        if refusal is not None:
+            return refusal
     orcpt = rcpt.parameters.orcpt or f"rfc822;{rcpt.given}"
     transaction.recipients.append(Recipient(rcpt.address, "", rcpt.parameters.notify, orcpt))
     facts.recipient_count += 1
     if session.recipient is None:
         session.recipient = facts.recipient = rcpt.address
+    return None
+
+
+def _open(session: Session, transaction: MailTransaction) -> Reply | None:
+    """Give the message its queue ID, and tell whose it is."""
+    try:
+        transaction.incoming = incoming = session.env.cleanup.open()
+    except (QueueUnavailable, QueueFull):
+        return Reply(451, "4.3.0", "Error: queue file write error")
+    session.facts.queue_id = incoming.queue_id
+    session.env.log.info(_client_line(session))
     return None
 
 

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 
 EHLO_KEYWORDS = (
@@ -14,9 +15,18 @@ EHLO_KEYWORDS = (
 
 SILENT_DISCARD = "SILENT-DISCARD"
 
+# There are no header or body checks and no Milters to be switched off.
+_OVERRIDE_OPTIONS = frozenset(
+    ("no_unknown_recipient_checks", "no_address_mappings", "no_header_body_checks", "no_milters")
+)
+_DERIVED = frozenset(("discard_ehlo", "address_mappings"))
+
 
 class Parameters(msgspec.Struct, frozen=True):
-    """Named as in main.cf. Times are seconds, sizes octets; `discard_ehlo` are keywords in upper case."""
+    """Named as in main.cf. Times are seconds, sizes octets; `discard_ehlo` are keywords in upper case.
+
+    `address_mappings`: not switched off by receive_override_options.
+    """
 
     myhostname: str
     smtpd_banner: str
@@ -48,14 +58,22 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_client_recipient_rate_limit: int
     inet_protocols: str
     discard_ehlo: frozenset[str]
+    address_mappings: bool
 
     @classmethod
     def of(cls, settings: Settings) -> "Parameters":
         """Raises ConfigError for values that are not of their type."""
-        values = {name: getattr(settings, name) for name in cls.__struct_fields__ if name != "discard_ehlo"}
+        values = {name: getattr(settings, name) for name in cls.__struct_fields__ if name not in _DERIVED}
         values["smtpd_forbid_bare_newline"] = values["smtpd_forbid_bare_newline"].lower()
         words = re.split(r"[\s,]+", settings.smtpd_discard_ehlo_keywords.upper())
-        return cls(**values, discard_ehlo=frozenset(words) - {""})
+        options = frozenset(re.split(r"[\s,]+", settings.receive_override_options.lower())) - {""}
+        if unknown := options - _OVERRIDE_OPTIONS:
+            raise ConfigError(f"unknown option: {min(unknown)}", parameter="receive_override_options")
+        return cls(
+            **values,
+            discard_ehlo=frozenset(words) - {""},
+            address_mappings="no_address_mappings" not in options,
+        )
 
     @property
     def ipv6(self) -> bool:
