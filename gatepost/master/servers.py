@@ -15,6 +15,12 @@ from gatepost.smtpd.environment import RateCounter, ServerEnvironment, SessionLi
 from gatepost.smtpd.local_clients import LocalClients
 from gatepost.smtpd.parameters import Parameters
 
+DRAIN_PATIENCE = 3600.0
+"""Seconds that sessions of an earlier configuration may go on."""
+
+STOP_PATIENCE = 5.0
+"""Seconds that a stopping process gives to what is under way."""
+
 
 def compile_policy(foundation: Foundation, service: Service, warn_program: str = "smtpd") -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError."""
@@ -109,13 +115,23 @@ class Connections:
         loop = asyncio.get_running_loop()
         return lambda: SmtpConnection(env, loop, self.open, self.tasks)
 
-    async def gone(self, patience: float) -> None:
-        """Until every session has ended, at most `patience` seconds."""
-        if self.open:
+    async def gone(self, hurry: Callable[[], bool]) -> None:
+        """Until every session has ended: in its own time, or, once `hurry` says so, as soon as no message is under way."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DRAIN_PATIENCE
+        hurried = False
+        while self.open and loop.time() < end:
+            if hurry():
+                if not hurried:
+                    hurried, end = True, loop.time() + STOP_PATIENCE
+                for connection in [c for c in self.open if c.session.transaction is None]:
+                    connection.shut_down()
             try:
-                await asyncio.wait_for(self.open.empty.wait(), patience)
+                await asyncio.wait_for(self.open.empty.wait(), 0.1 if hurried else 1.0)
             except TimeoutError:
                 pass
+        for connection in list(self.open):
+            connection.shut_down()
 
 
 class LinkedRates:

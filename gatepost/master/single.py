@@ -21,10 +21,10 @@ from gatepost.master.listeners import BACKLOG
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
-from gatepost.master.servers import Connections, LinkedRates, server_environment
+from gatepost.master.servers import STOP_PATIENCE, Connections, LinkedRates, server_environment
 from gatepost.master.worker_delivery import make_agents
 from gatepost.master.worker_queue import SWITCH_INTERVAL, QueueParts, lock_store
-from gatepost.master.workers import STOP_PATIENCE, ProcessLog, run_loop, set_name
+from gatepost.master.workers import ProcessLog, run_loop, set_name
 
 
 class DirectDelivery:
@@ -102,8 +102,7 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     await over.wait()
     for server in servers:
         server.close()
-    for connections in everything:
-        await connections.gone(STOP_PATIENCE)
+    await asyncio.gather(*[connections.gone(lambda: True) for connections in everything])
     parts.manager.dispatching = False
     try:
         await asyncio.wait_for(worker.idle.wait(), STOP_PATIENCE)

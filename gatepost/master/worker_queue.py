@@ -16,8 +16,9 @@ from gatepost.master.foundation import Foundation
 from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
 from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
+from gatepost.master.servers import STOP_PATIENCE
 from gatepost.master.services import transports
-from gatepost.master.workers import STOP_PATIENCE, Worker
+from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher

@@ -1,5 +1,6 @@
 """An smtpd worker's process: thousands of SMTP sessions."""
 
+import asyncio
 import gc
 import os
 import socket
@@ -12,10 +13,7 @@ from gatepost.master.listeners import BACKLOG
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.servers import Connections, LinkedRates, server_environment
-from gatepost.master.workers import STOP_PATIENCE, Worker
-
-DRAIN_PATIENCE = 3600.0
-"""Seconds that sessions of an earlier configuration may go on."""
+from gatepost.master.workers import Worker
 
 
 async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
@@ -51,7 +49,6 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     await worker.over.wait()
     for server in servers:
         server.close()
-    for connections in limits:
-        await connections.gone(STOP_PATIENCE if worker.hurry else DRAIN_PATIENCE)
+    await asyncio.gather(*[connections.gone(lambda: worker.hurry) for connections in limits])
     await link.close()
     worker.log.flush()

@@ -13,6 +13,7 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.leash import DRAIN, STOP, WorkerEnd
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
+from gatepost.master.servers import STOP_PATIENCE
 from gatepost.master.services import transports
 from gatepost.master.supervisor import Entry
 
@@ -20,9 +21,6 @@ try:
     from uvloop import new_event_loop as new_fast_loop
 except ImportError:
     new_fast_loop = None  # type: ignore[assignment]
-
-STOP_PATIENCE = 5.0
-"""Seconds that a stopping worker gives to what is under way."""
 
 
 class ProcessLog:

@@ -83,6 +83,25 @@ def system_user(name: str, home: Path) -> Iterator[pwd.struct_passwd]:
         until(lambda: changed("userdel"), f"userdel {name}")
 
 
+def children(parent: int) -> list[tuple[int, str]]:
+    """(process ID, name) of the living children of a process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = path.read_text(errors="replace").partition("(")[2].rpartition(")")
+            state, ppid = rest.split()[:2]
+            if int(ppid) == parent and state != "Z":
+                found.append((int(path.parent.name), name))
+    return sorted(found)
+
+
+def alive(pid: int) -> bool:
+    """Is there such a process, and is it more than a zombie?"""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 class Gatepost:
     """One mail system in `folder`. It listens on `host`, and belongs to `user` (an ordinary one; empty: to us)."""
 
@@ -179,6 +198,13 @@ class Gatepost:
     def output(self) -> str:
         path = self.folder / "out"
         return (path.read_text(errors="replace") if path.exists() else "") + self.log()[-4000:]
+
+    def master_pid(self) -> int:
+        return int((self.queue / "pid" / "master.pid").read_text())
+
+    def workers(self, kind: str = "") -> list[int]:
+        """Process IDs of master's children of that kind (smtpd, qmgr, delivery, local)."""
+        return [pid for pid, name in children(self.master_pid()) if name.startswith(f"gp:{kind}")]
 
     def stop(self, *, kill: bool = False) -> None:
         if self.process is None or self.process.poll() is not None:

@@ -1,0 +1,242 @@
+"""Processes that die, start, and stop: nobody else notices, and no mail is lost."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.scenarios.peers import Peer
+from tests.scenarios.server import (
+    GATEPOST,
+    REPOSITORY,
+    Client,
+    Gatepost,
+    alive,
+    free_port,
+    owner_name,
+    queue_id_of,
+    temporary_folder,
+    until,
+)
+
+MAIN_CF = """\
+myhostname = relay.home.example
+mydestination = home.example
+alias_maps = inline:{{ team=bob@far.example }}
+local_recipient_maps =
+mynetworks = 127.0.0.1
+inet_protocols = ipv4
+smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination
+relayhost = [127.0.0.1]:{port}
+gatepost_smtpd_processes = 2
+gatepost_delivery_processes = 2
+"""
+
+
+class World:
+    def __init__(self) -> None:
+        self._folder = temporary_folder()
+        self.peer = Peer()
+        self.server = Gatepost(self._folder.__enter__(), MAIN_CF.format(port=self.peer.port))
+
+    def stop(self) -> None:
+        try:
+            self.server.stop()
+            if self.server.command("status", check=False).returncode == 0:
+                self.server.command("stop")
+        finally:
+            self.peer.stop()
+            self._folder.__exit__(None, None, None)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[World]:
+    made = World()
+    made.server.start()
+    yield made
+    made.stop()
+
+
+def sessions_by_worker(server: Gatepost) -> dict[int, Client]:
+    """An idle session in each smtpd worker."""
+    found: dict[int, Client] = {}
+    while len(found) < 2:
+        client = server.client()
+        local = client.sock.getsockname()[1]
+        owner = next(pid for pid in server.workers("smtpd") if _has_peer_port(pid, server.port, local))
+        if owner in found:
+            client.close()
+        else:
+            found[owner] = client
+    return found
+
+
+def _has_peer_port(pid: int, port: int, peer_port: int) -> bool:
+    """Does the process hold the connection between these two ports?"""
+    wanted = f":{port:04X} 0100007F:{peer_port:04X} "
+    with open(f"/proc/{pid}/net/tcp") as table:
+        inode = next((line.split()[9] for line in table if wanted in line), "none")
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize("kind", ["smtpd", "qmgr", "delivery", "local"])
+def test_a_worker_that_is_killed_is_started_again(running: World, kind: str) -> None:
+    server = running.server
+    if kind == "local" and os.geteuid():
+        pytest.skip("there is a worker for local delivery only as root")
+    sessions = sessions_by_worker(server)
+    others = {pid: name for name in ("smtpd", "qmgr", "delivery", "local") for pid in server.workers(name)}
+    victim = server.workers(kind)[0]
+    del others[victim]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(server.workers(kind)) == (2 if kind in ("smtpd", "delivery") else 1) and not alive(victim), f"a new {kind}")
+    server.wait_log(rf"warning: process {kind}\S* pid {victim} killed by signal 9")
+    for pid, client in sessions.items():
+        if pid != victim:
+            queue_id = queue_id_of(client.send("ann@home.example", "bob@far.example"))
+            server.wait_log(f"{queue_id}: removed")
+        client.close()
+    queue_id = server.send("ann@home.example", "team@home.example" if kind == "local" else "bob@far.example")
+    server.wait_log(f"{queue_id}: removed")
+    assert all(alive(pid) for pid in others), others
+
+
+def test_deferred_mail_outlives_the_queue_manager(world: World) -> None:
+    world.peer.replies["RCPT"] = "450 4.2.0 Later"
+    server = world.server.start()
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    until(lambda: [i["queue_name"] for i in server.queued()] == ["deferred"], "deferred queue")
+    before = server.queued()
+    (victim,) = server.workers("qmgr")
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: server.workers("qmgr") not in ([], [victim]), "a new queue manager")
+    assert server.queued() == before
+    world.peer.replies.clear()
+    server.command("postqueue", "-f")
+    server.wait_log(f"{queue_id}: removed")
+    assert len(world.peer.messages) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_in_the_background(world: World, options: list[str]) -> None:
+    """As an operator does: start, status, stop, and start again with mail in the queue."""
+    server = world.server
+    assert server.command("status", check=False).returncode == 1
+    assert server.command("stop", check=False).stderr == "gatepost stop: fatal: the mail system is not running\n"
+    world.peer.replies["RCPT"] = "450 4.2.0 Later"
+    server.background(*options)
+    pid = server.master_pid()
+    assert server.command("status").stdout.startswith(f"the mail system is running: PID: {pid}\n")
+    second = server.command("start", check=False)
+    assert second.returncode == 1 and second.stderr == "gatepost start: fatal: the mail system is already running\n"
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    until(lambda: [i["queue_name"] for i in server.queued()] == ["deferred"], "deferred queue")
+    assert "deferred: 1" in server.command("status").stdout
+    server.command("stop")
+    assert not alive(pid)
+    assert server.command("status", check=False).stdout == "the mail system is not running\n"
+    assert queue_id in server.command("mailq").stdout
+    world.peer.replies.clear()
+    server.background(*options)
+    server.command("postqueue", "-f")
+    server.wait_log(f"{queue_id}: removed")
+    assert [m.recipients for m in world.peer.messages] == [["bob@far.example"]]
+    server.command("stop")
+
+
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_when_master_is_killed_all_end_and_a_new_start_works(world: World, options: list[str]) -> None:
+    server = world.server.background(*options)
+    client = server.client()
+    pids = [server.master_pid(), *server.workers()]
+    assert len(pids) == (1 if options else 6 + (os.geteuid() == 0))  # qmgr, 2 smtpd, 2 delivery, local as root
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: not any(map(alive, pids)), "the end of all")
+    client.close()
+    server.background(*options)
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    server.wait_log(f"{queue_id}: removed")
+    server.command("stop")
+
+
+def test_stopping_ends_what_is_under_way(world: World) -> None:
+    """A message whose end comes after SIGTERM is either in the queue with 250, or the client knows that it is not."""
+    world.peer.replies["RCPT"] = "450 4.2.0 Later"
+    server = world.server.start()
+    client, idle = server.client(), server.client()
+    for line in ("MAIL FROM:<ann@home.example>", "RCPT TO:<bob@far.example>", "DATA"):
+        client.say(line)
+    client.sock.sendall(b"Subject: half\r\n\r\n")
+    assert server.process is not None
+    server.process.terminate()
+    server.wait_log("terminating on signal 15")
+    reply = client.say("The other half.\r\n.")
+    server.process.wait(30)
+    assert idle.reply() == ""
+    queue_id = queue_id_of(reply)
+    assert queue_id in server.command("mailq").stdout
+    client.close()
+    idle.close()
+
+
+def test_stopping_while_a_delivery_hangs(world: World) -> None:
+    """The other side does not answer: the stop is bounded, and the message stays in the queue."""
+    world.peer.release.clear()
+    server = world.server.start()
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    until(lambda: "DATA" in world.peer.commands, "DATA")
+    server.stop()
+    assert queue_id in server.command("mailq").stdout
+    world.peer.release.set()
+    world.peer.messages.clear()
+    server.start()
+    server.wait_log(f"{queue_id}: removed")
+
+
+def test_a_missing_mail_owner_is_told_with_the_remedy(world: World) -> None:
+    if os.geteuid():
+        pytest.skip("only root gives up its rights")
+    server = world.server
+    text = (server.conf / "main.cf").read_text().replace(f"mail_owner = {owner_name()}", "mail_owner = nosuchuser")
+    (server.conf / "main.cf").write_text(text)
+    done = server.command("start", check=False)
+    assert done.returncode == 1
+    assert "user nosuchuser does not exist; make it with: useradd --system --no-create-home" in done.stderr
+    assert f"{server.conf}/main.cf" in done.stderr and "mail_owner" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told(world: World) -> None:
+    server = world.server.start()
+    with temporary_folder() as folder:
+        other = Gatepost(folder, MAIN_CF.format(port=free_port()), port=server.port)
+        done = other.command("start", check=False)
+        assert done.returncode == 1
+        assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in done.stderr
+
+
+def test_where_the_configuration_is(world: World) -> None:
+    conf = str(world.server.conf)
+    for arguments, environment in (
+        (["-c", conf, "postconf", "-h", "myhostname"], {}),
+        (["postconf", "-c", conf, "-h", "myhostname"], {}),
+        (["postconf", "-h", "myhostname"], {"MAIL_CONFIG": conf}),
+    ):
+        done = subprocess.run(
+            [*GATEPOST, *arguments], cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "relay.home.example\n"
