@@ -18,6 +18,9 @@ from gatepost.smtpd.commands import execute, too_many_errors
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.session import Session
 
+STEPS = 100
+"""Commands of one client that are executed in one turn of the event loop."""
+
 INPUT_HIGH = 256 * 1024
 """Octets of unread input at which the client is no longer read from while a reply is owed."""
 
@@ -54,6 +57,11 @@ class SmtpConnection(asyncio.Protocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def blocked(self) -> bool:
+        """Does the client not read what it is told?"""
+        return self._blocked
+
     # asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,8 +69,8 @@ class SmtpConnection(asyncio.Protocol):
         self.connections.add(self)
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
-        address, port = _plain(self.transport.get_extra_info("peername"))
-        server_address, server_port = _plain(self.transport.get_extra_info("sockname"))
+        address, port = plain_address(self.transport.get_extra_info("peername"))
+        server_address, server_port = plain_address(self.transport.get_extra_info("sockname"))
         if self._start(self.session.begin(address, port, server_address, server_port)):
             self._advance()
 
@@ -142,7 +150,14 @@ class SmtpConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Take events until the protocol wants more input, a command suspends, or the session ends; then write."""
         protocol, session = self.protocol, self.session
-        while not session.closing and not self._blocked:
+        steps = 0
+        while not session.closing and not self._blocked and not self._busy:
+            steps += 1
+            if steps > STEPS:
+                # Other clients have their turn, and this one has to take its replies first.
+                self._flush()
+                self.loop.call_soon(self._advance)
+                return
             event = protocol.next_event()
             if event is NEED_DATA:
                 if self._eof:
@@ -224,7 +239,7 @@ async def _answer_content(session: Session) -> None:
         await too_many_errors(session)
 
 
-def _plain(name: Any) -> tuple[str, str]:
+def plain_address(name: Any) -> tuple[str, str]:
     """Address and port of a socket as they are logged: `::ffff:` addresses are IPv4, link-local ones without zone."""
     if not isinstance(name, tuple):
         return "unknown", "0"

@@ -1,4 +1,4 @@
-"""The dialogues, played against a real Postfix: replies and log lines are those of the files, or in differences.toml."""
+"""The dialogues, played against a real Postfix: replies and log lines are as in the files or in differences.toml."""
 
 import difflib
 import json

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
@@ -31,6 +32,14 @@ alias_maps =
 mynetworks = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
 """
+
+
+async def until(condition: Callable[[], object], limit: float = 10.0) -> None:
+    """Turn the event loop until `condition` holds; at most `limit` seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        await asyncio.sleep(0.001)
 
 
 class World:
@@ -91,6 +100,7 @@ class World:
             free=lambda: self.free,
             sleep=self.sleep,
         )
+        self.talks: list[Talk] = []
         self.connections: set[SmtpConnection] = set()
         self.tasks: set[asyncio.Task[object]] = set()
         self.server: asyncio.Server | None = None
@@ -113,6 +123,8 @@ class World:
     async def stop(self) -> None:
         assert self.server is not None
         self.server.close()
+        for talk in self.talks:
+            talk.writer.transport.abort()
         for connection in list(self.connections):
             connection.transport.abort()
         while self.tasks:
@@ -122,6 +134,10 @@ class World:
             await asyncio.sleep(0)
         assert not self.connections
         await self.server.wait_closed()
+
+    async def idle(self) -> None:
+        """Until all sessions have ended."""
+        await until(lambda: not self.connections and not self.tasks)
 
     async def __aenter__(self) -> "World":
         self.port = await self.start()
@@ -145,7 +161,9 @@ class Talk:
 
     @classmethod
     async def open(cls, world: World, host: str = "127.0.0.1") -> "Talk":
-        return cls(*await asyncio.open_connection(host, world.port))
+        talk = cls(*await asyncio.open_connection(host, world.port))
+        world.talks.append(talk)
+        return talk
 
     async def reply(self) -> str:
         """The next reply, all its lines; empty at the end of the connection."""
