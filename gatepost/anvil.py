@@ -20,7 +20,10 @@ class Anvil:
         self._swept = 0.0
 
     def count(self, what: str, service: str, client: str, now: float) -> tuple[int, int]:
-        """Note one event (connect, disconnect, mail, rcpt, auth, newtls); (simultaneous connections, events in this time unit)."""
+        """Note one event (connect, disconnect, mail, rcpt, auth, newtls).
+
+        Returns (simultaneous connections, events of this kind in this time unit).
+        """
         if now - self._swept > self.time_unit:
             self._sweep(now)
         key = (service, client)

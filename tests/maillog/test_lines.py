@@ -7,7 +7,8 @@ from gatepost.maillog import lines
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0"), (-1, "0"), (0.0004, "0"), (0.004, "0"), (0.006, "0.01"), (0.07, "0.07"), (0.1, "0.1"), (0.123, "0.12"), (0.3, "0.3"),
+    [(0, "0"), (-1, "0"), (0.0004, "0"), (0.004, "0"), (0.006, "0.01"), (0.07, "0.07"), (0.1, "0.1"), (0.123, "0.12"),
+     (0.3, "0.3"),
      (1.23, "1.2"), (1.96, "2"), (9.94, "9.9"), (11.2, "11"), (105.9, "106"), (4000, "4000")],
 )  # fmt: skip
 def test_delays(seconds: float, text: str) -> None:
@@ -31,7 +32,8 @@ def test_delivery() -> None:
             "sent",
             "250 Ok",
         )
-        == "4FA0000001: to=<b@y.example>, relay=mx.y.example[192.0.2.1]:25, delay=0.37, delays=0.06/0.01/0.1/0.2, dsn=2.0.0, status=sent (250 Ok)"
+        == "4FA0000001: to=<b@y.example>, relay=mx.y.example[192.0.2.1]:25, delay=0.37, delays=0.06/0.01/0.1/0.2, "
+        "dsn=2.0.0, status=sent (250 Ok)"
     )
     with_original = lines.delivery(
         "4FA0000001", "b@y.example", "B@Z.example", "none", 3, (0, 0, 0, 0), "4.4.1", "deferred", "no"
