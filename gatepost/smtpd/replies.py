@@ -1,7 +1,5 @@
 """The replies whose text never changes, and the exception by which a command is refused."""
 
-import msgspec
-
 from gatepost.mail.reply import Reply
 
 
@@ -25,14 +23,6 @@ class Refused(Exception):
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         super().__init__(reply)
-
-
-class Sticky(msgspec.Struct):
-    """Values of MAIL parameters that outlive a refused MAIL until the transaction is reset, as in Postfix."""
-
-    size: int = 0
-    ret: str = ""
-    smtputf8: bool = False
 
 
 OK = fixed(250, "2.0.0", "Ok")

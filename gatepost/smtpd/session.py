@@ -60,7 +60,7 @@ class Session:
         "sticky_size",
         "transaction",
         "unmarked",
-    )  # fmt: skip
+    )
 
     def __init__(self, env: ServerEnvironment, protocol: SmtpServerProtocol, params: Parameters) -> None:
         self.env = env
