@@ -49,6 +49,7 @@ def main(arguments: list[str], directory: str) -> int:
     _section("Faults: it starts, but what comes that far is answered 451; reload refuses them", proof.faults)
     _section("Remarks", proof.remarks)
     _section("Set, but not supported yet: no effect", not_honoured(configuration))
+    _section("Set, and supported in part", map(str, configuration.partly_honoured()))
     _section("Unused", unused(configuration))
     if not options.quiet:
         _meaning(configuration, proof)

@@ -10,6 +10,8 @@ from gatepost.config.parameters import find
 from gatepost.config.references import unused_names
 from gatepost.config.settings import Settings
 
+_OFF = frozenset(("", "no", "none", "0"))
+
 
 class Configuration:
     """main.cf and master.cf of one directory. `warnings` holds what Postfix would log while reading them."""
@@ -72,8 +74,18 @@ class Configuration:
         """Known parameters that are set but not honoured yet, for `gatepost check`."""
         return [
             ConfigError("not supported yet", path=setting.path, line=setting.line, parameter=name)
-            for name, setting, _ in self._neglected()
+            for name, setting, settings in self._neglected()
+            if not _is_off(settings, name)
         ]
+
+    def partly_honoured(self) -> list[ConfigError]:
+        """Parameters that are set, and what of them is not supported yet."""
+        found = []
+        for name, setting, settings in self._set():
+            parameter = find(name)
+            if parameter is not None and parameter.partly and not _is_off(settings, name):
+                found.append(ConfigError(parameter.partly, path=setting.path, line=setting.line, parameter=name))
+        return found
 
     def refusals(self) -> list[ConfigError]:
         """Of those, the ones that must keep the service from starting: neglect would accept, leak or skip a filter."""
@@ -93,18 +105,33 @@ class Configuration:
         return errors
 
     def _neglected(self) -> Iterator[tuple[str, Setting, Settings]]:
+        return ((name, setting, settings) for name, setting, settings in self._set() if _is_neglected(name))
+
+    def _set(self) -> Iterator[tuple[str, Setting, Settings]]:
+        """What is set, in main.cf and by `-o`, with the settings that it belongs to."""
         for name, setting in self.main.settings.items():
-            if _is_neglected(name):
-                yield name, setting, self.settings
+            yield name, setting, self.settings
         for service in self.master:
-            for name in filter(_is_neglected, service.overrides):
-                settings = self.settings_for(service)
+            settings = self.settings_for(service) if service.overrides else self.settings
+            for name in service.overrides:
                 yield name, settings.settings[name], settings
 
     def _base(self) -> dict[str, Setting]:
         settings = dict(self.main.settings)
         settings["config_directory"] = Setting(self.directory)
         return settings
+
+
+def _is_off(settings: Settings, name: str) -> bool:
+    """Is it set to what we do anyway, since we lack what it would switch on?"""
+    parameter = find(name)
+    if parameter is None or (parameter.harmless is None and not parameter.partly):
+        return False
+    try:
+        value = settings.text(name).lower()
+    except ConfigError:
+        return False
+    return value in _OFF and (parameter.harmless is None or value in parameter.harmless)
 
 
 def _is_neglected(name: str) -> bool:

@@ -27,6 +27,7 @@ class Parameter(NamedTuple):
     harmless: None if neglecting the parameter does no harm; else the only values whose neglect accepts nothing that
     should be refused, leaks nothing and skips no filter. Another value of a parameter that is not honoured keeps the
     service from starting.
+    partly: of a parameter that is honoured: what of it is not, as a sentence for `gatepost check`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Parameter(NamedTuple):
     computed: bool = False
     honoured: bool = False
     harmless: tuple[str, ...] | None = None
+    partly: str = ""
 
 
 def boolean(
@@ -52,9 +54,12 @@ def boolean(
     owner: str = "",
     honoured: bool = False,
     harmless: tuple[str, ...] | None = None,
+    partly: str = "",
 ) -> Parameter:
     """`yes` or `no`."""
-    return Parameter(name, Type.BOOLEAN, default, "boolean", since, owner, honoured=honoured, harmless=harmless)
+    return Parameter(
+        name, Type.BOOLEAN, default, "boolean", since, owner, honoured=honoured, harmless=harmless, partly=partly
+    )
 
 
 def number(
@@ -68,10 +73,11 @@ def number(
     computed: bool = False,
     honoured: bool = False,
     harmless: tuple[str, ...] | None = None,
+    partly: str = "",
 ) -> Parameter:
     """A number of 32 bits."""
     return Parameter(
-        name, Type.NUMBER, default, "number", since, owner, minimum, maximum, 0, 0, computed, honoured, harmless
+        name, Type.NUMBER, default, "number", since, owner, minimum, maximum, 0, 0, computed, honoured, harmless, partly
     )
 
 
@@ -108,10 +114,11 @@ def text(
     computed: bool = False,
     honoured: bool = False,
     harmless: tuple[str, ...] | None = None,
+    partly: str = "",
 ) -> Parameter:
     """Text of any kind, `$name`-expanded."""
     return Parameter(
-        name, Type.TEXT, default, kind, since, owner, 0, 0, shortest, longest, computed, honoured, harmless
+        name, Type.TEXT, default, kind, since, owner, 0, 0, shortest, longest, computed, honoured, harmless, partly
     )
 
 

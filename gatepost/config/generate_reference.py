@@ -15,8 +15,8 @@ What a parameter means is in Postfix's postconf(5); `gatepost postconf` shows th
 [configuration.md](configuration.md) says how the files are read.
 
 *Default* is as written, before `$name` expansion; *(computed)* depends on the host or the process.
-*Honoured*: **yes**; **no**, which `gatepost check` points out; **refused**, where neglect would accept, leak or skip a
-filter: the service does not start with another value than those given.
+*Honoured*: **yes**; **in part**, with what is missing; **no**; **refused**, where neglect would accept, leak or skip a
+filter: the service does not start with another value than those given. `gatepost check` points out all but the first.
 
 | name | type | default | honoured |
 |---|---|---|---|
@@ -41,7 +41,9 @@ def reference() -> str:
 
 def _row(name: str, parameter: Parameter) -> str:
     default = "(computed)" if parameter.computed else _code(parameter.default)
-    if parameter.honoured:
+    if parameter.partly:
+        honoured = f"in part: {parameter.partly}"
+    elif parameter.honoured:
         honoured = "yes"
     elif parameter.harmless is None:
         honoured = "no"

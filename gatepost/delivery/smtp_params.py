@@ -33,7 +33,6 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     defer_if_no_mx_address_found: bool = False
     ignore_mx_lookup_error: bool = False
     disable_dns_lookups: bool = False
-    best_mx_transport: str = ""
     line_length_limit: int = 998
     cache_on_demand: bool = True
     cache_destinations: frozenset[str] = frozenset()
@@ -113,7 +112,7 @@ def _keywords(text: str) -> frozenset[str]:
 
 
 _UNPREFIXED = frozenset({
-    "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups", "best_mx_transport",
+    "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
     "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports",
 })  # fmt: skip
 _RENAMED = {

@@ -11,7 +11,6 @@ from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_l
 from gatepost.protocol.smtp_reply import SmtpReply
 
 PIECE = 65536  # octets of a content file in memory at a time
-_LINGER = 10.0  # seconds that a closed connection may take to send what is buffered
 
 
 class SessionLost(Exception):
@@ -96,7 +95,7 @@ class SmtpSession(asyncio.Protocol):
             self._write(self.core.quit())
             self._transport.close()
             # A peer that reads nothing must not keep the connection alive.
-            self._set_deadline(self._loop.time() + _LINGER)
+            self._set_deadline(self._loop.time() + self._limits[Stage.CLOSED])
 
     def abort(self) -> None:
         """Drop the connection."""

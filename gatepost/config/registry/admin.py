@@ -29,7 +29,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     text(
         "data_directory", "/var/lib/postfix", kind="pathname", shortest=1, since="2.5", owner="postfix proxymap tlsmgr"
     ),
-    number("default_process_limit", "100", minimum=1, since="<2.1", owner="master", honoured=True),
+    number(
+        "default_process_limit",
+        "100",
+        minimum=1,
+        since="<2.1",
+        owner="master",
+        honoured=True,
+        partly="it limits deliveries of a transport at a time, not SMTP sessions: that is gatepost_smtpd_session_limit",
+    ),
     text("empty_address_local_login_sender_maps_lookup_key", "<>", since="3.6", owner="postdrop"),
     number("fork_attempts", "5", minimum=1, since="<2.1", owner="postlock sendmail"),
     time("fork_delay", "1s", minimum=1, since="<2.1", owner="postlock sendmail"),

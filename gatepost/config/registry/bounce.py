@@ -22,7 +22,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("error_service_name", "error", kind="service", shortest=1, since="2.0", owner="all"),
     text("header_from_format", "standard", kind="choice", shortest=1, since="3.3", owner="bounce cleanup smtp smtpd"),
     text(
-        "notify_classes", "resource, software", kind="list", since="2.9", owner="bounce error smtp smtpd", honoured=True
+        "notify_classes",
+        "resource, software",
+        kind="list",
+        since="2.9",
+        owner="bounce error smtp smtpd",
+        honoured=True,
+        partly="bounce, 2bounce and delay are; transcripts of SMTP sessions (all other classes) are not sent",
     ),
     boolean("requiretls_redact_dsn", "yes", since="<=3.11", owner="bounce"),
     text("trace_service_name", "trace", kind="service", shortest=1, since="2.1", owner="all"),

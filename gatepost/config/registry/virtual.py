@@ -29,6 +29,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="<=1.1",
         owner="proxymap smtpd trivial-rewrite virtual",
         honoured=True,
+        partly="who is in it is a known recipient, but there is no delivery to virtual mailboxes yet: the mail waits",
     ),
     number("virtual_minimum_uid", "100", minimum=1, since="<2.1", owner="virtual"),
     text("virtual_uid_maps", "", kind="lookup tables", since="<=3.0", owner="virtual"),
