@@ -22,8 +22,11 @@ $(VENV)/.test: requirements-dev.lock $(VENV)/.run
 run: $(VENV)/.run ## a relay on port 2525 (PORT=) with a commented starter configuration in run/, its log on the screen
 	@$(BIN)/python -m gatepost.cli.starter --port $(PORT) run
 
+UNIT := $(addprefix tests/,bounce cleanup delivery dns ipc maillog master net qmgr queue restrictions rewrite smtpd tables)
+
 test: $(VENV)/.test ## everything: style, types, layers, unit tests, dialogues, comparison with Postfix, scenarios
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -q -n 2 --loop debug $(UNIT)
 
 lint: $(VENV)/.test ## style, types and layers only
 	$(BIN)/ruff check gatepost tests bench
@@ -34,7 +37,7 @@ crash: $(VENV)/.test ## 200 runs that kill a random process under load (about an
 	$(BIN)/python -m pytest -q tests/crash --crash-runs 200
 
 fuzz: $(VENV)/.test ## long runs of the property tests
-	$(BIN)/python -m pytest -q tests --hypothesis-profile long -m fuzz
+	$(BIN)/python -m pytest -q -n 2 tests -m hypothesis --hypothesis-profile long
 
 bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (needs root and Debian's postfix)
 	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py

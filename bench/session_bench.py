@@ -33,7 +33,10 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_u
 relayhost = [127.0.0.1]:2599
 smtpd_client_connection_count_limit = 0
 """
-BODY = b"From: <a@bench.test>\r\nTo: <b@example.test>\r\nDate: Sun, 22 Nov 2026 15:00:00 +0000\r\nSubject: x\r\n\r\n" + (b"X" * 80 + b"\r\n") * 49
+BODY = (
+    b"From: <a@bench.test>\r\nTo: <b@example.test>\r\nDate: Sun, 22 Nov 2026 15:00:00 +0000\r\nSubject: x\r\n\r\n"
+    + (b"X" * 80 + b"\r\n") * 49
+)
 STEPS = [
     b"EHLO client.test\r\n",
     b"MAIL FROM:<sender@bench.test>\r\n",
@@ -78,7 +81,9 @@ async def sessions(rounds: int, profile: bool) -> None:
     log = MailLog(output, "postfix", 1)
     foundation = Foundation(configuration, log)
     writer = MemoryWriter()
-    cleanup = MailCleanup(configuration.settings, writer, log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases)
+    cleanup = MailCleanup(
+        configuration.settings, writer, log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
+    )
     rates = LinkedRates(lambda *_: None, lambda *_: None)
     env = server_environment(foundation, configuration.master[0], cleanup, rates, lambda: 1 << 50, lambda: False)
     best = 1e9
@@ -109,4 +114,6 @@ async def sessions(rounds: int, profile: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(sessions(int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 2000, "--profile" in sys.argv))
+    asyncio.run(
+        sessions(int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 2000, "--profile" in sys.argv)
+    )
