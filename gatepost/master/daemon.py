@@ -84,11 +84,12 @@ class Daemon:
             places.append(Place("local", delivery_entry(plan, "local")))
         return places
 
-    def _live_delivery_workers(self) -> int:
-        """Workers that may have requests of an earlier queue manager under way."""
+    def _live_delivery_workers(self) -> list[int]:
+        """Process IDs of workers that may have requests of an earlier queue manager under way."""
         supervisor = self._supervisor
-        alive = [p.name for p in supervisor.places if p.pid] + [gone.name for gone in supervisor.leaving.values()]
-        return sum(name.startswith(("delivery", "local")) for name in alive)
+        alive = [(p.pid, p.name) for p in supervisor.places if p.pid]
+        alive += [(pid, gone.name) for pid, gone in supervisor.leaving.items()]
+        return [pid for pid, name in alive if name.startswith(("delivery", "local"))]
 
     def _reload(self) -> None:
         """A new configuration, proved in full, takes over; any mistake in it keeps the old one everywhere."""

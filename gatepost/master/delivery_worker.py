@@ -36,6 +36,7 @@ class DeliveryWorker:
         self.pid = pid
         self.epoch = 0
         self.draining = False
+        self.unreported = False  # a result was there while no queue manager was: its Hello will tell the next one
         self.agents = agents
         self._report = report
         self._connected = connected

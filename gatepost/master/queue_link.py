@@ -109,6 +109,7 @@ class QueueLink:
         self._connector: asyncio.Task[None] | None = None
         self.ids = QueueIds(long_ids, clock, lambda count: self.send(NeedIds(count)))
         self.ready = asyncio.Event()
+        self._welcomed = asyncio.Event()
 
     def start(self) -> None:
         self._connector = self._loop.create_task(self._connect())
@@ -133,6 +134,13 @@ class QueueLink:
     def connected(self) -> bool:
         """Is there a queue manager that has answered our Hello?"""
         return self._channel is not None
+
+    async def reach(self) -> None:
+        """Until there is one; at most RECONNECT_WAIT."""
+        try:
+            await asyncio.wait_for(self._welcomed.wait(), RECONNECT_WAIT)
+        except TimeoutError:
+            pass
 
     def send(self, frame: Frame) -> None:
         """Send, or keep for the queue manager that has our Hello but has not answered yet; else the frame is dropped.
@@ -173,8 +181,10 @@ class QueueLink:
                 channel.send(frame_)
             if self._on_welcome is not None:
                 self._on_welcome(frame)
+            self._welcomed.set()
         elif isinstance(frame, Stop):
             self._channel, self._leaving = None, channel
+            self._welcomed.clear()
             self._leave()
         elif self._on_frame is not None:
             self._on_frame(frame)
@@ -191,6 +201,7 @@ class QueueLink:
 
     def _lost(self, _: Channel) -> None:
         self._channel = self._leaving = None
+        self._welcomed.clear()
         self._greeted = False
         self._early.clear()
         self.ids.connection_lost()

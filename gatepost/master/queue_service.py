@@ -1,7 +1,8 @@
 """The queue manager's process: frames from the workers in, answers out."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
@@ -47,7 +48,11 @@ class Peer:
 
 
 class QueueService:
-    """Joins channels, QueueManager, Anvil and control operations. `expected`: delivery workers that live already."""
+    """Joins channels, QueueManager, Anvil and control operations.
+
+    `expected`: process IDs of the delivery workers that live already. What they have under way is not dispatched again:
+    dispatching begins when each of them has told, or has ended.
+    """
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class QueueService:
         *,
         flush_log: Callable[[], None],
         monotonic: Callable[[], float],
-        expected: int,
+        expected: Iterable[int],
     ) -> None:
         self.manager = manager
         self._dispatcher = dispatcher
@@ -66,14 +71,16 @@ class QueueService:
         self._operations = operations
         self._flush_log = flush_log
         self._monotonic = monotonic
-        self._expected = expected
+        self._expected = set(expected)
         self._loop = asyncio.get_running_loop()
         self._peers: dict[Channel, Peer] = {}
         self._answers: list[Peer] = []
         self._gone: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         manager.on_pumped = self._arm
-        self._loop.call_later(FIRST_REPORTS_WAIT if expected else 0, self._begin)
+        self._loop.call_later(FIRST_REPORTS_WAIT if self._expected else 0, self._begin)
+        for pid in list(self._expected):
+            self._watch(pid)
 
     def protocol(self) -> Channel:
         """For create_unix_server: one Channel per worker."""
@@ -88,6 +95,28 @@ class QueueService:
             self._operations.answer(frame, channel.send)
         elif not isinstance(frame, Hello):
             channel.close()
+
+    def _watch(self, pid: int) -> None:
+        """A worker that ends, as those of an earlier configuration do, has nothing more to tell."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._loop.call_soon(self._told, pid)
+            return
+        except OSError:
+            return  # an old kernel: then FIRST_REPORTS_WAIT has to do
+
+        def ended() -> None:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self._told(pid)
+
+        self._loop.add_reader(descriptor, ended)
+
+    def _told(self, pid: int) -> None:
+        self._expected.discard(pid)
+        if not self._expected:
+            self._begin()
 
     def _begin(self) -> None:
         if not self.manager.dispatching:
@@ -129,10 +158,7 @@ class QueueService:
             self.manager.recover(hello.finished, hello.running)
             if not hello.draining:
                 self._dispatcher.add(peer)
-            if hello.epoch:
-                self._expected -= 1
-                if self._expected <= 0:
-                    self._begin()
+            self._told(hello.pid)
 
     # --- intake ---------------------------------------------------------------------------------------------------
 

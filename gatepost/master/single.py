@@ -83,7 +83,7 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
         operations,
         flush_log=log.flush,
         monotonic=time.monotonic,
-        expected=0,
+        expected=(),
     )
     assert plan.control_socket is not None
     servers: list[asyncio.Server] = [

@@ -64,12 +64,14 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     agents: dict[str, DeliveryAgent] = {}
 
     def report(done: DeliveryDone) -> None:
+        delivery.unreported = delivery.unreported or not link.connected
         link.send(done)
 
     delivery = DeliveryWorker(role, os.getpid(), agents, report, lambda: link.connected)
 
     def welcomed(welcome: Welcome) -> None:
         delivery.epoch = welcome.epoch
+        delivery.unreported = False
 
     def hello() -> Hello:
         greeting = delivery.hello()
@@ -99,6 +101,9 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     await worker.over.wait()
     delivery.draining = True
     await worker.finished(delivery.idle)
+    if delivery.unreported:
+        # The results of deliveries must not be lost with us: their recipients would get the message again.
+        await link.reach()
     await delivery.close()
     await link.close()
     worker.log.flush()

@@ -77,7 +77,7 @@ def lock_store(plan: Plan) -> int:
     return descriptor
 
 
-async def serve_queue(plan: Plan, leash: socket.socket, expected: int) -> None:
+async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     lock = lock_store(plan)
     worker = Worker(plan, leash)

@@ -104,7 +104,7 @@ def smtpd_entry(plan: Plan, slot: int) -> Entry:
     return _entry(plan, "smtpd", lambda plan, leash: serve_smtpd(plan, slot, leash))
 
 
-def queue_entry(plan: Plan, live_workers: Callable[[], int]) -> Entry:
+def queue_entry(plan: Plan, live_workers: Callable[[], list[int]]) -> Entry:
     from gatepost.master.worker_queue import serve_queue
 
     def entry(leash: socket.socket) -> None:

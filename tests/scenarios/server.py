@@ -60,7 +60,9 @@ def as_user(name: str) -> list[str]:
     """
     rights = ["setpriv", f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--clear-groups"]
     python = sys.executable
-    if subprocess.run([*rights, python, "-c", "import gatepost"], cwd=REPOSITORY, capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*rights, python, "-c", "import gatepost"], cwd=REPOSITORY, capture_output=True, check=False
+    ).returncode:
         rights += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     return rights
 
