@@ -1,9 +1,9 @@
 """CPU of the queue manager's side of one message: frame in, commit, schedule, frame out, result, removal.
 
-    python bench/queue_bench.py [MESSAGES] [--batch N] [--profile]
+python bench/queue_bench.py [MESSAGES] [--batch N] [--profile]
 
-The store is the real one, in a temporary folder; deliveries succeed at once. Prints microseconds of CPU per message, with
-and without the writer thread (the best of three runs).
+The store is the real one, in a temporary folder; deliveries succeed at once. Prints microseconds of CPU per message,
+with and without the writer thread (the best of three runs).
 """
 
 import asyncio
@@ -94,9 +94,14 @@ async def rounds(parts: QueueParts, count: int, batch: int, profile: bool) -> No
                 left -= 1
                 waiting += 1
                 message = Message(
-                    short_queue_id(next(numbers)), time.time(), "sender@bench.test", [Recipient("rcpt@example.test")], len(content), content,
+                    short_queue_id(next(numbers)),
+                    time.time(),
+                    "sender@bench.test",
+                    [Recipient("rcpt@example.test")],
+                    len(content),
+                    content,
                     origin=Origin("localhost", "127.0.0.1", "4000", "localhost", "client", "ESMTP"),
-                )  # fmt: skip
+                )
                 parts.manager.submit(decode(encode(Submit(1, message))).message, stored)
 
         def stored(failure: Exception | None) -> None:

@@ -1,9 +1,10 @@
-"""CPU of the SMTP server's side of one message, without sockets: EHLO to QUIT through the real session, restrictions and cleanup.
+"""CPU of the SMTP server's side of one message, without sockets: EHLO to QUIT through the real session, restrictions
+and cleanup.
 
-    python bench/session_bench.py [ROUNDS] [--profile]
+python bench/session_bench.py [ROUNDS] [--profile]
 
-Prints microseconds of CPU per session (the best of five runs). What it leaves out: system calls, the event loop's own work,
-the frames to the queue manager, and the log file.
+Prints microseconds of CPU per session (the best of five runs). What it leaves out: system calls, the event loop's own
+work, the frames to the queue manager, and the log file.
 """
 
 import asyncio
