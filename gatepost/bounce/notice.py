@@ -193,7 +193,7 @@ class NoticeWriter:
     def _original(self, template: Template, message: Message, content: bytes, transfer: str, *, full: bool) -> bytes:
         """The part with what is returned: the whole message, or its headers (RET=HDRS, bounce_size_limit)."""
         what = "Message" if template is SUCCESS else "Undelivered Message"
-        if self._size_limit and message.size > self._size_limit:
+        if self._size_limit and message.data_size > self._size_limit:
             full = False
         if full:
             kind = "message/global" if message.smtputf8 else "message/rfc822"

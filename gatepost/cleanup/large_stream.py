@@ -2,6 +2,7 @@
 
 from zlib import crc32
 
+from gatepost.cleanup.data_size import DataSize
 from gatepost.cleanup.header_pass import HeaderPass
 from gatepost.cleanup.interface import LargeContent, Outcome, QueueFull, QueueUnavailable, QueueWriter, Transaction
 from gatepost.cleanup.own_headers import OwnHeaders
@@ -10,17 +11,18 @@ from gatepost.cleanup.own_headers import OwnHeaders
 class LargeStream:
     """One message. Memory in use is bounded by a piece of content and header_size_limit.
 
-    `outcome` tells what went wrong, if anything; then nothing more is written. `size` and `checksum` are of all that
-    was written. `headers`: as OwnHeaders.begin made it, or None if what comes is complete. `limit`: message_size_limit,
-    octets.
+    `outcome` tells what went wrong, if anything; then nothing more is written. `octets`, `checksum` and `records` (its
+    size in a queue file of Postfix) are of all that was written. `headers`: as OwnHeaders.begin made it, or None if
+    what comes is complete. `limit`: message_size_limit, octets; `line_limit`: line_length_limit.
     """
 
     def __init__(
         self, own: OwnHeaders, writer: QueueWriter, headers: HeaderPass | None, transaction: Transaction, sender: str,
-        queue_id: str, arrival: float, limit: int,
+        queue_id: str, arrival: float, limit: int, line_limit: int,
     ) -> None:  # fmt: skip
         self.outcome: Outcome = "ok"
-        self.size = 0
+        self.octets = 0
+        self.records = DataSize(line_limit)
         self.checksum = 0
         self.file: LargeContent | None = None
         self._own = own
@@ -99,8 +101,9 @@ class LargeStream:
     def _put(self, data: bytes) -> None:
         if self.outcome != "ok" or not data:
             return
-        self.size += len(data)
-        if self._limit and self.size > self._limit:
+        self.octets += len(data)
+        self.records.feed(data)
+        if self._limit and (self.octets > self._limit or self.records.size > self._limit):
             self._fail("size")
             return
         self.checksum = crc32(data, self.checksum)

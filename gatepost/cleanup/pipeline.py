@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from zlib import crc32
 
+from gatepost.cleanup.data_size import data_size
 from gatepost.cleanup.envelope import Envelope
 from gatepost.cleanup.header_pass import HeaderPass, mark_mailbox_lines
 from gatepost.cleanup.interface import (
@@ -50,6 +51,7 @@ class MailCleanup:
         self.log = log
         self.clock = clock
         self.message_size_limit = settings.message_size_limit
+        self.line_length_limit = settings.line_length_limit
         self.replace_stray_cr = settings.cleanup_replace_stray_cr_lf
         self.own_headers = OwnHeaders(settings, log, rewriter, Dates(local_time))
         self.envelope = Envelope(
@@ -145,7 +147,7 @@ class MailIncoming:
             arrival=transaction.arrival or self._arrival,
             sender=sender,
             recipients=recipients,
-            size=large.size if large is not None else len(content),
+            size=large.octets if large is not None else len(content),
             content=content,
             content_file=large.file.name if large is not None and large.file is not None else "",
             checksum=large.checksum if large is not None else crc32(content),
@@ -156,6 +158,7 @@ class MailIncoming:
             envid=transaction.envid,
             filter=transaction.filter,
             hold=transaction.hold,
+            data_size=large.records.size if large is not None else data_size(content, self._cleanup.line_length_limit),
         )
 
     async def _store(self, message: Message) -> CleanupResult:
@@ -200,9 +203,9 @@ class MailIncoming:
             return b"", "hops"
         headers.out.append(body)
         content = b"".join(headers.out)
-        # Postfix limits the queue file, where a line takes one octet more than its text with a line end.
+        # Postfix limits the queue file; the envelope in it, some hundred octets, is left out here.
         limit = self._cleanup.message_size_limit
-        if limit and 2 * len(content) > limit and len(content) + content.count(b"\n") > limit:
+        if limit and 2 * len(content) > limit and data_size(content, self._cleanup.line_length_limit) > limit:
             return b"", "size"
         if len(content) > INLINE_LIMIT:
             self._large = self._large_stream(None, transaction, sender)
@@ -231,5 +234,5 @@ class MailIncoming:
         cleanup, arrival = self._cleanup, transaction.arrival or self._arrival
         return LargeStream(
             cleanup.own_headers, cleanup.writer, headers, transaction, sender, self.queue_id, arrival,
-            cleanup.message_size_limit,
+            cleanup.message_size_limit, cleanup.line_length_limit,
         )  # fmt: skip

@@ -109,7 +109,7 @@ def envelope_lines(item: ShownMessage) -> Iterator[str]:
     """The envelope in the form and order of Postfix's own command; what it does not keep is left out."""
     message = item.message
     arrival = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(message.arrival))
-    numbers = (message.size, 0, len(message.recipients), 0, message.size, int(message.smtputf8))
+    numbers = (message.data_size, 0, len(message.recipients), 0, message.data_size, int(message.smtputf8))
     yield "message_size: " + " ".join(f"{number:15d}" for number in numbers)
     yield f"message_arrival_time: {arrival}"
     yield f"create_time: {arrival}"

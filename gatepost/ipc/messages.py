@@ -92,7 +92,7 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
 
     `content` is there when it was still at hand, else `content_file` names a file, else the worker asks with
     NeedContent. `arrival`, `active` (entered the active queue): wall-clock seconds. `keep`: more mail waits for this
-    destination, so keep the connection for reuse. `size`: content octets.
+    destination, so keep the connection for reuse. `size`: data_size of the message.
     """
 
     request_id: int

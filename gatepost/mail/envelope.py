@@ -44,7 +44,9 @@ class Origin(msgspec.Struct, array_like=True):
 class Message(msgspec.Struct, array_like=True):
     """A finished message: what cleanup makes, the store keeps and the queue manager schedules.
 
-    `arrival` is wall-clock seconds. `size` is the number of content octets with LF line ends (`size=` in the log).
+    `arrival` is wall-clock seconds. `size` is the number of content octets with LF line ends, `data_size` what they
+    take in a queue file of Postfix: the size that the log, the listings and SMTP's SIZE= give
+    (`size` if not given).
     Content is `content` if it has at most INLINE_LIMIT octets, else the file `content_file` in the store's folder
     (then `content` is empty). `checksum` is zlib.crc32 of the content.
     `verp`, `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out.
@@ -69,6 +71,11 @@ class Message(msgspec.Struct, array_like=True):
     warn_sent: bool = False
     trace: int = 0
     orig_queue_id: str = ""
+    data_size: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.data_size:
+            self.data_size = self.size
 
 
 INLINE_LIMIT = 128 * 1024

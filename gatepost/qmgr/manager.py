@@ -153,7 +153,7 @@ class QueueManager:
             else:
                 self.content_octets += message.size
         sender = message.sender and quote_local(message.sender)
-        self._log.info(lines.queue_active(message.queue_id, sender, message.size, len(open_)))
+        self._log.info(lines.queue_active(message.queue_id, sender, message.data_size, len(open_)))
         if route:
             self._spawn(self._route(entry, open_))
         return entry
@@ -245,7 +245,7 @@ class QueueManager:
         self._dispatcher.send(
             DeliveryRequest(
                 request_id, self.epoch, message.queue_id, start.transport, start.nexthop, message.sender, recipients,
-                message.size, message.arrival, entry.since, content, message.content_file, message.body,
+                message.data_size, message.arrival, entry.since, content, message.content_file, message.body,
                 message.smtputf8, message.ret, message.envid, keep, message.origin,
             )
         )  # fmt: skip

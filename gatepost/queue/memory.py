@@ -112,8 +112,9 @@ class MemoryStore:
             message = one.message
             recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
             yield Listed(
-                message.queue_id, one.queue, message.arrival, message.size, message.sender, recipients, one.next_attempt
-            )
+                message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients,
+                one.next_attempt,
+            )  # fmt: skip
 
     def count(self) -> dict[QueueName, int]:
         self._check()

@@ -169,8 +169,9 @@ class Reader:
         message = one.message
         recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
         return Listed(
-            message.queue_id, one.queue, message.arrival, message.size, message.sender, recipients, one.next_attempt
-        )
+            message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients,
+            one.next_attempt,
+        )  # fmt: skip
 
     def _first(self, pages: Iterator[list[Candidate]], count: int, exclude: Container[str]) -> list[Candidate]:
         found: list[Candidate] = []

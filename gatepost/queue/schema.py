@@ -51,7 +51,7 @@ CREATE VIEW queue AS
     SELECT m.queue_id, coalesce(w.queue, 'incoming') AS queue,
         datetime(CAST(m.envelope AS TEXT) ->> 1, 'unixepoch') AS arrival,
         datetime(w.next_attempt, 'unixepoch') AS next_attempt,
-        CAST(m.envelope AS TEXT) ->> 2 AS sender, m.recipients, CAST(m.envelope AS TEXT) ->> 4 AS size,
+        CAST(m.envelope AS TEXT) ->> 2 AS sender, m.recipients, CAST(m.envelope AS TEXT) ->> 18 AS size,
         w.state ->> '$[1][0][1]' AS reason
     FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id;
 """

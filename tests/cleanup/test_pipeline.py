@@ -29,7 +29,8 @@ async def test_message_in_the_queue() -> None:
     (message,) = entrance.messages
     assert (message.queue_id, message.arrival, message.sender) == ("0000000001", NOW, "me@client.example")
     assert message.recipients == [Recipient("x@dest.example")]
-    assert message.size == len(message.content)
+    lines = message.content.count(b"\n")
+    assert (message.size, message.data_size) == (len(message.content), len(message.content) + lines)
     assert message.checksum == zlib.crc32(message.content)
     assert (message.envid, message.ret, message.body, message.content_file) == ("e", "HDRS", "8bitmime", "")
 
@@ -126,7 +127,9 @@ async def test_message_size_limit() -> None:
     assert (await entrance.send(b"Subject: x\n\n" + b"x\n" * 2000)).outcome == "size"
     assert entrance.log[-1] == "warning: 0000000001: queue file size limit exceeded"
     assert (await entrance.send(b"Subject: x\n\n" + b"x\n" * 600)).outcome == "ok"
+    assert (await entrance.send(b"\n" * 1400)).outcome == "size"  # two octets each in the records of a queue file
     huge = Entrance(message_size_limit="200000")
+    assert (await huge.send(b"Subject: x\n\n", b"\n" * 140000)).outcome == "size"
     for begin in (False, True):
         assert (
             await huge.send(*[b"Subject: x\n\n", b"x" * 90000, b"x" * 90000, b"x" * 90000], begin=begin)
@@ -147,6 +150,7 @@ async def test_large_content_goes_to_a_file(begin: bool) -> None:
     (message,) = entrance.messages
     assert (message.content, message.content_file) == (b"", "0000000001")
     assert (message.size, message.checksum) == (len(content), zlib.crc32(content.encode()))
+    assert message.data_size == len(content) + content.count("\n")
     assert entrance.writer.large["0000000001"].finished
 
 
