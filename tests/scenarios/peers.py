@@ -87,8 +87,9 @@ class Peer:
                 elif answer(line, "354 Go")[0] == "3":
                     message.content = _content(session)
                     self.release.wait(30)
-                    if answer(".", "250 2.0.0 Ok")[0] == "2":
+                    if self._reply(".", "250")[:1] == "2":
                         self.messages.append(message)
+                    answer(".", "250 2.0.0 Ok")
             elif verb == "QUIT":
                 answer(line, "221 2.0.0 Bye")
                 return

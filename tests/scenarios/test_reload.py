@@ -138,7 +138,7 @@ def test_what_waits_in_the_queue_goes_where_the_new_configuration_says(world: Wo
 def test_reloads_under_load_lose_nothing_and_refuse_nothing(world: World) -> None:
     server = world.server
     sink = Sink(world.folder / "sink")
-    messages = 4000
+    messages = 2500
     try:
         server.write(world.main_cf("127.0.0.1", port=sink.port))
         world.reload()
