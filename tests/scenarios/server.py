@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 GATEPOST = [sys.executable, "-m", "gatepost.cli.program"]
@@ -105,15 +105,26 @@ def alive(pid: int) -> bool:
 
 
 class Gatepost:
-    """One mail system in `folder`. It listens on `host`, and belongs to `user` (an ordinary one; empty: to us)."""
+    """One mail system in `folder`. It listens on `host`, and belongs to `user` (an ordinary one; empty: to us).
+
+    `run` stands before each command: it says where to run it.
+    """
 
     def __init__(
-        self, folder: Path, main_cf: str, *, port: int = 0, host: str = "127.0.0.1", master_cf: str = "", user: str = ""
+        self,
+        folder: Path,
+        main_cf: str,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        master_cf: str = "",
+        user: str = "",
+        run: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.host = host
         self.user = user
-        self.prefix = as_user(user) if user else []
+        self.prefix = [*run, *(as_user(user) if user else [])]
         self.port = port or free_port(host)
         self.conf = folder / "conf"
         self.log_path = folder / "log" / "mail.log"
@@ -153,6 +164,12 @@ class Gatepost:
         return done
 
     def start(self, *options: str) -> "Gatepost":
+        self.launch(*options)
+        until(self.greets, f"greeting on port {self.port}\n{self.output()}")
+        return self
+
+    def launch(self, *options: str) -> None:
+        """Start, and do not wait until it serves."""
         with open(self.folder / "out", "ab") as output:
             self.process = subprocess.Popen(
                 [*self.prefix, *GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
@@ -161,8 +178,6 @@ class Gatepost:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(self.greets, f"greeting on port {self.port}\n{self.output()}")
-        return self
 
     def background(self, *options: str) -> "Gatepost":
         """Start as an operator does. Use `command("stop")` to end it."""
