@@ -56,7 +56,7 @@ class MailCleanup:
         self.own_headers = OwnHeaders(settings, log, rewriter, Dates(local_time))
         self.envelope = Envelope(
             rewriter,
-            aliases,
+            aliases.logged_by(log.warning) if aliases else None,
             duplicate_limit=settings.duplicate_filter_limit,
             keep_original=settings.enable_original_recipient,
         )
@@ -68,7 +68,17 @@ class MailCleanup:
 class MailIncoming:
     """One message on its way in; see `Incoming`."""
 
-    __slots__ = ("_arrival", "_cleanup", "_large", "_octets", "_pieces", "_too_big", "_transaction", "queue_id")
+    __slots__ = (
+        "_arrival",
+        "_cleanup",
+        "_discarded",
+        "_large",
+        "_octets",
+        "_pieces",
+        "_too_big",
+        "_transaction",
+        "queue_id",
+    )
 
     def __init__(self, cleanup: MailCleanup, queue_id: str) -> None:
         self.queue_id = queue_id
@@ -77,11 +87,14 @@ class MailIncoming:
         self._pieces: list[bytes] = []
         self._octets = 0
         self._too_big = False
+        self._discarded = False
         self._transaction: Transaction | None = None
         self._large: LargeStream | None = None
 
     def begin(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        # Discarded at the end of data only, it has been looked at before.
+        self._discarded = transaction.discard
 
     def write(self, data: bytes) -> None:
         if b"\r" in data and self._cleanup.replace_stray_cr:
@@ -98,7 +111,7 @@ class MailIncoming:
 
     def abandon(self) -> None:
         transaction = self._transaction
-        if transaction is not None and self._pieces:
+        if transaction is not None and self._pieces and not self._discarded:
             # The message ID is logged even if the client is lost later.
             own, arrival = self._cleanup.own_headers, transaction.arrival or self._arrival
             headers = own.begin(transaction, self.queue_id, arrival)
@@ -115,6 +128,9 @@ class MailIncoming:
             self._large.abandon()
 
     async def finish(self, transaction: Transaction) -> CleanupResult:
+        if self._discarded:
+            self._drop()
+            return _OK
         if self._too_big:
             return self._refuse("size")
         try:
@@ -216,7 +232,9 @@ class MailIncoming:
     def _outgrown(self) -> None:
         """Content is too large for a row: refuse it, write it to its file if that can begin, or go on gathering."""
         limit = self._cleanup.message_size_limit
-        if limit and self._octets > limit:
+        if self._discarded:
+            self._pieces.clear()
+        elif limit and self._octets > limit:
             self._too_big = True
             self._pieces.clear()
         elif self._transaction is not None:

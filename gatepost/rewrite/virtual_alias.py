@@ -55,6 +55,13 @@ class VirtualAliases:
     def __bool__(self) -> bool:
         return bool(self._maps)
 
+    def logged_by(self, warn: Callable[[str], None]) -> "VirtualAliases":
+        """The same aliases for a program (cleanup) that tells of a message's troubles under its own name."""
+        return VirtualAliases(
+            self._maps, self._rewriter, self._local_domains, self._delimiters, self._limits, propagate=self._propagate,
+            warn=warn,
+        )  # fmt: skip
+
     async def expand(self, address: str, queue_id: str = "NOQUEUE") -> list[str]:
         """The recipients that an (internal, rewritten) address stands for, in order; just itself if nothing maps it.
 

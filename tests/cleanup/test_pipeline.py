@@ -304,6 +304,31 @@ async def test_alias_table_cannot_tell() -> None:
     entrance = Entrance(virtual_alias_maps="fail:x")
     result = await entrance.send(b"\nx\n")
     assert (result.outcome, entrance.messages) == ("write", [])
+    assert entrance.log == [
+        "warning: 0000000001: virtual_alias_maps map lookup problem for x@dest.example -- message not accepted, "
+        "try again later",
+    ]
+
+
+async def test_what_is_discarded_from_the_start_is_not_looked_at() -> None:
+    entrance = Entrance(virtual_alias_maps="fail:x")
+    body = b"Message-ID: <a@b>\n\n" + b"x" * 1000 + b"\n"
+    for pieces in ([body], [body] * (INLINE_LIMIT // 1000 + 1)):
+        assert (await entrance.send(*pieces, transaction=given(discard=True), begin=True)).outcome == "ok"
+    incoming = entrance.cleanup.open()
+    incoming.begin(given(discard=True))
+    incoming.write(body)
+    incoming.abandon()
+    assert (entrance.messages, entrance.writer.large, entrance.log) == ([], {}, [])
+
+
+async def test_what_is_discarded_at_the_end_of_data_was_looked_at() -> None:
+    entrance = Entrance()
+    incoming = entrance.cleanup.open()
+    incoming.begin(given())
+    incoming.write(b"Message-ID: <a@b>\n\nx\n")
+    assert (await incoming.finish(given(discard=True))).outcome == "ok"
+    assert (entrance.messages, entrance.log) == ([], ["0000000001: message-id=<a@b>"])
 
 
 async def test_alias_without_end() -> None:
