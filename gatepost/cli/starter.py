@@ -1,9 +1,10 @@
 """A first configuration to start from, and a relay on it (`make run`)."""
 
 import argparse
-import getpass
 import os
+import pwd
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ relayhost =
 # Domains that are delivered on this host, to its users. Empty: none, a relay only.
 mydestination = $myhostname, localhost
 home_mailbox = Maildir/
+# Names that stand for other addresses. hash: reads the text file, there is no need for postalias.
+#alias_maps = hash:/etc/aliases
+alias_maps =
 
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination
 
@@ -57,12 +61,24 @@ Gatepost: configuration in {folder}, listening on port {port} of this machine on
 
 Send a first message from another terminal:
 
-  curl --url smtp://localhost:{port} --mail-from me@example.com --mail-rcpt {user}@localhost --upload-file README.md
+  python3 -c 'import smtplib; smtplib.SMTP("localhost", {port}).sendmail("me@example.com", "{user}@localhost", "Subject: first\\n\\nHello.")'
 
 It arrives in ~/Maildir/new. To relay for a local network, edit {folder}/main.cf:
-`mynetworks` (who may), `inet_interfaces = all` (who can reach it) and `relayhost` (where it goes). See what it comes to
-with `gatepost -c {folder} check`, and take it over with `gatepost -c {folder} reload`.
+`mynetworks` (who may), `inet_interfaces = all` (who can reach it) and `relayhost` (where it goes).
+See what it comes to, and take it over:
+
+  {program} -c {folder} check
+  {program} -c {folder} reload
 """
+
+ROOT_QUEUE = "/var/spool/gatepost-run"
+"""The queue of a starter that root runs from a folder that others cannot enter."""
+
+
+def queue_folder(folder: Path) -> Path:
+    """Beside the configuration; as root, where mail_owner gets in."""
+    closed = [part for part in folder.parents if not part.stat().st_mode & stat.S_IXOTH]
+    return Path(ROOT_QUEUE) if os.geteuid() == 0 and closed else folder / "queue"
 
 
 def write_configuration(folder: Path, port: int) -> bool:
@@ -73,7 +89,7 @@ def write_configuration(folder: Path, port: int) -> bool:
     owner = (
         "" if os.geteuid() else "\n# Who the mail system runs as once it has opened its ports.\nmail_owner = nobody\n"
     )
-    (folder / "main.cf").write_text(MAIN_CF.format(queue=folder.resolve() / "queue", owner=owner))
+    (folder / "main.cf").write_text(MAIN_CF.format(queue=queue_folder(folder.resolve()), owner=owner))
     (folder / "master.cf").write_text(MASTER_CF.format(port=port))
     return True
 
@@ -92,7 +108,9 @@ def main(arguments: list[str]) -> int:
                 file=sys.stderr,
             )
             return 1
-    print(HINTS.format(folder=folder, port=options.port, user=getpass.getuser()), flush=True)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    program = Path(sys.executable).with_name("gatepost")
+    print(HINTS.format(folder=folder, port=options.port, user=user, program=program), flush=True)
     from gatepost.cli.program import run
 
     return run("gatepost", ["-c", str(folder), "start", "--foreground"])

@@ -169,7 +169,8 @@ def open_listeners(
                     for row, sock in zip(rows, old[address], strict=True):
                         row.append(sock)
                     continue
-                if address.port and (taken := _is_taken(address)):
+                ours = any(known.port == address.port and known.family == address.family for known in old)
+                if address.port and not ours and (taken := _is_taken(address)):
                     raise ConfigError(
                         f"cannot listen on {address}: {taken.strerror}", path=master_cf, line=service.line
                     )

@@ -59,10 +59,9 @@ def as_user(name: str) -> list[str]:
     Python may be installed where only root gets in; then the user may read, but not write, everything.
     """
     rights = ["setpriv", f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--clear-groups"]
-    python = sys.executable
-    if subprocess.run(
-        [*rights, python, "-c", "import gatepost"], cwd=REPOSITORY, capture_output=True, check=False
-    ).returncode:
+    # By way of a shell: setpriv itself may still open what the user may not.
+    python = [*rights, "sh", "-c", f"exec {sys.executable} -c 'import asyncio, gatepost, apsw'"]
+    if subprocess.run(python, cwd=REPOSITORY, capture_output=True, check=False).returncode:
         rights += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     return rights
 
