@@ -1,5 +1,6 @@
 """Tables read from their source text: texthash, and hash, btree, lmdb, cdb, dbm, sdbm without their index."""
 
+import os
 from pathlib import Path
 
 from gatepost.tables.environment import TableEnvironment
@@ -37,7 +38,7 @@ class TextTable:
         """An index without its source: say what to do, for the file that was opened is not the one people see."""
         for suffix in INDEX_SUFFIXES.get(kind, ()):
             index = Path(self._file.path + suffix)
-            if index.exists():
+            if os.path.exists(index):  # noqa: PTH110 (Path.exists raises where the folder may not be searched)
                 self._file.explain(
                     f"open {self._file.path}: only the index {index.name} is there, and tables are read from their "
                     f"source text; restore it, or write it anew with: postmap -s {kind}:{self._file.path}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gatepost.tables.postmap_text import parse_aliases
+from gatepost.tables.table import LookupTemporaryFailure
 from gatepost.tables.text_tables import TextTable
 from tests.tables.postmap import make_old
 from tests.tables.surroundings import Surroundings
@@ -96,3 +97,22 @@ async def test_broken_edit(world: Surroundings, write: Write) -> None:
         world.later()
         assert await table.lookup("a") == "1"
     assert len(world.take_warnings()) == 3
+
+
+async def test_folder_that_must_not_be_searched(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    (folder / "map.db").write_bytes(b"")
+    folder.chmod(0)
+    surroundings = Surroundings()
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        table = surroundings.tables.open(f"hash:{folder}/map")
+        with pytest.raises(LookupTemporaryFailure):
+            await table.lookup("x")
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+    assert surroundings.warnings[0] == f"hash:{folder}/map is unavailable. open {folder}/map: Permission denied"
