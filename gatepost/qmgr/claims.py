@@ -4,9 +4,10 @@ Everything that a worker has under way, or has lately finished, is told before a
 queue manager makes no duplicates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gatepost.mail.envelope import Message
+from gatepost.mail.status import RecipientStatus
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.queue.store import Store
 
@@ -27,6 +28,23 @@ class Claims:
         self._route = route
         # Recipients of a claimed message that no worker has claimed (yet).
         self._left: dict[ActiveMessage, list[int]] = {}
+
+    def is_known(self, queue_id: str, statuses: Sequence[RecipientStatus], now: float) -> bool:
+        """Does the store know these results already, so that nothing comes of telling them again? `now`: wall clock.
+
+        Workers tell what they have lately finished, whether its marks were written or not.
+        """
+        if queue_id in self._active:
+            return False
+        stored = self._store.load(queue_id, content=False)
+        if stored is None or stored.queue == "hold":
+            return True
+        # A next attempt that is yet to come was set after all that could be told here.
+        waiting = stored.reasons if stored.next_attempt > now else {}
+        return all(
+            status.index not in stored.open or (status.action != "sent" and status.index in waiting)
+            for status in statuses
+        )
 
     def take(self, queue_id: str, indexes: list[int]) -> tuple[ActiveMessage | None, list[int]]:
         """The message, active, and those of `indexes` that are still open; (None, []) if it is gone or dispatched

@@ -301,7 +301,10 @@ class QueueManager:
 
     def recover(self, finished: list[Result], running: list[Claim]) -> None:
         """What a delivery worker did or does for an earlier queue manager; told before anything is dispatched."""
+        now = self._clock()
         for result in finished:
+            if self._claims.is_known(result.queue_id, result.statuses, now):
+                continue
             entry, indexes = self._claims.take(result.queue_id, [status.index for status in result.statuses])
             if entry is not None:
                 self.settle(entry, [status for status in result.statuses if status.index in indexes])
