@@ -4,8 +4,9 @@
 """
 
 from asyncio import Future
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import msgspec
 
 from gatepost.mail.envelope import Body, Message, Origin, Recipient, Ret
 
@@ -50,8 +51,7 @@ class QueueWriter(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(msgspec.Struct):
     """The envelope of one MAIL ... end-of-data, or of one locally made message.
 
     `received`: write a Received: header from `origin` (one without an address: as for mail made on this host).
@@ -70,12 +70,12 @@ class Transaction:
     ret: Ret = ""
     envid: str = ""
     received: bool = True
-    prepend: list[str] = field(default_factory=list)
+    prepend: list[str] = msgspec.field(default_factory=list)
     hold: bool = False
     discard: bool = False
     filter: str = ""
     redirect: str = ""
-    bcc: list[str] = field(default_factory=list)
+    bcc: list[str] = msgspec.field(default_factory=list)
     # Internal mail (notices) skips filters and checks; `arrival` in wall-clock seconds, 0 = now.
     internal: bool = False
     # Virtual aliases are expanded (not with no_address_mappings in receive_override_options).
@@ -87,8 +87,7 @@ Outcome = Literal["ok", "size", "hops", "content", "space", "write", "defer"]
 """ok; message too big; too many hops; refused by a content check; no space; cannot store now; not now (aliases)."""
 
 
-@dataclass(slots=True)
-class CleanupResult:
+class CleanupResult(msgspec.Struct, frozen=True):
     """`text` is the reply text where the outcome alone does not tell it (`DSN text`)."""
 
     outcome: Outcome

@@ -4,7 +4,7 @@ smtpd(8), qmgr(8)).
 Pure: every value comes as an argument. Addresses come in external (quoted) form.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 COMMAND_ORDER = (
     "helo",
@@ -24,24 +24,23 @@ COMMAND_ORDER = (
     "quit",
     "unknown",
 )
+_PLACES = {command: place for place, command in enumerate(COMMAND_ORDER)}
 
 
 def connect_from(namaddr: str) -> str:
     return "connect from " + namaddr
 
 
-def disconnect_from(namaddr: str, counts: Mapping[str, tuple[int, int]]) -> str:
+def disconnect_from(namaddr: str, counts: Mapping[str, Sequence[int]]) -> str:
     """`counts`: command -> (succeeded, total); commands that were not used are left out."""
     good = total = 0
     parts = ["disconnect from ", namaddr]
-    for command in COMMAND_ORDER:
-        pair = counts.get(command)
-        if pair is None or pair[1] == 0:
-            continue
-        ok, all_ = pair
-        good += ok
-        total += all_
-        parts.append(f" {command}={ok}" if ok == all_ else f" {command}={ok}/{all_}")
+    for command in sorted(counts, key=_PLACES.__getitem__):
+        ok, all_ = counts[command]
+        if all_:
+            good += ok
+            total += all_
+            parts.append(f" {command}={ok}" if ok == all_ else f" {command}={ok}/{all_}")
     parts.append(f" commands={good}" if good == total and total else f" commands={good}/{total}")
     return "".join(parts)
 

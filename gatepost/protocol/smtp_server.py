@@ -29,6 +29,10 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
+# Looking a member up costs more than a comparison; these are asked for with every command.
+_COMMAND, _REPLY_OWED, _DATA = State.COMMAND, State.REPLY_OWED, State.DATA
+
+
 class Command(msgspec.Struct, frozen=True, gc=False):
     """One command line.
 
@@ -69,7 +73,7 @@ class SmtpServerProtocol:
     __slots__ = ("_buffer", "_chunk", "_line_limit", "_out", "_scanner", "_searched", "_skipping", "state")
 
     def __init__(self, line_limit: int = 2048) -> None:
-        self.state = State.COMMAND
+        self.state = _COMMAND
         self._buffer = b""
         self._searched = 0  # octets at the start of the buffer that hold no line end
         self._skipping = False  # the rest of a line that was cut
@@ -101,13 +105,13 @@ class SmtpServerProtocol:
 
     def next_event(self) -> Event:
         state = self.state
-        if state is State.COMMAND:
-            return self._next_command()
-        if state is State.DATA:
+        if state is _COMMAND:
+            return self._next_command() if self._buffer else NEED_DATA
+        if state is _DATA:
             return self._next_content()
         if state is State.CHUNK:
             return self._next_chunk()
-        return PAUSED if state is State.REPLY_OWED else NEED_DATA
+        return PAUSED if state is _REPLY_OWED else NEED_DATA
 
     def _next_command(self) -> Event:
         buffer = self._buffer
@@ -126,7 +130,7 @@ class SmtpServerProtocol:
         if len(line) > self._line_limit:
             too_long = True
             line = line[: self._line_limit]
-        self.state = State.REPLY_OWED
+        self.state = _REPLY_OWED
         try:
             text = line.decode()
         except UnicodeDecodeError:
@@ -151,7 +155,7 @@ class SmtpServerProtocol:
         data = scanner.feed(self._buffer)
         if scanner.done:
             self._buffer = scanner.rest
-            self.state = State.REPLY_OWED
+            self.state = _REPLY_OWED
             self._scanner = None
             return Content(data, True)
         self._buffer = b""
@@ -175,13 +179,13 @@ class SmtpServerProtocol:
     def send_reply(self, wire: bytes) -> None:
         """The reply that is owed, or a greeting: octets with CRLF. The next command may be taken."""
         self._out.append(wire)
-        if self.state is State.REPLY_OWED:
-            self.state = State.COMMAND
+        if self.state is _REPLY_OWED:
+            self.state = _COMMAND
 
     def read_data(self, *, bare: bool = False) -> DataScanner:
         """Content follows (after the 354 was sent). `bare`: the client ends lines with `<LF>` and may do so."""
         self._scanner = BareScanner() if bare else DataScanner()
-        self.state = State.DATA
+        self.state = _DATA
         return self._scanner
 
     def read_chunk(self, octets: int, reader: ChunkReader) -> None:

@@ -1,6 +1,6 @@
 """What the restrictions see of a session, and what they leave behind for the message."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from gatepost.mail.reply import Reply
 
@@ -11,8 +11,7 @@ NAME_PERMANENT = 5
 NAME_FORGED = 6
 
 
-@dataclass(slots=True)
-class Client:
+class Client(msgspec.Struct):
     """Who is connected: verified `name` (or `unknown`), address without brackets, unverified `reverse_name`."""
 
     name: str
@@ -28,8 +27,7 @@ class Client:
             self.namaddr = f"{self.name}[{self.address}]"
 
 
-@dataclass(slots=True)
-class Effects:
+class Effects(msgspec.Struct):
     """What access(5) results leave with the message of this transaction.
 
     `hangup`: close the connection without any reply. The server starts each transaction with fresh effects.
@@ -39,20 +37,18 @@ class Effects:
     discard: bool = False
     filter: str = ""
     redirect: str = ""
-    bcc: list[str] = field(default_factory=list)
-    prepend: list[str] = field(default_factory=list)
+    bcc: list[str] = msgspec.field(default_factory=list)
+    prepend: list[str] = msgspec.field(default_factory=list)
     hangup: bool = False
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct):
     """A deferral that one stage has raised and that waits for a permit in a later one."""
 
     defer_if_permit: Reply | None = None
 
 
-@dataclass(slots=True)
-class SessionFacts:
+class SessionFacts(msgspec.Struct):
     """One SMTP session as the restrictions see it. The server keeps it up to date; the evaluator owns `*_pending`.
 
     `stage` is the word for log lines: CONNECT HELO EHLO MAIL RCPT DATA BDAT END-OF-MESSAGE VRFY ETRN. `sender` is None
@@ -82,7 +78,7 @@ class SessionFacts:
     server_address: str = ""
     server_port: str = ""
     stress: str = ""
-    effects: Effects = field(default_factory=Effects)
-    client_pending: Pending = field(default_factory=Pending)
-    helo_pending: Pending = field(default_factory=Pending)
-    sender_pending: Pending = field(default_factory=Pending)
+    effects: Effects = msgspec.field(default_factory=Effects)
+    client_pending: Pending = msgspec.field(default_factory=Pending)
+    helo_pending: Pending = msgspec.field(default_factory=Pending)
+    sender_pending: Pending = msgspec.field(default_factory=Pending)

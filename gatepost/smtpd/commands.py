@@ -4,7 +4,7 @@ There is no second dispatch beside the table, and one place that counts, delays 
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gatepost.mail.reply import Reply
@@ -22,6 +22,7 @@ from gatepost.smtpd import (
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import escaped, printable
+from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
 Check = Callable[[Session, Command], Any]
@@ -45,6 +46,11 @@ class Row:
     later: ProceedLater | None = None
     limited: bool = False
     last: bool = False
+    key: str = field(init=False)
+    """The name as in the log's counts."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.name.lower())
 
 
 _ROWS = (
@@ -77,7 +83,7 @@ async def execute(session: Session, command: Command) -> None:
         if odd and await _refuse_line(session, command):
             return
         noop = session.env.lists.noop_commands
-        if noop and await _is_noop(session, command):
+        if noop is not None and await _is_noop(session, noop, command):
             return
         row = TABLE.get(command.verb)
         if row is None:
@@ -117,9 +123,9 @@ async def _refuse_line(session: Session, command: Command) -> bool:
     return False
 
 
-async def _is_noop(session: Session, command: Command) -> bool:
+async def _is_noop(session: Session, noop_commands: MatchList, command: Command) -> bool:
     """smtpd_noop_commands: answered, and nothing else."""
-    if not await session.env.lists.noop_commands.match_string(_first_word_parted(command).verb.lower()):
+    if not await noop_commands.match_string(_first_word_parted(command).verb.lower()):
         return False
     await session.answer(replies.OK)
     _count_junk(session)
@@ -143,8 +149,8 @@ async def _unknown(session: Session, command: Command) -> None:
         return
     session.started("unknown")
     session.stage = "UNKNOWN"
-    verb = command.verb
-    if _is_header(verb) or await session.env.lists.forbidden_commands.match_string(verb):
+    verb, forbidden = command.verb, session.env.lists.forbidden_commands
+    if _is_header(verb) or (forbidden is not None and await forbidden.match_string(verb)):
         session.env.log.warning(lines.non_smtp_command(session.facts.client.namaddr, printable(command.line[:100])))
         await session.answer(replies.BREAKS_RULES)
         session.close()
@@ -161,7 +167,11 @@ def _is_header(word: str) -> bool:
 
 async def _run(session: Session, row: Row, command: Command) -> None:
     facts = session.facts
-    counted = session.started(row.name.lower())
+    counted = session.counts.get(row.key)
+    if counted is None:
+        counted = session.started(row.key)
+    else:
+        counted[1] += 1
     if session.access_denied is not None and row.name != "QUIT":
         await session.answer(_denied(session))
         session.errors += 1
@@ -185,7 +195,10 @@ async def _run(session: Session, row: Row, command: Command) -> None:
     except Refused as refused:
         reply = refused.reply
     if reply is not None:
-        await session.answer(reply)
+        if session.errors:
+            await session.answer(reply)
+        else:
+            session.answer_now(reply)
         if reply.code < 400 or session.unmarked:
             counted[0] += 1
             session.unmarked = False

@@ -8,6 +8,7 @@ from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD, Parameters
 from gatepost.smtpd.replies import Refused, fixed
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
+from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
 _XCLIENT = "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"
@@ -57,7 +58,8 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     if params.discard_ehlo and SILENT_DISCARD not in params.discard_ehlo:
         named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in params.discard_ehlo)
         env.log.info(lines.discarding_keywords(named))
-    key = (params is env.stressed, await _may_xclient(session), session.may_xforward())
+    may_xclient = env.lists.xclient_hosts is not None and await _may_xclient(session, env.lists.xclient_hosts)
+    key = (params is env.stressed, may_xclient, session.may_xforward())
     reply = env.ehlo_replies.get(key)
     if reply is None:
         reply = fixed(250, "", "\n".join([params.myhostname, *_offers(params, xclient=key[1], xforward=key[2])]))
@@ -65,10 +67,10 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     return reply
 
 
-async def _may_xclient(session: Session) -> bool:
-    client, hosts = session.facts.client, session.env.lists.xclient_hosts
+async def _may_xclient(session: Session, hosts: MatchList) -> bool:
+    client = session.facts.client
     try:
-        return bool(hosts) and await hosts.match_host(client.name, client.address)
+        return await hosts.match_host(client.name, client.address)
     except LookupTemporaryFailure:
         session.env.log.warning(lines.unknown_offer("XCLIENT", client.namaddr))
         raise

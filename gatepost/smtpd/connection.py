@@ -1,8 +1,8 @@
 """The shell around a session: an asyncio.Protocol that moves octets, waits, and keeps the time.
 
-No task per connection or command: the coroutine of a command is stepped once, and only what suspends (a DNS question,
-the commit of a message) is carried on by a task. One timer per connection, moved lazily: activity only notes the new
-deadline, and the timer, when it goes off, looks at that.
+No task per connection or command: the coroutine of a command is stepped once, and what suspends (a DNS question, the
+commit of a message) is stepped again when the future that it waits for is done. One timer per connection, moved lazily:
+activity only notes the new deadline, and the timer, when it goes off, looks at that.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from gatepost.mail.reply import Reply
 from gatepost.net import stepping
-from gatepost.protocol.smtp_server import NEED_DATA, PAUSED, Command, Content, SmtpServerProtocol
+from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, SmtpServerProtocol
+from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.smtpd import commands_data
 from gatepost.smtpd.commands import execute, too_many_errors
 from gatepost.smtpd.environment import ServerEnvironment
@@ -26,7 +27,7 @@ INPUT_HIGH = 256 * 1024
 
 
 class SmtpConnection(asyncio.Protocol):
-    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` what they wait for."""
+    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` a future for who waits."""
 
     __slots__ = (
         "_blocked", "_busy", "_deadline", "_eof", "_lost", "_paused", "_timer", "connections", "env", "loop",
@@ -40,7 +41,7 @@ class SmtpConnection(asyncio.Protocol):
         env: ServerEnvironment,
         loop: asyncio.AbstractEventLoop,
         connections: set["SmtpConnection"],
-        tasks: set["asyncio.Task[Any]"],
+        tasks: set[Any],
     ) -> None:
         self.env = env
         self.loop = loop
@@ -48,8 +49,9 @@ class SmtpConnection(asyncio.Protocol):
         self.tasks = tasks
         params = env.stressed if env.stressed is not None and env.is_stressed() else env.parameters
         self.protocol = SmtpServerProtocol(params.line_length_limit)
-        self.session = Session(env, self.protocol, params)
-        self._busy = False  # a command is under way in a task
+        nobody = Client("unknown", "unknown", namaddr="unknown[unknown]")
+        self.session = Session(env, self.protocol, params, SessionFacts(nobody))
+        self._busy = False  # a command waits for something
         self._blocked = False  # the client does not read our replies
         self._paused = False  # we do not read the client's input
         self._eof = False
@@ -110,42 +112,46 @@ class SmtpConnection(asyncio.Protocol):
     # Stepping.
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> bool:
-        """True if the coroutine has come to its end; else it goes on in a task, and `_resume` is called after it."""
-        self._busy = True
-        if stepping.start(self._guarded(coroutine), self.tasks, self._resume):
-            self._busy = False
-            self._after_step()
-            return True
-        self._flush()
-        return False
-
-    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """A fault of ours costs one session, and is told; the client may come back."""
+        """True if the coroutine has come to its end; else `_resume` is called when it has."""
         try:
-            await coroutine
+            waited = coroutine.send(None)
+        except StopIteration:
+            pass
         except Exception as fault:
-            session = self.session
-            self.loop.call_exception_handler(
-                {"message": f"SMTP session of {session.facts.client.namaddr}", "exception": fault}
-            )
-            if not session.closing:
-                session.data_error()
+            self._fault(fault)
+        else:
+            self._busy = True
+            stepping.carry_on(coroutine, waited, self.tasks, self._resume)
+            self._flush()
+            return False
+        if self.session.closing:
+            self._close()
+        return True
 
-    def _resume(self) -> None:
+    def _fault(self, fault: Exception) -> None:
+        """A fault of ours costs one session, and is told; the client may come back."""
+        session = self.session
+        self.loop.call_exception_handler(
+            {"message": f"SMTP session of {session.facts.client.namaddr}", "exception": fault}
+        )
+        if not session.closing:
+            session.data_error()
+
+    def _resume(self, fault: Exception | None) -> None:
+        if fault is not None:
+            self._fault(fault)
         self._busy = False
-        self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         if self._lost:
             self._end()
             return
-        self._after_step()
+        if self.session.closing:
+            self._close()
+        else:
+            self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         if self._paused and self.protocol.buffered <= INPUT_HIGH:
             self._paused = False
             self.transport.resume_reading()
         self._advance()
-
-    def _after_step(self) -> None:
-        if self.session.closing:
-            self._close()
 
     def _advance(self) -> None:
         """Take events until the protocol wants more input, a command suspends, or the session ends; then write."""
@@ -159,21 +165,18 @@ class SmtpConnection(asyncio.Protocol):
                 self.loop.call_soon(self._advance)
                 return
             event = protocol.next_event()
-            if event is NEED_DATA:
-                if self._eof:
-                    self._client_gone()
-                    return
-                break
-            if event is PAUSED:
-                break
             if type(event) is Command:
                 if not self._start(execute(session, event)):
                     return
-            else:
-                assert isinstance(event, Content)
+            elif type(event) is Content:
                 commands_data.content(session, event)
                 if event.last and not self._start(_answer_content(session)):
                     return
+            elif event is NEED_DATA and self._eof:
+                self._client_gone()
+                return
+            else:
+                break
         self._flush()
 
     def _flush(self) -> None:

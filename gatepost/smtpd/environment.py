@@ -45,23 +45,23 @@ class RateCounter(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class SessionLists:
-    """The match lists of a listener."""
+    """The match lists of a listener; None: empty."""
 
-    xclient_hosts: MatchList
-    xforward_hosts: MatchList
-    rate_exceptions: MatchList
-    bare_newline_exclusions: MatchList
-    noop_commands: MatchList
-    forbidden_commands: MatchList
+    xclient_hosts: MatchList | None
+    xforward_hosts: MatchList | None
+    rate_exceptions: MatchList | None
+    bare_newline_exclusions: MatchList | None
+    noop_commands: MatchList | None
+    forbidden_commands: MatchList | None
 
     @classmethod
     def of(cls, settings: Settings, tables: Tables) -> "SessionLists":
         """Raises ConfigError where Postfix would not start."""
         parents = settings.parent_domain_matches_subdomains.replace(",", " ").split()
 
-        def compiled(parameter: str) -> MatchList:
+        def compiled(parameter: str) -> MatchList | None:
             text = getattr(settings, parameter)
-            return MatchList.compile(parameter, text, tables, match_parent=parameter in parents)
+            return MatchList.compile(parameter, text, tables, match_parent=parameter in parents) or None
 
         return cls(
             compiled("smtpd_authorized_xclient_hosts"),

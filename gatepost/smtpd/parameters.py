@@ -6,6 +6,8 @@ import msgspec
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
+from gatepost.mail.reply import Reply
+from gatepost.smtpd.replies import fixed
 
 EHLO_KEYWORDS = (
     "8BITMIME", "AUTH", "ETRN", "PIPELINING", "SIZE", "VRFY", "XCLIENT", "XFORWARD", "ENHANCEDSTATUSCODES", "DSN",
@@ -19,13 +21,13 @@ SILENT_DISCARD = "SILENT-DISCARD"
 _OVERRIDE_OPTIONS = frozenset(
     ("no_unknown_recipient_checks", "no_address_mappings", "no_header_body_checks", "no_milters")
 )
-_DERIVED = frozenset(("discard_ehlo", "address_mappings"))
+_DERIVED = frozenset(("discard_ehlo", "address_mappings", "greeting"))
 
 
 class Parameters(msgspec.Struct, frozen=True):
     """Named as in main.cf. Times are seconds, sizes octets; `discard_ehlo` are keywords in upper case.
 
-    `address_mappings`: not switched off by receive_override_options.
+    `address_mappings`: not switched off by receive_override_options. `greeting`: smtpd_banner as the reply it makes.
     """
 
     myhostname: str
@@ -59,6 +61,7 @@ class Parameters(msgspec.Struct, frozen=True):
     inet_protocols: str
     discard_ehlo: frozenset[str]
     address_mappings: bool
+    greeting: Reply
 
     @classmethod
     def of(cls, settings: Settings) -> "Parameters":
@@ -73,6 +76,7 @@ class Parameters(msgspec.Struct, frozen=True):
             **values,
             discard_ehlo=frozenset(words) - {""},
             address_mappings="no_address_mappings" not in options,
+            greeting=fixed(220, "", settings.smtpd_banner),
         )
 
     @property

@@ -6,6 +6,8 @@ through that protocol object.
 
 from typing import Literal
 
+import msgspec
+
 from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import SmtpServerProtocol
@@ -18,6 +20,7 @@ from gatepost.restrictions.facts import (
 )
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.replies import FixedReply
 from gatepost.smtpd.transaction import Chunk, MailTransaction
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -25,72 +28,41 @@ Chunking = Literal["", "chunks", "error"]
 """BDAT: not begun; under way; a chunk was refused, so are all that follow until RSET or LAST."""
 
 
-class Session:
+class Session(msgspec.Struct, eq=False):
     """State between commands. `access_denied`: the client was refused at connect, only QUIT is served.
 
     `stage` is the word for `lost connection after ...`. `errors`, `junk`: counted towards the limits. `sticky_size`,
     `sticky_ret`: parameters of a refused MAIL, which Postfix keeps until the transaction is reset.
     """
 
-    __slots__ = (
-        "access_denied",
-        "bare_newline_bound",
-        "chunking",
-        "closing",
-        "connected",
-        "counted_address",
-        "counts",
-        "env",
-        "errors",
-        "facts",
-        "forwarded",
-        "forwarded_id",
-        "forwarded_local",
-        "forwarder",
-        "junk",
-        "last_chunk",
-        "overshoot",
-        "params",
-        "peer",
-        "protocol",
-        "rate_limited",
-        "recipient",
-        "stage",
-        "sticky_ret",
-        "sticky_size",
-        "transaction",
-        "unmarked",
-    )
-
-    def __init__(self, env: ServerEnvironment, protocol: SmtpServerProtocol, params: Parameters) -> None:
-        self.env = env
-        self.params = params
-        self.protocol = protocol
-        self.facts = SessionFacts(Client("unknown", "unknown"))
-        self.transaction: MailTransaction | None = None
-        self.recipient: str | None = None  # the first accepted one
-        self.stage = "CONNECT"
-        self.counts: dict[str, list[int]] = {}
-        self.errors = 0
-        self.junk = 0
-        self.overshoot = 0
-        self.closing = False
-        self.connected = False  # the client has been logged and counted
-        self.access_denied: Reply | None = None
-        self.chunking: Chunking = ""
-        self.sticky_size = 0
-        self.sticky_ret = ""
-        self.rate_limited: bool | None = None
-        self.bare_newline_bound: bool | None = None
-        self.peer = ""  # the address that the connection comes from, whatever XCLIENT says
-        self.forwarded: Client | None = None
-        self.forwarded_id = ""
-        self.forwarded_local: bool | None = None  # XFORWARD SOURCE=
-        # May the connection itself, whatever XCLIENT says, use XFORWARD? None: a table cannot tell.
-        self.forwarder: bool | None = False
-        self.last_chunk: Chunk | None = None
-        self.counted_address = ""  # for which anvil(8) has counted the connection
-        self.unmarked = False  # the reply under way is no error although its code is one
+    env: ServerEnvironment
+    protocol: SmtpServerProtocol
+    params: Parameters
+    facts: SessionFacts
+    transaction: MailTransaction | None = None
+    recipient: str | None = None  # the first accepted one
+    stage: str = "CONNECT"
+    counts: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    errors: int = 0
+    junk: int = 0
+    overshoot: int = 0
+    closing: bool = False
+    connected: bool = False  # the client has been logged and counted
+    access_denied: Reply | None = None
+    chunking: Chunking = ""
+    sticky_size: int = 0
+    sticky_ret: str = ""
+    rate_limited: bool | None = None
+    bare_newline_bound: bool | None = None
+    peer: str = ""  # the address that the connection comes from, whatever XCLIENT says
+    forwarded: Client | None = None
+    forwarded_id: str = ""
+    forwarded_local: bool | None = None  # XFORWARD SOURCE=
+    # May the connection itself, whatever XCLIENT says, use XFORWARD? None: a table cannot tell.
+    forwarder: bool | None = False
+    last_chunk: Chunk | None = None
+    counted_address: str = ""  # for which anvil(8) has counted the connection
+    unmarked: bool = False  # the reply under way is no error although its code is one
 
     # The client.
 
@@ -109,9 +81,10 @@ class Session:
                 env.log.warning(found.warning)
         self.set_client(Client(name, address, port, status, reverse, reverse_status))
         self.connected = True
-        if env.lists.xforward_hosts:
+        xforward_hosts = env.lists.xforward_hosts
+        if xforward_hosts is not None:
             try:
-                self.forwarder = await env.lists.xforward_hosts.match_host(name, address)
+                self.forwarder = await xforward_hosts.match_host(name, address)
             except LookupTemporaryFailure:
                 self.forwarder = None
         env.log.info(lines.connect_from(facts.client.namaddr))
@@ -139,7 +112,7 @@ class Session:
             await self.answer(refusal)
             self.errors += 1
         else:
-            await self.answer(Reply(220, "", self.params.smtpd_banner))
+            await self.answer(self.params.greeting)
 
     async def _too_many_connections(self) -> bool:
         env, params, client = self.env, self.params, self.facts.client
@@ -165,8 +138,11 @@ class Session:
         if self.rate_limited is None:
             client, lists = self.facts.client, self.env.lists
             self.rate_limited = not (
-                (lists.xclient_hosts and await lists.xclient_hosts.match_host(client.name, client.address))
-                or (lists.rate_exceptions and await lists.rate_exceptions.match_host(client.name, client.address))
+                (lists.xclient_hosts is not None and await lists.xclient_hosts.match_host(client.name, client.address))
+                or (
+                    lists.rate_exceptions is not None
+                    and await lists.rate_exceptions.match_host(client.name, client.address)
+                )
             )
         return self.rate_limited
 
@@ -184,7 +160,7 @@ class Session:
                 self.bare_newline_bound = False
             else:
                 client, excluded = self.facts.client, self.env.lists.bare_newline_exclusions
-                self.bare_newline_bound = not (excluded and await excluded.match_host(client.name, client.address))
+                self.bare_newline_bound = excluded is None or not await excluded.match_host(client.name, client.address)
         return self.bare_newline_bound
 
     # Replies.
@@ -196,12 +172,13 @@ class Session:
         self.answer_now(reply)
 
     def answer_now(self, reply: Reply) -> None:
+        """Without the pause; none is due while there are no errors."""
         code = reply.code
         if code >= 500 and self.params.soft_bounce:
             dsn = "4" + reply.dsn[1:] if reply.dsn.startswith("5") else reply.dsn
             reply = Reply(code - 100, dsn, reply.text)
-        self.protocol.send_reply(reply.encode())
-        if code in (421, 521):
+        self.protocol.send_reply(reply.wire if type(reply) is FixedReply else reply.encode())
+        if code == 421 or code == 521:
             self.close()
 
     def close(self) -> None:
@@ -237,9 +214,7 @@ class Session:
 
     def started(self, command: str) -> list[int]:
         """One more command of this kind; its counts: the good ones (to be raised at its end), and all."""
-        counted = self.counts.get(command)
-        if counted is None:
-            counted = self.counts[command] = [0, 0]
+        counted = self.counts.setdefault(command, [0, 0])
         counted[1] += 1
         return counted
 
@@ -300,5 +275,4 @@ class Session:
         self.reset()
         if self.counted_address:
             self.env.rates.disconnect(self.env.service, self.counted_address)
-        counts = {command: (good, total) for command, (good, total) in self.counts.items()}
-        self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, counts))
+        self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, self.counts))

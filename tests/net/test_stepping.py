@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gatepost.net.stepping import start
+from gatepost.net.stepping import carry_on, start
 
 
 async def test_a_coroutine_that_does_not_suspend_runs_at_once() -> None:
@@ -102,3 +102,53 @@ async def test_cancelling_the_task_cancels_the_coroutine() -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait_for(cancelled.wait(), 10)
+
+
+async def test_a_coroutine_goes_on_without_a_task() -> None:
+    loop = asyncio.get_running_loop()
+    first: asyncio.Future[int] = loop.create_future()
+    second: asyncio.Future[int] = loop.create_future()
+    seen: list[object] = []
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        seen.append(await first)
+        await asyncio.sleep(0)
+        assert asyncio.current_task() is None
+        try:
+            await second
+        except ValueError as exc:
+            seen.append(str(exc))
+            raise
+
+    def at_end(fault: Exception | None) -> None:
+        seen.append(type(fault))
+        ended.set()
+
+    coroutine = work()
+    under_way: set[asyncio.Future[None]] = set()
+    carry_on(coroutine, coroutine.send(None), under_way, at_end)
+    waiting = set(under_way)
+    assert len(waiting) == 1
+    first.set_result(1)
+    second.set_exception(ValueError("no"))
+    await asyncio.wait_for(ended.wait(), 10)
+    assert seen == [1, "no", ValueError]
+    assert not under_way
+    await asyncio.wait(waiting)
+
+
+async def test_what_waits_for_something_cancelled_ends_quietly() -> None:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    told: list[Exception | None] = []
+
+    async def work() -> None:
+        await future
+
+    coroutine = work()
+    under_way: set[asyncio.Future[None]] = set()
+    carry_on(coroutine, coroutine.send(None), under_way, told.append)
+    future.cancel()
+    await asyncio.wait(set(under_way))
+    assert not under_way
+    assert not told
