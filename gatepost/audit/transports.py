@@ -1,4 +1,4 @@
-"""Transports that the configuration sends mail to and master.cf does not have."""
+"""Transports that the configuration sends mail to, and those of them that master.cf does not have."""
 
 from collections.abc import Container, Iterator
 
@@ -15,11 +15,18 @@ _USED_FOR = {
 """Each parameter, and the list of domains without which it is not used."""
 
 
-def missing_transports(settings: Settings, known: Container[str]) -> Iterator[ConfigError]:
-    """`known`: names of the delivery transports. Mail for one that is missing is deferred."""
+def used_transports(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(transport, parameter): those that parameters name and mail is sent to. Tables may name others."""
     for parameter, domains in _USED_FOR.items():
         name = settings.text(parameter).partition(":")[0]
-        if name and name not in known and (not domains or _any(domains, settings)):
+        if name and (not domains or _any(domains, settings)):
+            yield name, parameter
+
+
+def missing_transports(settings: Settings, known: Container[str]) -> Iterator[ConfigError]:
+    """`known`: names of the delivery transports. Mail for one that is missing is deferred."""
+    for name, parameter in used_transports(settings):
+        if name not in known:
             text = f"master.cf has no transport {name}; its mail would be deferred"
             yield place(ConfigError(text), settings, parameter)
 

@@ -1,5 +1,6 @@
 """Which lines of master.cf mean what to us (master(5))."""
 
+from gatepost.audit.transports import used_transports
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
@@ -52,6 +53,8 @@ def service_problems(configuration: Configuration) -> tuple[list[ConfigError], l
     if not smtpd_services(configuration):
         text = "no inet line with the program smtpd: no mail will come in over SMTP"
         warnings.append(ConfigError(text, path=f"{configuration.directory}/master.cf"))
+    used = {name for name, _ in used_transports(configuration.settings)}
+    idle: list[Service] = []
     for service in configuration.master:
         name, kind, program = service.name, service.type, service.program
 
@@ -61,7 +64,14 @@ def service_problems(configuration: Configuration) -> tuple[list[ConfigError], l
         if kind == "inet" and program != "smtpd":
             errors.append(remark(f"{name} inet {program}: not supported yet; take the line out"))
         elif kind == "unix" and program in ("lmtp", "pipe", "virtual"):
+            if name not in used:
+                idle.append(service)
+                continue
             warnings.append(remark(f"transport {name}: {program} is not supported yet; its mail would be deferred"))
         elif program not in BUILT_IN | AGENTS | {"smtpd"}:
             warnings.append(remark(f"{name} {kind} {program}: not supported yet, ignored"))
+    if idle:
+        names = ", ".join(service.name for service in idle)
+        text = f"not supported yet, and only tables could name them: {names}; their mail would be deferred"
+        warnings.append(ConfigError(text, path=idle[0].path))
     return errors, warnings

@@ -1,0 +1,45 @@
+import pytest
+
+from gatepost.config.configuration import Configuration
+from gatepost.master.services import service_problems
+
+MASTER_CF = """\
+smtp inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+smtp unix - - n - - smtp
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+uucp unix - n n - - pipe
+  flags=Fqhu user=uucp argv=uux $recipient
+"""
+
+
+def problems(main_cf: str, more: str = "") -> tuple[list[str], list[str]]:
+    configuration = Configuration.parse(main_cf, MASTER_CF + more, directory="/etc/gatepost")
+    errors, warnings = service_problems(configuration)
+    return [str(error) for error in errors], [str(warning) for warning in warnings]
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "line", "idle"),
+    [
+        ("", "", "virtual, lmtp, uucp"),
+        ("virtual_mailbox_domains = v.example\n", "4: transport virtual: virtual", "lmtp, uucp"),
+        ("default_transport = uucp:host\n", "6: transport uucp: pipe", "virtual, lmtp"),
+        ("relay_domains = r.example\nrelay_transport = lmtp:[10.0.0.1]\n", "5: transport lmtp: lmtp", "virtual, uucp"),
+    ],
+)
+def test_transports_that_are_not_supported(main_cf: str, line: str, idle: str) -> None:
+    errors, warnings = problems(main_cf)
+    told = [f"/etc/gatepost/master.cf, line {line} is not supported yet; its mail would be deferred"] if line else []
+    told.append(
+        "/etc/gatepost/master.cf: not supported yet, and only tables could name them: "
+        f"{idle}; their mail would be deferred"
+    )
+    assert (errors, warnings) == ([], told)
+
+
+def test_other_lines() -> None:
+    errors, warnings = problems("", "628 inet n - n - - qmqpd\nx unix - - n - - odd\n")
+    assert errors == ["/etc/gatepost/master.cf, line 8: 628 inet qmqpd: not supported yet; take the line out"]
+    assert warnings[0] == "/etc/gatepost/master.cf, line 9: x unix odd: not supported yet, ignored"
