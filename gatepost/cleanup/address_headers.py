@@ -25,6 +25,13 @@ _STANDARD = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*+\Z")
 _ODD_DOTS = re.compile(rb"\.[.@]|(?:\A|[ \t\n,<])\.")
 _FOLD_AT = 70
 
+# One address, with or without a phrase: what nearly all mail has, seen at a glance.
+_ATOM = rb"[0-9A-Za-z_+=~#$&'*/?^`{}-]++"
+_ONE = rb"%s(?:\.%s)*+@[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)++" % (_ATOM, _ATOM)
+_PHRASE = rb"(?:[0-9A-Za-z_+=~#$&'*/?^`{} -]++|\"[^\"\\\n]*+\")*+"
+is_standard = re.compile(rb"[ \t]*+(?:%s|%s<%s>)\n" % (_ONE, _PHRASE, _ONE)).fullmatch
+"""Is this header value (with its line end) such that rewriting would not change it? If not, it may all the same."""
+
 
 class AddressHeaders:
     """Rewrites headers in one context. `token_limit`: header_address_token_limit; `warn` takes a log warning's text."""

@@ -15,7 +15,7 @@ _short_lines = re.compile(rb"(?:.{0,127}+\n)*+").match
 def data_size(content: bytes, line_length_limit: int) -> int:
     """The size of a whole message. `content` has LF line ends and ends in one."""
     end = len(content)
-    size = end + content.count(b"\n")
+    size = end + end - len(content.replace(b"\n", b""))  # faster than count()
     found = _short_lines(content)
     if found is None or found.end() == end:
         return size

@@ -1,6 +1,6 @@
 """One pass over the headers of a message: drop, rewrite, count, and note what is there (cleanup(8))."""
 
-from gatepost.cleanup.address_headers import AddressHeaders
+from gatepost.cleanup.address_headers import AddressHeaders, is_standard
 from gatepost.mail.headers import header_name, header_value, line_end
 
 _DROP = 1
@@ -14,6 +14,8 @@ RESENT_DATE = 128
 FROM = 256
 RESENT_FROM = 512
 VISIBLE_RECIPIENT = 1024
+# What asks for more than being noted.
+_ACTIONS = _DROP | _ADDRESSES | _RESENT | _RECEIVED | MESSAGE_ID | RESENT_MESSAGE_ID
 
 # The headers that cleanup(8) knows, with what is to be done about them.
 _KINDS = {
@@ -123,7 +125,13 @@ class HeaderPass:
                 end = text.find(b"\n", end) + 1 or length
             if end == length and not last and text[end : end + 1] in (b"", b" ", b"\t"):
                 break
-            if kind or text[colon] != 58 or end - start > self._size_limit:
+            if (
+                end - start <= self._size_limit
+                and text[colon] == 58
+                and (not kind & _ACTIONS or (kind & _ACTIONS == _ADDRESSES and is_standard(text, colon + 1, end)))
+            ):
+                self.seen |= kind
+            else:
                 header = text[start:end]
                 changed = self._header(kind, header)
                 if changed is not header:
