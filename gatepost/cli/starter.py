@@ -61,7 +61,8 @@ Gatepost: configuration in {folder}, listening on port {port} of this machine on
 
 Send a first message from another terminal:
 
-  python3 -c 'import smtplib; smtplib.SMTP("localhost", {port}).sendmail("me@example.com", "{user}@localhost", "Subject: first\\n\\nHello.")'
+  python3 -c 'import smtplib; smtplib.SMTP("localhost", {port}).sendmail("me@example.com", "{user}@localhost", \
+"Subject: first\\n\\nHello.")'
 
 It arrives in ~/Maildir/new. To relay for a local network, edit {folder}/main.cf:
 `mynetworks` (who may), `inet_interfaces = all` (who can reach it) and `relayhost` (where it goes).

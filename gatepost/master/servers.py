@@ -116,7 +116,7 @@ class Connections:
         return lambda: SmtpConnection(env, loop, self.open, self.tasks)
 
     async def gone(self, hurry: Callable[[], bool]) -> None:
-        """Until every session has ended: in its own time, or, once `hurry` says so, as soon as no message is under way."""
+        """Until every session has ended: in its own time; once `hurry` says so, as soon as no message is under way."""
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_PATIENCE
         hurried = False

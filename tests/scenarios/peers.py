@@ -5,6 +5,15 @@ import socketserver
 import threading
 from dataclasses import dataclass, field
 
+KEYWORDS = [
+    ("-", "peer.example"),
+    ("-", "PIPELINING"),
+    ("-", "8BITMIME"),
+    ("-", "ENHANCEDSTATUSCODES"),
+    ("-", "DSN"),
+    (" ", "SMTPUTF8"),
+]
+
 
 @dataclass
 class Received:
@@ -74,7 +83,10 @@ class Peer:
             self.commands.append(line)
             verb = line[:4].upper()
             if verb == "EHLO":
-                answer(line, "250-peer.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 SMTPUTF8")
+                answer(
+                    line,
+                    "\r\n".join(f"250{mark}{keyword}" for mark, keyword in KEYWORDS),
+                )
             elif verb == "MAIL":
                 message = Received(line[10:].partition(">")[0].lstrip("<"))
                 answer(line, "250 2.1.0 Ok")

@@ -64,9 +64,20 @@ def run(*command: str, text: str = "") -> str:
 
 def test_swaks(world: World) -> None:
     shown = run(
-        program("swaks"), "--server", world.address, "--from", "swaks@home.example", "--to", "bob@far.example,carol@far.example",
-        "--header", "Subject: from swaks", "--body", "Text of swaks.\n.\n..dots", "--ehlo", "swaks.example",
-    )  # fmt: skip
+        program("swaks"),
+        "--server",
+        world.address,
+        "--from",
+        "swaks@home.example",
+        "--to",
+        "bob@far.example,carol@far.example",
+        "--header",
+        "Subject: from swaks",
+        "--body",
+        "Text of swaks.\n.\n..dots",
+        "--ehlo",
+        "swaks.example",
+    )
     assert "<-  250 2.0.0 Ok: queued as " in shown
     until(lambda: len(world.received("swaks@home.example")) == 1, "the message")
     (message,) = world.received("swaks@home.example")
@@ -75,13 +86,49 @@ def test_swaks(world: World) -> None:
 
 
 def test_swaks_pipelined(world: World) -> None:
-    run(program("swaks"), "--server", world.address, "--from", "pipe@home.example", "--to", "bob@far.example", "--pipeline")
+    run(
+        program("swaks"),
+        "--server",
+        world.address,
+        "--from",
+        "pipe@home.example",
+        "--to",
+        "bob@far.example",
+        "--pipeline",
+    )
     until(lambda: len(world.received("pipe@home.example")) == 1, "the message")
 
 
 def test_smtp_source(world: World) -> None:
-    run(program("smtp-source"), "-s", "5", "-m", "40", "-l", "5000", "-f", "source@home.example", "-t", "bob@far.example", world.address)
-    run(program("smtp-source"), "-d", "-s", "2", "-m", "10", "-r", "3", "-f", "source3@home.example", "-t", "bob@far.example", world.address)
+    run(
+        program("smtp-source"),
+        "-s",
+        "5",
+        "-m",
+        "40",
+        "-l",
+        "5000",
+        "-f",
+        "source@home.example",
+        "-t",
+        "bob@far.example",
+        world.address,
+    )
+    run(
+        program("smtp-source"),
+        "-d",
+        "-s",
+        "2",
+        "-m",
+        "10",
+        "-r",
+        "3",
+        "-f",
+        "source3@home.example",
+        "-t",
+        "bob@far.example",
+        world.address,
+    )
     until(lambda: len(world.received("source@home.example")) == 40, "40 messages")
     until(lambda: len(world.received("source3@home.example")) == 10, "10 messages")
     assert all(len(m.recipients) == 3 for m in world.received("source3@home.example"))
@@ -92,18 +139,33 @@ def test_curl(world: World) -> None:
     path = world.folder / "letter"
     path.write_text("Subject: from curl\r\n\r\nText of curl.\r\n")
     run(
-        program("curl"), "--silent", "--show-error", f"smtp://{world.address}/curl.example", "--mail-from", "curl@home.example",
-        "--mail-rcpt", "bob@far.example", "--upload-file", str(path),
-    )  # fmt: skip
+        program("curl"),
+        "--silent",
+        "--show-error",
+        f"smtp://{world.address}/curl.example",
+        "--mail-from",
+        "curl@home.example",
+        "--mail-rcpt",
+        "bob@far.example",
+        "--upload-file",
+        str(path),
+    )
     until(lambda: len(world.received("curl@home.example")) == 1, "the message")
     assert world.received("curl@home.example")[0].content.endswith("\nText of curl.\n")
 
 
 def test_msmtp(world: World) -> None:
     run(
-        program("msmtp"), "--file=/dev/null", "--host=127.0.0.1", f"--port={world.server.port}", "--from=msmtp@home.example", "--auth=off", "--tls=off", "bob@far.example",
+        program("msmtp"),
+        "--file=/dev/null",
+        "--host=127.0.0.1",
+        f"--port={world.server.port}",
+        "--from=msmtp@home.example",
+        "--auth=off",
+        "--tls=off",
+        "bob@far.example",
         text="Subject: from msmtp\n\nText of msmtp.\n",
-    )  # fmt: skip
+    )
     until(lambda: len(world.received("msmtp@home.example")) == 1, "the message")
     assert "Text of msmtp.\n" in world.received("msmtp@home.example")[0].content
 
@@ -112,9 +174,11 @@ def test_smtplib(world: World) -> None:
     with smtplib.SMTP("127.0.0.1", world.server.port, timeout=WAIT) as client:
         assert client.verify("bob@far.example")[0] == 252
         refused = client.sendmail(
-            "smtplib@home.example", ["bob@far.example", "Bob <carol@far.example>"], "Subject: from smtplib\r\n\r\n.Text\r\n.\r\nof smtplib: grüß\r\n".encode(),
+            "smtplib@home.example",
+            ["bob@far.example", "Bob <carol@far.example>"],
+            "Subject: from smtplib\r\n\r\n.Text\r\n.\r\nof smtplib: grüß\r\n".encode(),
             mail_options=["BODY=8BITMIME"],
-        )  # fmt: skip
+        )
         assert refused == {}
         # And once more over the same session.
         client.sendmail("smtplib2@home.example", "bob@far.example", "Subject: second\n\nText\n")

@@ -101,6 +101,8 @@ def test_no_room(options: list[str]) -> None:
         client = world.server.client()
         assert client.say("MAIL FROM:<ann@home.example>") == "452 4.3.1 Insufficient system storage"
         client.close()
-        world.server.wait_log(r"NOQUEUE: reject: MAIL from localhost\[127\.0\.0\.1\]: 452 4\.3\.1 Insufficient system storage")
+        world.server.wait_log(
+            r"NOQUEUE: reject: MAIL from localhost\[127\.0\.0\.1\]: 452 4\.3\.1 Insufficient system storage"
+        )
     finally:
         world.stop()

@@ -129,7 +129,9 @@ def test_it_arrives_in_the_mbox_and_belongs_to_the_user(mboxes: Home) -> None:
 def test_an_alias_sends_on(maildirs: Home) -> None:
     queue_id = maildirs.mail("team@home.example", "For the team.")
     line = maildirs.server.wait_log(f"{queue_id}: to=")
-    forwarded = re.search(r"to=<team@home\.example>, relay=local, .* dsn=2\.0\.0, status=sent \(forwarded as (\w+)\)$", line)
+    forwarded = re.search(
+        r"to=<team@home\.example>, relay=local, .* dsn=2\.0\.0, status=sent \(forwarded as (\w+)\)$", line
+    )
     assert forwarded, line
     maildirs.server.wait_log(f"{forwarded[1]}: removed")
     (message,) = [m for m in maildirs.peer.messages if "For the team." in m.content]
@@ -142,7 +144,12 @@ def test_an_alias_sends_on(maildirs: Home) -> None:
 def test_an_alias_for_a_local_user_and_a_virtual_alias(maildirs: Home) -> None:
     queue_id = maildirs.mail("postmaster@home.example", "For the postmaster.")
     maildirs.server.wait_log(f"{queue_id}: removed")
-    until(lambda: any("For the postmaster." in p.read_text() for p in files(maildirs.folder / "alice" / "Maildir" / "new")), "mail")
+    until(
+        lambda: any(
+            "For the postmaster." in p.read_text() for p in files(maildirs.folder / "alice" / "Maildir" / "new")
+        ),
+        "mail",
+    )
     queue_id = maildirs.mail("sales@home.example", "For sales.")
     line = maildirs.server.wait_log(f"{queue_id}: to=")
     assert ": to=<alice@far.example>, orig_to=<sales@home.example>, relay=127.0.0.1[127.0.0.1]:" in line

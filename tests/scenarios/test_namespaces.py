@@ -84,7 +84,9 @@ def why_not() -> str:
 
 
 REASON = why_not()
-pytestmark = pytest.mark.skipif(bool(REASON) and not (os.environ.get("CI") and not os.geteuid() and "namespaces here" not in REASON), reason=REASON)
+pytestmark = pytest.mark.skipif(
+    bool(REASON) and not (os.environ.get("CI") and not os.geteuid() and "namespaces here" not in REASON), reason=REASON
+)
 
 
 class Net:
@@ -155,27 +157,53 @@ class World:
         assert program is not None
         self._run("mx", program, "-u", "nobody", "-R", str(self.sink), "-d", "message.%s.", "198.51.100.25:25", "100")
         (folder / "zone").write_text(ZONE)
-        self._run("mx", sys.executable, "-m", "tests.dns_server", str(folder / "zone"), "--host", "198.51.100.53", "--port", "53")
-        self.relay = Gatepost(folder, MAIN_CF, port=25, host="192.168.87.254", master_cf="", run=self.net.command("relay"))
+        self._run(
+            "mx",
+            sys.executable,
+            "-m",
+            "tests.dns_server",
+            str(folder / "zone"),
+            "--host",
+            "198.51.100.53",
+            "--port",
+            "53",
+        )
+        self.relay = Gatepost(
+            folder, MAIN_CF, port=25, host="192.168.87.254", master_cf="", run=self.net.command("relay")
+        )
         master_cf = (self.relay.conf / "master.cf").read_text().replace("192.168.87.254:25", "smtp")
         (self.relay.conf / "master.cf").write_text(master_cf)
         for host, address, port in (("mx", "198.51.100.25", 25), ("mx", "198.51.100.53", 53)):
-            until(lambda host=host, address=address, port=port: self._connects(host, address, port), f"{address}:{port}")  # type: ignore[misc]
+            until(
+                lambda host=host, address=address, port=port: self._connects(host, address, port), f"{address}:{port}"
+            )  # type: ignore[misc]
         self.relay.launch()
         until(lambda: self._connects("laptop", "192.168.87.254", 25), "the relay")
 
     def _run(self, host: str, *command: str) -> None:
         self.processes.append(
-            subprocess.Popen(self.net.command(host, *command), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                self.net.command(host, *command), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
         )
 
     def _connects(self, host: str, address: str, port: int) -> bool:
         code = f"import socket; socket.create_connection(({address!r}, {port}), 2)"
-        return subprocess.run(self.net.command(host, sys.executable, "-c", code), capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                self.net.command(host, sys.executable, "-c", code), capture_output=True, check=False
+            ).returncode
+            == 0
+        )
 
     def session(self, host: str, *lines: str, server: str = "192.168.87.254") -> list[str]:
         done = subprocess.run(
-            self.net.command(host, sys.executable, "-c", CLIENT, server), input=json.dumps(lines), capture_output=True, text=True, timeout=WAIT, check=True
+            self.net.command(host, sys.executable, "-c", CLIENT, server),
+            input=json.dumps(lines),
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=True,
         )
         replies: list[str] = json.loads(done.stdout)
         return replies
@@ -203,7 +231,13 @@ def world() -> Iterator[World]:
 
 
 def letter(recipient: str, text: str) -> list[str]:
-    return ["MAIL FROM:<alice@home.example>", f"RCPT TO:<{recipient}>", "DATA", f"Subject: hello\r\n\r\n{text}\r\n.", "QUIT"]
+    return [
+        "MAIL FROM:<alice@home.example>",
+        f"RCPT TO:<{recipient}>",
+        "DATA",
+        f"Subject: hello\r\n\r\n{text}\r\n.",
+        "QUIT",
+    ]
 
 
 def test_the_laptop_relays(world: World) -> None:
@@ -219,10 +253,12 @@ def test_the_laptop_relays(world: World) -> None:
         rf"postfix/smtpd: {queue_id}: client=laptop\.home\.example\[192\.168\.87\.2\]",
         rf"postfix/cleanup: {queue_id}: message-id=<.*>",
         rf"postfix/qmgr: {queue_id}: from=<alice@home\.example>, size=\d+, nrcpt=1 \(queue active\)",
-        rf"postfix/smtp: {queue_id}: to=<bob@gmail\.example>, relay=gmail-smtp-in\.gmail\.example\[198\.51\.100\.25\]:25, "
+        rf"postfix/smtp: {queue_id}: to=<bob@gmail\.example>, "
+        r"relay=gmail-smtp-in\.gmail\.example\[198\.51\.100\.25\]:25, "
         rf"delay={number}, delays={number}/{number}/{number}/{number}, dsn=2\.0\.0, status=sent \(250 2\.0\.0 Ok\)",
         rf"postfix/qmgr: {queue_id}: removed",
-        r"postfix/smtpd: disconnect from laptop\.home\.example\[192\.168\.87\.2\] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+        r"postfix/smtpd: disconnect from laptop\.home\.example\[192\.168\.87\.2\] "
+        r"ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
     ]
     for pattern in expected:
         assert any(re.fullmatch(pattern, line) for line in lines), (pattern, lines)
@@ -249,7 +285,9 @@ def test_the_stranger_writes_to_a_local_user(world: World) -> None:
     line = world.relay.wait_log(f"{queue_id}: to=<bob@home.example>.*status=sent")
     assert "(forwarded as " in line
     until(lambda: any("Good day." in message for message in world.messages()), "the message")
-    replies = world.session("stranger", "EHLO there", *letter("nosuch@home.example", "Good day.")[:2], server="80.62.116.1")
+    replies = world.session(
+        "stranger", "EHLO there", *letter("nosuch@home.example", "Good day.")[:2], server="80.62.116.1"
+    )
     assert replies[3].startswith("550 5.1.1 <nosuch@home.example>: Recipient address rejected: User unknown")
 
 
@@ -269,7 +307,9 @@ def test_mail_does_not_go_round(world: World, domain: str, outcome: str) -> None
 
 def test_check_warns_of_an_exception_that_comes_too_late(world: World) -> None:
     text = (world.relay.conf / "main.cf").read_text()
-    (world.relay.conf / "main.cf").write_text(text.replace("!192.168.87.1 192.168.87.0/24", "192.168.87.0/24 !192.168.87.1"))
+    (world.relay.conf / "main.cf").write_text(
+        text.replace("!192.168.87.1 192.168.87.0/24", "192.168.87.0/24 !192.168.87.1")
+    )
     try:
         done = world.relay.command("check", check=False)
         assert re.search(r"mynetworks.*!192\.168\.87\.1.*has no effect", done.stdout + done.stderr)

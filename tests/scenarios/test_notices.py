@@ -30,7 +30,7 @@ class World:
         self._folder = temporary_folder()
         folder = self._folder.__enter__()
         self.far = Peer(**{"RCPT TO:<nosuch@": REFUSAL, "RCPT TO:<later@": "451 4.2.0 Not now"})
-        self.home = Peer()
+        self.home = Peer(EHLO="250 peer.example")  # it offers no DSN: we are the last who can tell of success
         self.server = Gatepost(folder, MAIN_CF.format(far=self.far.port, home=self.home.port) + main_cf)
         self.server.start(*options)
 
@@ -86,7 +86,10 @@ def test_what_the_next_host_refuses_comes_back(world: World) -> None:
     assert notice.sender == ""
     text, report, original = parts(notice)
     assert f"<nosuch@far.example>: {said.split(':')[0]}" in " ".join(text.split())
-    assert "Final-Recipient: rfc822; nosuch@far.example\nOriginal-Recipient: rfc822;nosuch@far.example\nAction: failed\nStatus: 5.7.1\n" in report
+    assert (
+        "Final-Recipient: rfc822; nosuch@far.example\nOriginal-Recipient: rfc822;nosuch@far.example\n"
+        "Action: failed\nStatus: 5.7.1\n" in report
+    )
     assert "Reporting-MTA: dns; relay.home.example\nX-Postfix-Queue-ID: " + queue_id in report
     assert "Subject: test" in original and "Hello." in original
     assert "Subject: Undelivered Mail Returned to Sender\n" in notice.content
@@ -158,8 +161,9 @@ def test_late_mail_is_told_once_and_expires(impatient: World) -> None:
         ("hdrs", "FAILURE", "nosuch@far.example", "Undelivered Mail Returned to Sender"),
     ],
 )
-def test_the_client_says_of_what_it_wants_to_hear(world: World, who: str, notify: str, recipient: str, subject: str) -> None:
-    world.home.replies["EHLO"] = "250 peer.example"  # it offers no DSN: we are the last who can tell of success
+def test_the_client_says_of_what_it_wants_to_hear(
+    world: World, who: str, notify: str, recipient: str, subject: str
+) -> None:
     client = world.server.client()
     client.say(f"MAIL FROM:<{who}@home.example> RET=HDRS ENVID=a+2Bb")
     assert client.say(f"RCPT TO:<{recipient}> NOTIFY={notify} ORCPT=rfc822;first@x.example") == "250 2.1.5 Ok"

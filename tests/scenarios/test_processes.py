@@ -1,9 +1,11 @@
 """Processes that die, start, and stop: nobody else notices, and no mail is lost."""
 
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -85,12 +87,10 @@ def _has_peer_port(pid: int, port: int, peer_port: int) -> bool:
     wanted = f":{port:04X} 0100007F:{peer_port:04X} "
     with open(f"/proc/{pid}/net/tcp") as table:
         inode = next((line.split()[9] for line in table if wanted in line), "none")
-    for number in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            if os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]":
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()) == f"socket:[{inode}]":
                 return True
-        except OSError:
-            continue
     return False
 
 
@@ -104,7 +104,10 @@ def test_a_worker_that_is_killed_is_started_again(running: World, kind: str) -> 
     victim = server.workers(kind)[0]
     del others[victim]
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(server.workers(kind)) == (2 if kind in ("smtpd", "delivery") else 1) and not alive(victim), f"a new {kind}")
+    until(
+        lambda: len(server.workers(kind)) == (2 if kind in ("smtpd", "delivery") else 1) and not alive(victim),
+        f"a new {kind}",
+    )
     server.wait_log(rf"warning: process {kind}\S* pid {victim} killed by signal 9")
     for pid, client in sessions.items():
         if pid != victim:
@@ -237,6 +240,11 @@ def test_where_the_configuration_is(world: World) -> None:
         (["postconf", "-h", "myhostname"], {"MAIL_CONFIG": conf}),
     ):
         done = subprocess.run(
-            [*GATEPOST, *arguments], cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+            [*GATEPOST, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout == "relay.home.example\n"

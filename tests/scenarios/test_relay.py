@@ -9,7 +9,9 @@ import pytest
 
 from tests.scenarios.server import Client, Dns, Gatepost, Sink, smtp_sink_program, temporary_folder
 
-pytestmark = pytest.mark.skipif(smtp_sink_program() is None and not os.environ.get("CI"), reason="smtp-sink (Debian's postfix) is not installed")
+pytestmark = pytest.mark.skipif(
+    smtp_sink_program() is None and not os.environ.get("CI"), reason="smtp-sink (Debian's postfix) is not installed"
+)
 
 SERVER = "127.0.87.254"
 LAPTOP = "127.0.87.2"
@@ -71,7 +73,9 @@ def test_the_laptop_relays_and_the_log_tells_it_in_postfix_words(world: World) -
     laptop = world.client(LAPTOP)
     assert laptop.greeting == "220 relay.home.example ESMTP Postfix"
     assert laptop.say("EHLO laptop").startswith("250-relay.home.example\n")
-    reply = laptop.send("alice@home.example", "bob@gmail.example", "Subject: hello\r\nMessage-ID: <1@laptop>\r\n\r\nHi Bob.\r\n")
+    reply = laptop.send(
+        "alice@home.example", "bob@gmail.example", "Subject: hello\r\nMessage-ID: <1@laptop>\r\n\r\nHi Bob.\r\n"
+    )
     queued = re.fullmatch(r"250 2\.0\.0 Ok: queued as (\w+)", reply)
     assert queued, reply
     laptop.close()
@@ -97,7 +101,10 @@ def test_the_laptop_relays_and_the_log_tells_it_in_postfix_words(world: World) -
     in_order = [line for line in text if "smtpd: disconnect" not in line]
     assert all(re.fullmatch(pattern, line) for pattern, line in zip(expected[:-1], in_order, strict=True)), text
     (message,) = [m for m in world.sink.messages() if "Hi Bob." in m]
-    received = rf"Received: from laptop \(laptop\.home\.example \[{re.escape(LAPTOP)}\]\)\n\tby relay\.home\.example \(Postfix\) with ESMTP id {queue_id}\n\tfor <bob@gmail\.example>; "
+    received = (
+        rf"Received: from laptop \(laptop\.home\.example \[{re.escape(LAPTOP)}\]\)\n"
+        rf"\tby relay\.home\.example \(Postfix\) with ESMTP id {queue_id}\n\tfor <bob@gmail\.example>; "
+    )
     assert re.search(received, message), message
     assert "\nX-Rcpt-Args: <bob@gmail.example>" in message
 

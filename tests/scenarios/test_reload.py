@@ -89,7 +89,9 @@ def test_a_mistake_is_named_and_the_old_configuration_goes_on(world: World) -> N
     done = server.command("reload", check=False)
     assert done.returncode == 1
     line = len((server.conf / "main.cf").read_text().splitlines())
-    assert re.search(rf"^gatepost reload: fatal: .*{server.conf}/main\.cf, line {line}.*smtpd_timeout", done.stderr, re.M), done.stderr
+    assert re.search(
+        rf"^gatepost reload: fatal: .*{server.conf}/main\.cf, line {line}.*smtpd_timeout", done.stderr, re.M
+    ), done.stderr
     os.kill(server.master_pid(), signal.SIGHUP)  # whoever asks master directly gets no other answer
     server.wait_log(r"postfix/master\[\d+\]: error: reload: .*smtpd_timeout.*; the old configuration goes on")
     assert server.workers() == workers
@@ -134,7 +136,9 @@ def test_what_waits_in_the_queue_goes_where_the_new_configuration_says(world: Wo
     server.wait_log(f"{queue_id}: removed")
 
 
-@pytest.mark.skipif(smtp_sink_program() is None and not os.environ.get("CI"), reason="smtp-source (Debian's postfix) is not installed")
+@pytest.mark.skipif(
+    smtp_sink_program() is None and not os.environ.get("CI"), reason="smtp-source (Debian's postfix) is not installed"
+)
 def test_reloads_under_load_lose_nothing_and_refuse_nothing(world: World) -> None:
     server = world.server
     sink = Sink(world.folder / "sink")
@@ -143,7 +147,20 @@ def test_reloads_under_load_lose_nothing_and_refuse_nothing(world: World) -> Non
         server.write(world.main_cf("127.0.0.1", port=sink.port))
         world.reload()
         load = subprocess.Popen(
-            ["/usr/sbin/smtp-source", "-s", "8", "-m", str(messages), "-l", "2000", "-f", "ann@home.example", "-t", "bob@far.example", f"127.0.0.1:{server.port}"],
+            [
+                "/usr/sbin/smtp-source",
+                "-s",
+                "8",
+                "-m",
+                str(messages),
+                "-l",
+                "2000",
+                "-f",
+                "ann@home.example",
+                "-t",
+                "bob@far.example",
+                f"127.0.0.1:{server.port}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -104,7 +104,8 @@ def test_deferred_by_the_other_side_and_sent_one_by_one(patient: tuple[Gatepost,
     client.close()
     line = server.wait_log(f"{queue_id}: to=<busy@far.example>")
     assert line.endswith(
-        "dsn=4.2.0, status=deferred (host 127.0.0.1[127.0.0.1] said: 450 4.2.0 Mailbox is busy (in reply to RCPT TO command))"
+        "dsn=4.2.0, status=deferred (host 127.0.0.1[127.0.0.1] said: 450 4.2.0 Mailbox is busy "
+        "(in reply to RCPT TO command))"
     )
     server.wait_log(f"{queue_id}: to=<free@far.example>.*status=sent")
     until(lambda: [i["queue_name"] for i in server.queued()] == ["deferred"], "deferred queue")

@@ -115,21 +115,35 @@ def test_sent_to(world: World, recipient: str, relay: str) -> None:
     ("recipient", "outcome"),
     [
         ("a@null.example", "dsn=5.1.0, status=bounced (Domain null.example does not accept mail (nullMX))"),
-        ("a@nosuch.example", "dsn=5.4.4, status=bounced (Host or domain name not found. Name service error for name=nosuch.example type=A: Host not found)"),
-        ("a@nohost.example", "dsn=5.4.4, status=bounced (Host or domain name not found. Name service error for name=gone.nohost.example type=A: Host not found)"),
+        (
+            "a@nosuch.example",
+            "dsn=5.4.4, status=bounced (Host or domain name not found. "
+            "Name service error for name=nosuch.example type=A: Host not found)",
+        ),
+        (
+            "a@nohost.example",
+            "dsn=5.4.4, status=bounced (Host or domain name not found. "
+            "Name service error for name=gone.nohost.example type=A: Host not found)",
+        ),
         ("a@hole.example", "dsn=2.0.0, status=sent (into the void)"),
         ("a@nowhere.example", "dsn=4.3.0, status=deferred (mail transport unavailable)"),
     ],
 )
 def test_outcome(world: World, recipient: str, outcome: str) -> None:
     line = world.status(recipient)
-    assert line.endswith(outcome.replace("type=A:", "type=AAAA:") if HAS_SIX and "type=A:" in outcome and "type=AAAA:" in line else outcome), line
+    assert line.endswith(
+        outcome.replace("type=A:", "type=AAAA:")
+        if HAS_SIX and "type=A:" in outcome and "type=AAAA:" in line
+        else outcome
+    ), line
 
 
 def test_the_error_transports_already_refuse_the_recipient(world: World) -> None:
     client = world.server.client()
     client.say("MAIL FROM:<ann@home.example>")
-    assert client.say("RCPT TO:<a@bad.example>") == "550 5.7.1 <a@bad.example>: Recipient address rejected: No such place"
+    assert (
+        client.say("RCPT TO:<a@bad.example>") == "550 5.7.1 <a@bad.example>: Recipient address rejected: No such place"
+    )
     assert client.say("RCPT TO:<a@late.example>") == (
         "450 4.7.1 <a@late.example>: Recipient address rejected: Later, please"
     )
@@ -140,7 +154,8 @@ def test_a_dead_mx_leaves_a_line(world: World) -> None:
     world.status("b@two.example")
     line = world.server.wait_log(r"connect to dead\.two\.example")
     assert re.fullmatch(
-        rf"postfix/smtp\[\d+\]: connect to dead\.two\.example\[127\.0\.89\.9\]:{world.first.port}: Connection refused", line
+        rf"postfix/smtp\[\d+\]: connect to dead\.two\.example\[127\.0\.89\.9\]:{world.first.port}: Connection refused",
+        line,
     )
 
 
@@ -164,7 +179,11 @@ def test_the_fallback_relay_takes_what_nobody_else_can() -> None:
 
 def test_a_relay_host_by_mx_and_by_name() -> None:
     with temporary_folder() as folder:
-        world = World(folder, "relayhost = two.example\nsender_dependent_relayhost_maps = inline:{ other@home.example=[second.order.example] }\n")
+        world = World(
+            folder,
+            "relayhost = two.example\n"
+            "sender_dependent_relayhost_maps = inline:{ other@home.example=[second.order.example] }\n",
+        )
         try:
             assert "relay=alive.two.example[127.0.88.1]:" in world.status("a@anything.example")
             queue_id = world.server.send("other@home.example", "a@anything.example")

@@ -32,8 +32,11 @@ class Newcomer:
         with open(self.output, "wb") as screen:
             self.process = subprocess.Popen(
                 [*prefix, sys.executable, "-m", "gatepost.cli.starter", "--port", str(self.port), str(self.folder)],
-                cwd=REPOSITORY, stdout=screen, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                cwd=REPOSITORY,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         until(lambda: "daemon started" in self.screen() or self.process.poll() is not None, "the start")
 
     def screen(self) -> str:
@@ -41,7 +44,7 @@ class Newcomer:
 
     def commands(self) -> list[str]:
         """What the hints tell to type."""
-        return re.findall(r"^  (\S.*)$", self.screen().partition("daemon started")[0], re.M)
+        return re.findall(r"^  (\S.*(?:\\\\\n.*)?)$", self.screen().partition("daemon started")[0], re.M)
 
     def type(self, command: str) -> str:
         done = subprocess.run(
@@ -81,7 +84,9 @@ def test_the_first_message_and_the_first_change(newcomer: Newcomer) -> None:
     assert "mynetworks" in newcomer.type(check)
     main_cf = newcomer.folder / "main.cf"
     text = main_cf.read_text().replace("inet_interfaces = loopback-only", "inet_interfaces = all")
-    main_cf.write_text(text.replace("\nmynetworks = 127.0.0.0/8", "\nmynetworks = 127.0.0.0/8 !192.168.87.1 192.168.87.0/24"))
+    main_cf.write_text(
+        text.replace("\nmynetworks = 127.0.0.0/8", "\nmynetworks = 127.0.0.0/8 !192.168.87.1 192.168.87.0/24")
+    )
     newcomer.type(reload)
     until(lambda: "reload -- version" in newcomer.screen() or "error" in newcomer.screen(), "the reload")
     assert "error" not in newcomer.screen(), newcomer.screen()
@@ -94,7 +99,11 @@ def test_the_first_message_and_the_first_change(newcomer: Newcomer) -> None:
 def test_a_port_that_is_taken(newcomer: Newcomer) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gatepost.cli.starter", "--port", str(newcomer.port), str(newcomer.folder)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr == f"gatepost: fatal: something listens on port {newcomer.port} already (make run PORT=...)\n"
