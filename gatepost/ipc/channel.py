@@ -59,7 +59,8 @@ class Channel(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what is queued, now."""
-        if self._out and self._transport is not None and not self.closed:
+        # uvloop's transport may be closed a turn before it tells us, and cannot be written to then.
+        if self._out and self._transport is not None and not self.closed and not self._transport.is_closing():
             if self._before_write is not None:
                 self._before_write()
             self._transport.write(b"".join(self._out))
@@ -90,7 +91,13 @@ class Channel(asyncio.Protocol):
                 self.close()
                 return
             position = end
-            self._on_frame(self, cast(Frame, frame))
+            try:
+                self._on_frame(self, cast(Frame, frame))
+            except Exception as fault:
+                # A fault of ours in one frame; the loop would close the channel, and all that is in flight with it.
+                self._loop.call_exception_handler(
+                    {"message": f"frame {type(frame).__name__}", "exception": fault, "protocol": self}
+                )
         else:
             self._need = 4
         if position < size:
