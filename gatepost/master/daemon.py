@@ -60,6 +60,9 @@ class Daemon:
         if single_process:
             from gatepost.master.single import run_single
 
+            if self._owner is not None and self._plan.settings.maillog_file not in ("", "/dev/stdout"):
+                # It opens the log anew itself, as mail_owner.
+                os.fchown(self._plan.log_descriptor, self._owner.pw_uid, -1)
             return run_single(self._plan, lambda: self.on_serving and self.on_serving())
         self._supervisor = Supervisor(
             info=lambda text: self._say(lambda log: log.info(text)),

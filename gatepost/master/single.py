@@ -18,6 +18,7 @@ from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import BACKLOG
+from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
@@ -54,8 +55,20 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     lock = lock_store(plan)
     log = ProcessLog(plan, loop).log
     over = asyncio.Event()
+    master_log = log.program("master")
+
+    def stop(number: int) -> None:
+        master_log.info(f"terminating on signal {number}")
+        over.set()
+
+    def refuse_reload() -> None:
+        reopen(plan.settings, plan.log_descriptor)
+        master_log.error("reload: a single process takes a changed configuration over by stop and start only")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
+        loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, refuse_reload)
+    loop.add_signal_handler(signal.SIGUSR1, reopen, plan.settings, plan.log_descriptor)
 
     def store_failed(failure: Exception) -> None:
         failed.append(failure)
@@ -69,9 +82,7 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     def report(done: DeliveryDone) -> None:
         loop.call_soon(parts.manager.delivered, done)  # not from within the dispatch that it may have come of
 
-    worker = DeliveryWorker(
-        "delivery", os.getpid(), make_agents(plan, foundation, "delivery", parts.queue), report
-    )
+    worker = DeliveryWorker("delivery", os.getpid(), make_agents(plan, foundation, "delivery", parts.queue), report)
 
     dispatcher.worker = worker
     anvil = Anvil(foundation.settings.anvil_rate_time_unit)

@@ -202,3 +202,27 @@ def test_the_log_goes_on_in_a_new_file(world: World) -> None:
     until(server.log_path.exists, "a new log")
     third = server.send("ann@home.example", "bob@far.example")
     server.wait_log(f"{third}: removed")
+
+
+def test_a_single_process_opens_its_log_anew_and_refuses_a_reload() -> None:
+    world = World()
+    server = world.server
+    try:
+        server.start("--single-process")
+        done = server.command("reload", check=False)
+        assert done.returncode == 1 and "stop and start it" in done.stderr
+        server.log_path.rename(server.log_path.with_name("mail.log.1"))
+        os.kill(server.master_pid(), signal.SIGHUP)
+        until(server.log_path.exists, "a new log")
+        server.wait_log(r"postfix/master\[\d+\]: error: reload: ")
+        queue_id = server.send("ann@home.example", "bob@far.example")
+        server.wait_log(f"{queue_id}: removed")
+        server.log_path.rename(server.log_path.with_name("mail.log.2"))
+        os.kill(server.master_pid(), signal.SIGUSR1)
+        until(server.log_path.exists, "a new log")
+        queue_id = server.send("ann@home.example", "bob@far.example")
+        server.wait_log(f"{queue_id}: removed")
+        server.stop()
+        assert server.log_lines("terminating on signal 15")
+    finally:
+        world.stop()
