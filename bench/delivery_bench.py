@@ -1,8 +1,9 @@
 """CPU of the delivery worker's side of one message, over real sockets to smtp-sink on reused connections.
 
-    python bench/delivery_bench.py [MESSAGES] [--sessions N] [--profile]
+python bench/delivery_bench.py [MESSAGES] [--sessions N] [--profile]
 
-Prints microseconds of CPU per message, system calls included (the best of three runs). Needs smtp-sink (Debian's postfix).
+Prints microseconds of CPU per message, system calls included (the best of three runs). Needs smtp-sink (Debian's
+postfix).
 """
 
 import asyncio
@@ -61,7 +62,7 @@ async def run(count: int, sessions: int, profile: bool, port: int) -> None:
                     time.time(),
                     CONTENT,
                     keep=True,
-                )  # fmt: skip
+                )
             )
 
     running = 0
