@@ -1,5 +1,7 @@
 """One command under judgement: what the restrictions may look at, and the flags that travel from list to list."""
 
+import msgspec
+
 from gatepost.mail.address import fold
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.reply import Reply
@@ -9,22 +11,31 @@ from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.policy_parts import PolicyParts
 from gatepost.restrictions.ports import Ports
 from gatepost.restrictions.verdict import CannotTell
+from gatepost.rewrite.address_classes import AddressClass
 from gatepost.rewrite.resolve import Resolved
 from gatepost.tables.table import LookupTemporaryFailure
 
 
-class Destination:
+class Destination(msgspec.Struct, frozen=True, gc=False):
     """Where an address leads; `recipient` is the resolved address in lower case; `error`: it is not valid."""
 
-    __slots__ = ("address_class", "error", "nexthop", "recipient", "routed", "transport")
+    transport: str
+    nexthop: str
+    recipient: str
+    address_class: AddressClass
+    routed: bool
+    error: bool
 
-    def __init__(self, resolved: Resolved) -> None:
-        self.transport = resolved.transport
-        self.nexthop = resolved.nexthop
-        self.recipient = fold(resolved.recipient)
-        self.address_class = resolved.address_class
-        self.routed = resolved.routed
-        self.error = resolved.error
+
+def destination_of(resolved: Resolved) -> Destination:
+    return Destination(
+        resolved.transport,
+        resolved.nexthop,
+        fold(resolved.recipient),
+        resolved.address_class,
+        resolved.routed,
+        resolved.error,
+    )
 
 
 class Context:
@@ -97,7 +108,7 @@ class Context:
             resolved = await self.ports.resolver.resolve(key[0], self.ports.rewriter.rewrite_internal(address))
         except LookupTemporaryFailure:
             raise CannotTell(address) from None
-        destination = self._destinations[key] = Destination(resolved)
+        destination = self._destinations[key] = destination_of(resolved)
         return destination
 
     async def resolve_recipient(self, recipient: str) -> Destination:

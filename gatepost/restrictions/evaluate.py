@@ -48,6 +48,10 @@ class AccessPolicy:
         self._client_list = self._list("smtpd_client_restrictions", "check_client_access")
         self._helo_list = self._list("smtpd_helo_restrictions", "check_helo_access")
         self._sender_list = self._list("smtpd_sender_restrictions", "check_sender_access")
+        # Without these nothing is judged, and nothing deferred, before the recipient is.
+        self._judges_others = bool(
+            self._client_list or self._helo_list or self._sender_list or params.smtpd_reject_unlisted_sender
+        )
         self._simulate_relay = "smtpd_relay_restrictions" in params.unset
         if self._simulate_relay:
             self._relay_list = compiler.parameter_list(
@@ -109,7 +113,7 @@ class AccessPolicy:
         if self._probe_address and self._is_probe(recipient):
             return None
         ctx = Context(self.parts, facts)
-        if self.params.smtpd_delay_reject:
+        if self._judges_others and self.params.smtpd_delay_reject:
             verdict = await self._client(ctx)
             if not isinstance(verdict, Refused):
                 verdict = await self._helo(ctx)
@@ -226,8 +230,8 @@ class AccessPolicy:
         ctx.begin(recipient, RECIPIENT_ADDRESS, "check_recipient_access")
         # A defer_if_reject of the first of the two lists holds in the second as well.
         if params.smtpd_relay_before_recipient_restrictions:
-            verdict = await self._relay(ctx)
-            if not isinstance(verdict, Refused) and self._recipient_list:
+            verdict = await (self._relay(ctx) if self._simulate_relay else judge(ctx, self._relay_list))
+            if self._recipient_list and not isinstance(verdict, Refused):
                 verdict = await judge(ctx, self._recipient_list)
         else:
             verdict = await judge(ctx, self._recipient_list) if self._recipient_list else DUNNO
@@ -238,7 +242,8 @@ class AccessPolicy:
                     "using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no "
                     f'to reject recipient "{recipient}" from client "{ctx.client.namaddr}"'
                 )
-        verdict = _deferred(ctx, verdict)
+        if ctx.defer_if_permit is not None:
+            verdict = _deferred(ctx, verdict)
         if (
             params.smtpd_reject_unlisted_recipient
             and not ctx.recipient_checked

@@ -24,24 +24,25 @@ DEPTH_LIMIT = 100
 
 async def judge(ctx: Context, checks: CheckList) -> Verdict:
     """Evaluate a list of a parameter: PERMIT, DUNNO or Refused. What cannot be looked up or understood is 451."""
-    return await _guarded(ctx, run_list(ctx, checks))
+    try:
+        return await run_list(ctx, checks)
+    except (CannotTell, LookupTemporaryFailure, ServerConfigurationError) as trouble:
+        return _refuse_for(ctx, trouble)
 
 
 async def judge_one(ctx: Context, answer: Awaitable[Verdict]) -> Verdict:
     """Evaluate a single restriction that no list names."""
-    verdict = await _guarded(ctx, answer)
+    try:
+        verdict = await answer
+    except (CannotTell, LookupTemporaryFailure, ServerConfigurationError) as trouble:
+        return _refuse_for(ctx, trouble)
     return refuse(ctx, verdict) if isinstance(verdict, Reject) else verdict
 
 
-async def _guarded(ctx: Context, answer: Awaitable[Verdict]) -> Verdict:
-    try:
-        return await answer
-    except CannotTell as trouble:
-        return refuse(ctx, _lookup_failure(trouble.name))
-    except LookupTemporaryFailure:
-        return refuse(ctx, _lookup_failure(ctx.reply_name))
-    except ServerConfigurationError:
+def _refuse_for(ctx: Context, trouble: Exception) -> Verdict:
+    if isinstance(trouble, ServerConfigurationError):
         return refuse(ctx, Reject(SERVER_ERROR, "software"))
+    return refuse(ctx, _lookup_failure(trouble.name if isinstance(trouble, CannotTell) else ctx.reply_name))
 
 
 async def run_list(ctx: Context, checks: CheckList) -> Verdict:
@@ -60,7 +61,9 @@ async def run_list(ctx: Context, checks: CheckList) -> Verdict:
             ctx.warning = False
         else:
             verdict = await check.run(ctx)
-            if verdict is not DUNNO:
+            if verdict is not DUNNO and (
+                verdict is not PERMIT or check.ignored or ctx.parts.permit_actions is not None
+            ):
                 verdict = await _settle(ctx, check, verdict)
         if verdict is not DUNNO:
             break

@@ -32,6 +32,7 @@ class PolicyParts:
         "ports",
         "recipient_canonical_maps",
         "relay_recipient_maps",
+        "replaces_addresses",
         "sender_canonical_maps",
         "virtual_alias_maps",
         "virtual_mailbox_maps",
@@ -62,6 +63,13 @@ class PolicyParts:
         self.canonical_maps = self._maps("canonical_maps")
         self.sender_canonical_maps = self._maps("sender_canonical_maps")
         self.recipient_canonical_maps = self._maps("recipient_canonical_maps")
+        # Is there any table by which an address may be replaced by another?
+        self.replaces_addresses = bool(
+            self.virtual_alias_maps
+            or self.canonical_maps
+            or self.sender_canonical_maps
+            or self.recipient_canonical_maps
+        )
 
     def _maps(self, parameter: str) -> Maps:
         return self.ports.tables.maps(parameter, getattr(self.params, parameter))

@@ -9,6 +9,8 @@ from gatepost.tables.address_find import find_address
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
 
+_DEFAULT = AddressClass.DEFAULT
+
 
 async def check_recipient_listed(ctx: Context, recipient: str) -> Verdict:
     """Refuse an unknown recipient. Done once per recipient, unless warn_if_reject makes it a mere warning."""
@@ -32,7 +34,7 @@ async def _check_listed(ctx: Context, address: str, destination: Destination, re
     parts = ctx.parts
     key = destination.recipient
     # An address that is replaced by another is taken for good: its replacement is not known here.
-    if (
+    if parts.replaces_addresses and (
         (parts.recipient_canonical_maps and await _has(ctx, parts.recipient_canonical_maps, address, key))
         or (
             parts.sender_canonical_maps
@@ -45,6 +47,8 @@ async def _check_listed(ctx: Context, address: str, destination: Destination, re
         return DUNNO
     if destination.transport == "error" or destination.transport == "retry":
         return _undeliverable(ctx, address, destination, reply_class)
+    if destination.address_class is _DEFAULT:
+        return DUNNO
     return await _in_class(ctx, address, destination, reply_class)
 
 
@@ -53,8 +57,6 @@ async def _in_class(ctx: Context, address: str, destination: Destination, reply_
     params, parts = ctx.params, ctx.parts
     key = destination.recipient
     match destination.address_class:
-        case AddressClass.DEFAULT:
-            return DUNNO
         case AddressClass.RELAY:
             maps, code, table = (
                 parts.relay_recipient_maps,

@@ -37,7 +37,7 @@ class Rewriter:
             "remote": (invalid, invalid),
         }
         self._external: dict[tuple[str, str], str] = {}
-        self._internal: dict[tuple[str, str], str] = {}
+        self._internal: dict[str, str] = {}
 
     def rewrite(self, context: Context, address: str) -> str:
         """The standard form of one address, both in external (quoted) form. The null address is `""`; "" stays ""."""
@@ -57,16 +57,21 @@ class Rewriter:
 
     def rewrite_internal(self, address: str, context: Context = "local") -> str:
         """As `rewrite`, from internal form to internal form (envelope addresses). The null address "" stays ""."""
-        if not address or STANDARD_FORM.fullmatch(address):
-            return address
-        key = (context, address)
-        known = self._internal.get(key)
+        if context != "local":
+            return self._rewritten(address, context)
+        # The addresses of a message are asked for several times on its way.
+        known = self._internal.get(address)
         if known is None:
-            known = unquote_822_local(self.rewrite(context, quote_822_local(address)))
+            known = self._rewritten(address, context)
             if len(self._internal) >= _CACHE_SIZE:
                 self._internal.clear()
-            self._internal[key] = known
+            self._internal[address] = known
         return known
+
+    def _rewritten(self, address: str, context: Context) -> str:
+        if not address or STANDARD_FORM.fullmatch(address):
+            return address
+        return unquote_822_local(self.rewrite(context, quote_822_local(address)))
 
     def rewrite_tree(self, context: Context, tree: AddressTree) -> None:
         """Bring the tokens of an address (at least one) to standard form, in place."""

@@ -5,7 +5,7 @@ import re
 from gatepost.protocol.smtp_server_tokens import Word, words
 
 _NEUTERED = re.compile(r'[ <>()\\";@]')
-_PLAIN_ARGUMENT = re.compile(r'(?:FROM|TO): ?(<[^\x00-\x20\x7f<>"()\\]*>)((?: [!-~]+)*)', re.I)
+_PLAIN_ARGUMENT = re.compile(r'(?:FROM|TO): ?(<[^\x00-\x20\x7f<>"()\\]*>)((?: [!#-9;=-~]+)*)', re.I)
 _ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\a": "\\a", "\\": "\\\\"}
 
 
