@@ -1,5 +1,7 @@
 """MAIL and RCPT (RFC 5321 4.1.1.2, 4.1.1.3)."""
 
+import re
+
 import msgspec
 
 from gatepost.cleanup.interface import QueueFull, QueueUnavailable
@@ -23,6 +25,9 @@ class Mail(msgspec.Struct, gc=False):
     local: bool = False
 
 
+_NO_PARAMETERS = RcptParameters()
+
+
 class Rcpt(msgspec.Struct, gc=False):
     """`given` is the path without its brackets, in the external form that the client chose."""
 
@@ -31,7 +36,16 @@ class Rcpt(msgspec.Struct, gc=False):
     parameters: RcptParameters
 
 
-def check_mail(session: Session, command: Command) -> list[Word]:
+# An address and nothing else, in the form that the specifications ask for: the path as parse_path() would take it.
+_ADDRESS = r'<([^\x00-\x20\x7f()<>@,;:\\"\[\]]++@[^\x00-\x20\x7f()<>@,;:\\"\[\]]++)>'
+_plain_mail = re.compile("[Ff][Rr][Oo][Mm]: ?" + _ADDRESS).fullmatch
+_plain_rcpt = re.compile("[Tt][Oo]: ?" + _ADDRESS).fullmatch
+
+Given = str | list[Word]
+"""What MAIL or RCPT says: a mere address, or the words of which the first is the path."""
+
+
+def check_mail(session: Session, command: Command) -> Given:
     params = session.params
     if params.smtpd_helo_required and session.facts.helo_name is None:
         raise Refused(replies.SEND_HELO_FIRST)
@@ -39,13 +53,16 @@ def check_mail(session: Session, command: Command) -> list[Word]:
         raise Refused(replies.NESTED_MAIL)
     if session.chunking:
         raise Refused(replies.MAIL_AFTER_BDAT)
+    plain = _plain_mail(command.argument)
+    if plain is not None:
+        return plain[1]
     found = path_words(command.argument, "from:")
     if found is None:
         raise Refused(replies.SYNTAX_MAIL)
     return found
 
 
-async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
+async def restrict_mail(session: Session, found: Given) -> Reply | None:
     limit = session.params.smtpd_client_message_rate_limit
     if limit > 0 and await _too_many(session, "mail", limit):
         return Reply(450, "4.7.1", f"Error: too much mail from {session.facts.client.address}")
@@ -86,8 +103,13 @@ async def restrict_mail(session: Session, found: list[Word]) -> Reply | None:
     return refusal
 
 
-async def _mail(session: Session, found: list[Word]) -> Mail:
+async def _mail(session: Session, found: Given) -> Mail:
     params = session.params
+    if isinstance(found, str):
+        if await _has_error(session, found):
+            raise _illegal(session, f"<{found}>", "MAIL", replies.BAD_SENDER)
+        session.sticky_ret = ""
+        return Mail(found, MailParameters())
     if found[0].broken:
         raise Refused(replies.BAD_SENDER)
     words = [word.text for word in found[1:]]
@@ -107,7 +129,7 @@ async def _mail(session: Session, found: list[Word]) -> Mail:
     return Mail(address, parameters)
 
 
-def proceed_mail(session: Session, found: list[Word]) -> Reply:
+def proceed_mail(session: Session, found: Given) -> Reply:
     return replies.MAIL_OK
 
 
@@ -135,18 +157,21 @@ def _undeclared(address: str, smtputf8: bool) -> Reply | None:
     return None if smtputf8 or address.isascii() else replies.UNDECLARED_UTF8
 
 
-def check_rcpt(session: Session, command: Command) -> list[Word]:
+def check_rcpt(session: Session, command: Command) -> Given:
     if session.transaction is None:
         raise Refused(replies.NEED_MAIL)
     if session.chunking:
         raise Refused(replies.RCPT_AFTER_BDAT)
+    plain = _plain_rcpt(command.argument)
+    if plain is not None:
+        return plain[1]
     found = path_words(command.argument, "to:")
     if found is None:
         raise Refused(replies.SYNTAX_RCPT)
     return found
 
 
-async def restrict_rcpt(session: Session, found: list[Word]) -> Reply | None:
+async def restrict_rcpt(session: Session, found: Given) -> Reply | None:
     params, facts, transaction = session.params, session.facts, session.transaction
     assert transaction is not None
     limit = params.smtpd_client_recipient_rate_limit
@@ -169,7 +194,11 @@ async def restrict_rcpt(session: Session, found: list[Word]) -> Reply | None:
     return refusal
 
 
-async def _rcpt(session: Session, found: list[Word]) -> Rcpt:
+async def _rcpt(session: Session, found: Given) -> Rcpt:
+    if isinstance(found, str):
+        if await _has_error(session, found):
+            raise _illegal(session, f"<{found}>", "RCPT", replies.BAD_RECIPIENT)
+        return Rcpt(found, found, _NO_PARAMETERS)
     if found[0].broken:
         raise Refused(replies.BAD_RECIPIENT)
     text = found[0].text
@@ -222,21 +251,29 @@ def _client_line(session: Session) -> str:
     return lines.client(facts.queue_id, facts.client.namaddr, sasl, original)
 
 
-def proceed_rcpt(session: Session, found: list[Word]) -> Reply:
+def proceed_rcpt(session: Session, found: Given) -> Reply:
     return replies.RCPT_OK
 
 
 async def _address(session: Session, text: str, command: str, *, allow_empty: bool) -> str | None:
     """The internal address of a path; None, with a warning in the log, if it is none or can never resolve."""
-    env = session.env
     address = parse_path(text, strict=session.params.strict_rfc821_envelopes, allow_empty=allow_empty)
-    if address:
-        resolved = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
-        if resolved.error:
-            address = None
+    if address and await _has_error(session, address):
+        address = None
     if address is None:
-        env.log.warning(lines.illegal_address(session.facts.client.namaddr, command, printable(text)))
+        session.env.log.warning(lines.illegal_address(session.facts.client.namaddr, command, printable(text)))
     return address
+
+
+async def _has_error(session: Session, address: str) -> bool:
+    """Can it never resolve?"""
+    env = session.env
+    return (await env.resolver.resolve("", env.rewriter.rewrite_internal(address))).error
+
+
+def _illegal(session: Session, text: str, command: str, reply: Reply) -> Refused:
+    session.env.log.warning(lines.illegal_address(session.facts.client.namaddr, command, printable(text)))
+    return Refused(reply)
 
 
 async def any_address(session: Session, text: str, command: str) -> str | None:
