@@ -1,5 +1,6 @@
 """stop, reload, logrotate, status: messages to a running master."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -183,15 +184,27 @@ def _logrotate(configuration: Configuration) -> int:
         failed = _signal(pid, signal.SIGUSR1, "logrotate")
         if failed:
             return failed
-        _wait_for(Path(settings.maillog_file))
+        _wait_for(Path(settings.maillog_file), aside, pid)
     compress(settings, aside)
     return 0
 
 
-def _wait_for(path: Path) -> None:
+def _wait_for(path: Path, aside: str, pid: int) -> None:
+    """Until master has opened the new file, and no process writes to the old one any more. Nothing tells us."""
     end = time.monotonic() + 10
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.02)  # until master has opened the new file; nothing tells us
+    while (not path.exists() or _written(aside, pid)) and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _written(path: str, master: int) -> bool:
+    """Does master or one of its children have this file open?"""
+    name = os.path.realpath(path)
+    processes = [master, *(int(p) for p in Path(f"/proc/{master}/task/{master}/children").read_text().split())]
+    for process in processes:
+        with contextlib.suppress(OSError):  # it has ended
+            if any(str(fd.readlink()) == name for fd in Path(f"/proc/{process}/fd").iterdir()):
+                return True
+    return False
 
 
 def status(arguments: list[str], directory: str) -> int:

@@ -1,5 +1,6 @@
 """Changes while the server runs: a new configuration, a broken one, a new log file; nobody's session is dropped."""
 
+import gzip
 import os
 import re
 import signal
@@ -9,7 +10,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import MASTER_CF, Gatepost, Sink, free_port, smtp_sink_program, temporary_folder, until
+from tests.scenarios.server import (
+    MASTER_CF,
+    Gatepost,
+    Sink,
+    alive,
+    free_port,
+    smtp_sink_program,
+    temporary_folder,
+    until,
+)
 
 MAIN_CF = """\
 myhostname = relay.home.example
@@ -80,6 +90,19 @@ def test_an_open_session_goes_on_under_the_old_rules(world: World) -> None:
     assert old.say("NOOP") == "250 2.0.0 Ok"
     server.wait_log(f"{reply.rsplit(' ', 1)[1]}: removed")
     old.close()
+
+
+def test_a_stop_ends_the_workers_of_the_old_configuration_too(world: World) -> None:
+    server = world.server
+    old = server.client()
+    world.reload()
+    until(lambda: len(server.workers("smtpd")) == 3, "two new workers, and one of the old ones, which has a session")
+    pids = server.workers()
+    server.stop()
+    assert not any(map(alive, pids))
+    assert old.reply() == ""
+    old.close()
+    assert not server.log_lines("killed|panic")
 
 
 def test_a_mistake_is_named_and_the_old_configuration_goes_on(world: World) -> None:
@@ -182,19 +205,20 @@ def test_reloads_under_load_lose_nothing_and_refuse_nothing(world: World) -> Non
 
 def test_the_log_goes_on_in_a_new_file(world: World) -> None:
     server = world.server
-    server.write(world.main_cf("127.0.0.1") + "maillog_file_rotate_suffix = 1\nmaillog_file_compressor = true\n")
+    server.write(world.main_cf("127.0.0.1") + "maillog_file_rotate_suffix = 1\nmaillog_file_compressor = gzip\n")
     world.reload()
     open_session = server.client()
     first = server.send("ann@home.example", "bob@far.example")
     server.wait_log(f"{first}: removed")
     server.command("logrotate")
-    aside = server.log_path.with_name("mail.log.1")
-    assert f"{first}: removed" in aside.read_text()
+    with gzip.open(server.log_path.with_name("mail.log.1.gz"), "rt") as packed:
+        aside = packed.read()
+    assert f"{first}: removed" in aside
     open_session.send("ann@home.example", "bob@far.example")
     second = server.send("ann@home.example", "bob@far.example")
     server.wait_log(f"{second}: removed")
     until(lambda: len(server.log_lines(": removed")) == 2, "the lines of both messages")
-    assert second not in aside.read_text()
+    assert second not in aside
     open_session.close()
     # A program that renames the file itself, and tells nobody but master.
     server.log_path.rename(server.log_path.with_name("mail.log.2"))
@@ -211,7 +235,7 @@ def test_a_single_process_opens_its_log_anew_and_refuses_a_reload() -> None:
         server.start("--single-process")
         done = server.command("reload", check=False)
         assert done.returncode == 1 and "stop and start it" in done.stderr
-        server.log_path.rename(server.log_path.with_name("mail.log.1"))
+        server.log_path.rename(server.log_path.with_name("mail.log.3"))
         os.kill(server.master_pid(), signal.SIGHUP)
         until(server.log_path.exists, "a new log")
         server.wait_log(r"postfix/master\[\d+\]: error: reload: ")
