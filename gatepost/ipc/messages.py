@@ -192,6 +192,12 @@ class Stop(msgspec.Struct, tag=17, array_like=True):
     """Finish what is under way and end."""
 
 
+class Draining(msgspec.Struct, tag=18, array_like=True):
+    """A delivery worker that is about to end wants no more requests. The queue manager says it back, behind all that it
+    has sent: nothing comes after it.
+    """
+
+
 Frame = (
     Hello
     | Welcome
@@ -210,4 +216,5 @@ Frame = (
     | Reconfigure
     | Ready
     | Stop
+    | Draining
 )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gatepost.delivery.interface import DeliveryAgent
-from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Frame, Hello, Result
+from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Draining, Frame, Hello, Result, Welcome
 from gatepost.mail.status import RecipientStatus
 from gatepost.net.stepping import carry_out
 
@@ -36,6 +36,8 @@ class DeliveryWorker:
         self.pid = pid
         self.epoch = 0
         self.draining = False
+        self.released = asyncio.Event()  # the queue manager knows that we are draining
+        self._told_draining = False
         self.unreported = False  # a result was there while no queue manager was: its Hello will tell the next one
         self.agents = agents
         self._report = report
@@ -51,12 +53,21 @@ class DeliveryWorker:
         running = [
             Claim(r.request_id, r.epoch, r.queue_id, [p.index for p in r.recipients]) for r in self._running.values()
         ]
+        self._told_draining = self.draining
         finished = [Result(done.queue_id, done.statuses) for _, done in self._recent]
         return Hello(self.role, self.pid, self.epoch, running, finished, draining=self.draining)
 
     def frame(self, frame: Frame) -> None:
         if isinstance(frame, DeliveryRequest):
             self.deliver(frame)
+        elif isinstance(frame, Draining):
+            self.released.set()
+
+    def welcomed(self, welcome: Welcome) -> None:
+        self.epoch = welcome.epoch
+        self.unreported = False
+        if self._told_draining:
+            self.released.set()
 
     def deliver(self, request: DeliveryRequest) -> None:
         self._running[request.request_id] = request

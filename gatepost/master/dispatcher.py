@@ -42,11 +42,15 @@ class WorkerDispatcher:
         for request in waiting:
             self.send(request)
 
-    def remove(self, worker: DeliveryPeer) -> None:
-        """The worker is gone."""
+    def retire(self, worker: DeliveryPeer) -> None:
+        """The worker gets no more requests; those that it has go on."""
         if worker in self._workers[worker.role]:
             self._workers[worker.role].remove(worker)
         self._homes = {place: home for place, home in self._homes.items() if home is not worker}
+
+    def remove(self, worker: DeliveryPeer) -> None:
+        """The worker is gone."""
+        self.retire(worker)
         for request_id in list(worker.requests):
             self._count_down(worker, request_id)
 

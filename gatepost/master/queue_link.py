@@ -135,6 +135,11 @@ class QueueLink:
         """Is there a queue manager that has answered our Hello?"""
         return self._channel is not None
 
+    @property
+    def greeted(self) -> bool:
+        """Has a queue manager our Hello, answered or not?"""
+        return self._greeted
+
     async def reach(self) -> None:
         """Until there is one; at most RECONNECT_WAIT."""
         try:

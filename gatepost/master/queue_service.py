@@ -14,6 +14,7 @@ from gatepost.ipc.messages import (
     Counted,
     DeliveryDone,
     DeliveryRequest,
+    Draining,
     Frame,
     Hello,
     IdRange,
@@ -145,6 +146,9 @@ class QueueService:
             channel.send(IdRange(self.manager.store.reserve(frame.count), frame.count))
         elif isinstance(frame, Hello):
             self._hello(peer, frame)
+        elif isinstance(frame, Draining):
+            self._dispatcher.retire(peer)
+            channel.send(frame)
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         peer.role = hello.role

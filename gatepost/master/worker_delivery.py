@@ -13,7 +13,7 @@ from gatepost.delivery.interface import DeliveryAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.virtual import VirtualAgent
-from gatepost.ipc.messages import DeliveryDone, Hello, Welcome
+from gatepost.ipc.messages import DeliveryDone, Draining, Hello
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.foundation import Foundation
 from gatepost.master.local_delivery import local_agent
@@ -69,10 +69,6 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
 
     delivery = DeliveryWorker(role, os.getpid(), agents, report, lambda: link.connected)
 
-    def welcomed(welcome: Welcome) -> None:
-        delivery.epoch = welcome.epoch
-        delivery.unreported = False
-
     def hello() -> Hello:
         greeting = delivery.hello()
         greeting.ids = RANGE if forwards else 0
@@ -88,7 +84,7 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
         clock=time.time,
         flush_log=worker.log.flush,
         on_frame=delivery.frame,
-        on_welcome=welcomed,
+        on_welcome=delivery.welcomed,
     )
     agents.update(make_agents(plan, foundation, role, link))
     forwards = any(
@@ -100,6 +96,10 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     worker.serve()
     await worker.over.wait()
     delivery.draining = True
+    if link.greeted:
+        # Requests may be on their way to us still, which would be lost with us.
+        link.send(Draining())
+        await worker.finished(delivery.released)
     await worker.finished(delivery.idle)
     if delivery.unreported:
         # The results of deliveries must not be lost with us: their recipients would get the message again.

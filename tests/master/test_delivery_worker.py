@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
+from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest, Draining, Welcome
 from gatepost.mail.status import RecipientStatus
 from gatepost.master.delivery_worker import DeliveryWorker
 
@@ -80,3 +80,17 @@ async def test_a_fault_in_an_agent_defers_its_recipients_only() -> None:
     assert [type(fault) for fault in faults] == [KeyError]
     assert [s.text for s in told[0].statuses] == ["unknown mail transport error"] * 2
     assert worker.idle.is_set()
+
+
+async def test_it_may_go_when_the_queue_manager_knows() -> None:
+    worker = DeliveryWorker("delivery", 1, {}, lambda done: None)
+    assert not worker.hello().draining
+    worker.draining = True
+    worker.welcomed(Welcome(7))  # the answer to a Hello that did not say so
+    assert worker.epoch == 7 and not worker.released.is_set()
+    worker.frame(Draining())
+    assert worker.released.is_set()
+    worker.released.clear()
+    assert worker.hello().draining
+    worker.welcomed(Welcome(8))
+    assert worker.released.is_set()

@@ -100,3 +100,18 @@ def test_claimed_requests_count_as_load() -> None:
     assert two.got == [1]
     d.finished(one, 99)
     assert one.load == 0
+
+
+def test_a_worker_that_leaves_keeps_what_it_has_and_gets_no_more() -> None:
+    one, two = Worker(), Worker()
+    d = dispatcher(one, two)
+    d.send(request(1))
+    leaving, staying = (one, two) if one.got else (two, one)
+    d.retire(leaving)
+    d.send(request(2))
+    d.send(request(3, "b.example"))
+    assert (leaving.got, staying.got) == ([1], [2, 3])
+    assert list(leaving.requests) == [1]
+    d.finished(leaving, 1)
+    d.remove(leaving)
+    assert (leaving.requests, leaving.load) == ({}, 0)
