@@ -179,9 +179,10 @@ class MailIncoming:
 
     async def _store(self, message: Message) -> CleanupResult:
         """The only way to `ok`: large content synced with its folder, then the message committed."""
+        large = self._large
         try:
-            if self._large is not None and self._large.file is not None:
-                await self._large.file.finish()
+            if large is not None and large.file is not None:
+                await large.file.finish()
             await self._cleanup.writer.submit(message)
         except QueueFull:
             return self._refuse("space")

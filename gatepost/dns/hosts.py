@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 
 class HostsFile:
@@ -20,6 +21,12 @@ class HostsFile:
         self._stamp: tuple[int, int, int] | None = None
         self._names: dict[str, str] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
+        self._kept: dict[str, Any] = {}
+
+    def kept(self) -> dict[str, Any]:
+        """What others have worked out from the file alone, by address: empty again whenever the file is read anew."""
+        self._refresh()
+        return self._kept
 
     def name(self, address: str) -> str | None:
         """The canonical name (first name of the first line) of `address`, None if it is not in the file."""
@@ -43,12 +50,13 @@ class HostsFile:
                 return
             text = Path(self._path).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            self._stamp, self._names, self._addresses = None, {}, {}
+            self._stamp, self._names, self._addresses, self._kept = None, {}, {}, {}
             return
         except OSError:
             return
         self._stamp = stamp
         self._names, self._addresses = parse_hosts(text)
+        self._kept = {}
 
 
 def parse_hosts(text: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:

@@ -47,10 +47,20 @@ async def client_name(address: str, resolver: Resolver, hosts: HostsFile) -> Cli
 
     Suspends only where `resolver` does. An IPv4 client's name is confirmed by A records, an IPv6 client's by AAAA.
     """
+    kept = hosts.kept()
+    known: ClientName | None = kept.get(address)
+    if known is not None:
+        return known
     canonical = canonical_address(address)
     if not canonical:
         return NO_NAME
     name = hosts.name(canonical)
+    if name is not None and canonical in hosts.addresses(name) and _is_sound(name):
+        # The file alone tells; it holds no more addresses than it has lines.
+        known = ClientName(name, NAME_OK, name, NAME_OK)
+        if canonical == address:
+            kept[address] = known
+        return known
     if name is None:
         answer = await resolver.query(ipaddress.ip_address(canonical).reverse_pointer, "PTR")
         if answer.outcome == "try_again":
@@ -65,6 +75,10 @@ async def client_name(address: str, resolver: Resolver, hosts: HostsFile) -> Cli
     if gripe is not None:
         return _without_name(f"valid_hostname: {gripe}")
     return await _confirm(name, canonical, resolver, hosts)
+
+
+def _is_sound(name: str) -> bool:
+    return not canonical_address(name) and hostname_gripe(name) is None
 
 
 def _without_name(warning: str) -> ClientName:

@@ -19,7 +19,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class LogOutput(Protocol):
     """Takes whole lines, each as (unix seconds, severity, tag, text)."""
 
-    def write(self, lines: list[tuple[float, int, str, str]]) -> None: ...
+    def write(self, lines: list[tuple[float, int, str, str]]) -> None:
+        """`lines` is not empty."""
+        ...
 
 
 LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT = 6, 4, 3, 2
@@ -40,21 +42,26 @@ class FileOutput:
         self._stamp = ""
 
     def write(self, lines: list[tuple[float, int, str, str]]) -> None:
-        parts = []
-        for moment, _, tag, text in lines:
-            second = int(moment)
-            if second != self._second:
-                self._second = second
-                t = time.localtime(second)
-                clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-                self._stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:02d} {clock} {self._host} "
-            parts.append(f"{self._stamp}{tag}{text}\n")
-        data = "".join(parts).encode("utf-8", "backslashreplace")
+        if int(lines[0][0]) == int(lines[-1][0]):
+            stamp = self._stamp_of(lines[0][0])
+            text = "".join([f"{stamp}{tag}{text}\n" for _, _, tag, text in lines])
+        else:
+            text = "".join([f"{self._stamp_of(moment)}{tag}{text}\n" for moment, _, tag, text in lines])
+        data = text.encode("utf-8", "backslashreplace")
         while data:
             try:
                 data = data[os.write(self.descriptor, data) :]
             except OSError:
                 return
+
+    def _stamp_of(self, moment: float) -> str:
+        second = int(moment)
+        if second != self._second:
+            self._second = second
+            t = time.localtime(second)
+            clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+            self._stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:02d} {clock} {self._host} "
+        return self._stamp
 
 
 class SyslogOutput:

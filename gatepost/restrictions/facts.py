@@ -75,7 +75,7 @@ class SessionFacts(msgspec.Struct):
     fingerprints: tuple[str, ...] = ()
     encrypted: bool = False
     sent_ahead: bool = False  # improper pipelining was seen (reject_unauth_pipelining)
-    server_address: str = ""
+    server_address: str = ""  # as XCLIENT has named it; nothing needs the real one yet, and asking costs a system call
     server_port: str = ""
     stress: str = ""
     effects: Effects = msgspec.field(default_factory=Effects)

@@ -95,14 +95,8 @@ async def execute(session: Session, command: Command) -> None:
             await _run(session, row, command)
     except LookupTemporaryFailure:
         session.data_error()
-    if session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
-        await too_many_errors(session)
-
-
-async def too_many_errors(session: Session) -> None:
-    """smtpd_hard_error_limit is reached."""
-    await session.answer(Reply(421, "4.7.0", f"{session.params.myhostname} Error: too many errors"))
-    session.env.log.info(lines.too_many_errors(session.stage, session.facts.client.namaddr))
+    if session.errors and session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
+        await session.too_many_errors()
 
 
 async def _refuse_line(session: Session, command: Command) -> bool:

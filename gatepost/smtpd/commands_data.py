@@ -51,7 +51,10 @@ async def proceed_data(session: Session, command: Command) -> None:
     assert transaction is not None
     # A client that ends even this line in a bare newline, and may do so, will end its content like that.
     bare = command.bare_newline and not await session.must_end_lines()
-    await session.answer(replies.END_DATA_WITH)
+    if session.errors:
+        await session.answer(replies.END_DATA_WITH)
+    else:
+        session.answer_now(replies.END_DATA_WITH)
     transaction.content = session.protocol.read_data(bare=bare)
     _begin(session, transaction)
     session.stage = "DATA content"
@@ -60,7 +63,8 @@ async def proceed_data(session: Session, command: Command) -> None:
 def _begin(session: Session, transaction: MailTransaction) -> None:
     """Cleanup learns who it is for: content that is too large for memory then streams into its file."""
     if transaction.incoming is not None:
-        transaction.incoming.begin(_envelope(session, transaction))
+        transaction.envelope = _envelope(session, transaction)
+        transaction.incoming.begin(transaction.envelope)
 
 
 def content(session: Session, event: Content) -> None:
@@ -82,11 +86,16 @@ async def end_of_content(session: Session) -> None:
         reply = await _end_of_message(session)
     if reply is None:
         return
-    await session.answer(reply)
+    if session.errors:
+        await session.answer(reply)
+    else:
+        session.answer_now(reply)
     if reply.code < 400:
         counted[0] += 1
-    else:
-        session.errors += 1
+        return
+    session.errors += 1
+    if session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
+        await session.too_many_errors()
 
 
 async def _end_of_message(session: Session) -> Reply | None:
@@ -131,8 +140,24 @@ async def _finish(session: Session, transaction: MailTransaction) -> Reply | Non
         return _OUTCOMES[transaction.failure or "write"]
     # From here on it is cleanup's; a reset must not abandon it.
     transaction.incoming = None
-    result = await incoming.finish(_envelope(session, transaction))
+    result = await incoming.finish(_final_envelope(session, transaction))
     return None if result.outcome == "ok" else _failed(result)
+
+
+def _final_envelope(session: Session, transaction: MailTransaction) -> Transaction:
+    """With what the restrictions at the end of data have added."""
+    envelope = transaction.envelope
+    if envelope is None or session.chunking:
+        return _envelope(session, transaction)
+    # Since DATA no command was taken: all else is as it was.
+    effects = session.facts.effects
+    envelope.prepend = effects.prepend
+    envelope.hold = effects.hold
+    envelope.discard = effects.discard
+    envelope.filter = effects.filter
+    envelope.redirect = effects.redirect
+    envelope.bcc = effects.bcc
+    return envelope
 
 
 def _failed(result: CleanupResult) -> Reply:

@@ -15,7 +15,7 @@ from gatepost.net import stepping
 from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, SmtpServerProtocol
 from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.smtpd import commands_data
-from gatepost.smtpd.commands import execute, too_many_errors
+from gatepost.smtpd.commands import execute
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.session import Session
 
@@ -72,8 +72,7 @@ class SmtpConnection(asyncio.Protocol):
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
         address, port = plain_address(self.transport.get_extra_info("peername"))
-        server_address, server_port = plain_address(self.transport.get_extra_info("sockname"))
-        if self._start(self.session.begin(address, port, server_address, server_port)):
+        if self._start(self.session.begin(address, port)):
             self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -170,7 +169,7 @@ class SmtpConnection(asyncio.Protocol):
                     return
             elif type(event) is Content:
                 commands_data.content(session, event)
-                if event.last and not self._start(_answer_content(session)):
+                if event.last and not self._start(commands_data.end_of_content(session)):
                     return
             elif event is NEED_DATA and self._eof:
                 self._client_gone()
@@ -236,19 +235,13 @@ class SmtpConnection(asyncio.Protocol):
         self._close()
 
 
-async def _answer_content(session: Session) -> None:
-    await commands_data.end_of_content(session)
-    if session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
-        await too_many_errors(session)
-
-
 def plain_address(name: Any) -> tuple[str, str]:
     """Address and port of a socket as they are logged: `::ffff:` addresses are IPv4, link-local ones without zone."""
     if not isinstance(name, tuple):
         return "unknown", "0"
-    address = str(name[0]).partition("%")[0]
-    if address.startswith("::ffff:") or ":" in address:
-        parsed = ipaddress.ip_address(address)
+    address: str = name[0]
+    if ":" in address or "%" in address:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
         mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
         address = str(mapped) if mapped is not None else str(parsed)
     return address, str(name[1])

@@ -66,12 +66,11 @@ class Session(msgspec.Struct, eq=False):
 
     # The client.
 
-    async def begin(self, address: str, port: str, server_address: str, server_port: str) -> None:
+    async def begin(self, address: str, port: str) -> None:
         """A connection from `address` (plain form): find its name, judge it, greet it."""
         env, params = self.env, self.params
         facts = self.facts
         self.peer = address
-        facts.server_address, facts.server_port = server_address, server_port
         name, status, reverse, reverse_status = "unknown", NAME_PERMANENT, "unknown", NAME_PERMANENT
         if params.smtpd_peername_lookup:
             found = await env.client_name(address)
@@ -201,6 +200,11 @@ class Session(msgspec.Struct, eq=False):
             lines.local_data_error(facts.queue_id, self.stage, facts.client.namaddr, Reply(421, "4.3.0", text).line())
         )
         self.answer_now(Reply(421, "4.3.0", text))
+
+    async def too_many_errors(self) -> None:
+        """smtpd_hard_error_limit is reached."""
+        await self.answer(Reply(421, "4.7.0", f"{self.params.myhostname} Error: too many errors"))
+        self.env.log.info(lines.too_many_errors(self.stage, self.facts.client.namaddr))
 
     def reject_line(self, reply: Reply) -> None:
         """Log a refusal that is not one of the access policy."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gatepost.cleanup.interface import Incoming, QueueFull, QueueUnavailable
+from gatepost.cleanup.interface import Incoming, QueueFull, QueueUnavailable, Transaction
 from gatepost.mail.envelope import Body, Recipient, Ret
 from gatepost.mail.reply import Reply
 from gatepost.protocol.data_scanner import ChunkReader, DataScanner
@@ -16,29 +16,25 @@ class Chunk(msgspec.Struct, gc=False):
     refusal: Reply | None = None
 
 
-class MailTransaction:
+class MailTransaction(msgspec.Struct, eq=False):
     """The envelope as it grows, and the message on its way into the queue.
 
     `failure` is why the content cannot be taken any more (`size`, `write`, `space`; empty: all is well): it is answered
     at the end of data. `local`: its headers are rewritten as those of a local client.
     """
 
-    __slots__ = (
-        "_begun", "body", "content", "envid", "failure", "incoming", "local", "recipients", "ret", "sender", "smtputf8",
-    )  # fmt: skip
-
-    def __init__(self, sender: str, body: Body, ret: Ret, envid: str, smtputf8: bool, local: bool) -> None:
-        self.sender = sender
-        self.body: Body = body
-        self.ret: Ret = ret
-        self.envid = envid
-        self.smtputf8 = smtputf8
-        self.local = local
-        self.recipients: list[Recipient] = []
-        self.incoming: Incoming | None = None
-        self.content: DataScanner | ChunkReader | None = None
-        self.failure = ""
-        self._begun = False
+    sender: str
+    body: Body
+    ret: Ret
+    envid: str
+    smtputf8: bool
+    local: bool
+    recipients: list[Recipient] = []
+    incoming: Incoming | None = None
+    content: DataScanner | ChunkReader | None = None
+    envelope: Transaction | None = None  # what cleanup was told at DATA
+    failure: str = ""
+    _begun: bool = False
 
     @property
     def octets(self) -> int:
@@ -51,10 +47,11 @@ class MailTransaction:
             return True
         if data and not self._begun:
             self._begun = True
-            if data[:1] in (b" ", b"\t"):
+            if data[0] == 32 or data[0] == 9:
                 # Postfix's smtpd(8): an indented first line is no header, nor the continuation of ours.
                 data = b"\n" + data
-        too_large = bool(limit) and self.octets > limit
+        content = self.content
+        too_large = content is not None and 0 < limit < content.octets
         if data and self.incoming is not None:
             try:
                 # As Postfix, cleanup sees what there is room for, and can tell of the message by its ID.
