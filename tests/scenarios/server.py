@@ -164,7 +164,11 @@ class Gatepost:
 
     def start(self, *options: str) -> "Gatepost":
         self.launch(*options)
-        until(self.greets, f"greeting on port {self.port}\n{self.output()}")
+        try:
+            until(self.greets, "greeting")
+        except AssertionError as error:
+            self.stop(kill=True)
+            raise AssertionError(f"{error} on port {self.port}\n{self.output()}") from None
         return self
 
     def launch(self, *options: str) -> None:

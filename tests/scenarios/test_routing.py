@@ -70,7 +70,12 @@ class World:
         lines = [inet.format(listen=f"{host}:{self.port}") for host in listeners]
         self.server = Gatepost(
             folder, main_cf + extra, host="127.0.87.254", port=self.port, master_cf="\n".join([*lines, rest])
-        ).start()
+        )
+        try:
+            self.server.start()
+        except AssertionError:
+            self.stop()
+            raise
 
     def status(self, recipient: str) -> str:
         """What became of a message to that recipient."""
