@@ -121,16 +121,16 @@ class SmtpServerProtocol:
             if self._searched > self._line_limit + 1:
                 self._keep_line_start()
             return NEED_DATA
+        self.state = _REPLY_OWED
         self._buffer = buffer[end + 1 :]
         self._searched = 0
-        too_long = self._skipping or end > self._line_limit + 1
-        self._skipping = False
-        bare = end == 0 or buffer[end - 1] != 13
         line = buffer[:end].rstrip(b"\r")
-        if len(line) > self._line_limit:
-            too_long = True
+        bare = len(line) == end
+        too_long = False
+        if end > self._line_limit or self._skipping:
+            too_long = self._skipping or end > self._line_limit + 1 or len(line) > self._line_limit
+            self._skipping = False
             line = line[: self._line_limit]
-        self.state = _REPLY_OWED
         try:
             text = line.decode()
         except UnicodeDecodeError:

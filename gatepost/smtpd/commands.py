@@ -76,8 +76,17 @@ _ROWS = (
 TABLE = {row.name: row for row in _ROWS}
 
 
-async def execute(session: Session, command: Command) -> None:
-    """One command, from line to reply. Raises nothing."""
+def execute(session: Session, command: Command) -> Coroutine[Any, Any, None]:
+    """One command, from line to reply. The coroutine raises nothing."""
+    row = TABLE.get(command.verb)
+    odd = command.too_long or command.bare_newline or command.bad_utf8
+    if row is None or odd or session.env.lists.noop_commands is not None:
+        return _execute_odd(session, command)
+    return _run(session, row, command)
+
+
+async def _execute_odd(session: Session, command: Command) -> None:
+    """What is more than a line with a command at its start."""
     try:
         odd = command.too_long or command.bare_newline or command.bad_utf8
         if odd and await _refuse_line(session, command):
@@ -89,13 +98,17 @@ async def execute(session: Session, command: Command) -> None:
         if row is None:
             command = _first_word_parted(command)
             row = TABLE.get(command.verb)
-        if row is None:
-            await _unknown(session, command)
-        else:
+        if row is not None:
             await _run(session, row, command)
+            return
+        await _unknown(session, command)
     except LookupTemporaryFailure:
         session.data_error()
-    if session.errors and session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
+    await _limit_errors(session)
+
+
+async def _limit_errors(session: Session) -> None:
+    if session.errors >= session.params.smtpd_hard_error_limit and not session.closing:
         await session.too_many_errors()
 
 
@@ -169,10 +182,15 @@ async def _run(session: Session, row: Row, command: Command) -> None:
     if session.access_denied is not None and row.name != "QUIT":
         await session.answer(_denied(session))
         session.errors += 1
+        await _limit_errors(session)
         return
     session.stage = facts.stage = row.name
-    may_not_send_ahead = row.last or facts.protocol != "ESMTP"
-    if may_not_send_ahead and session.protocol.buffered and not facts.sent_ahead and await _sent_ahead(session, row):
+    if (
+        session.protocol.buffered
+        and (row.last or facts.protocol != "ESMTP")
+        and not facts.sent_ahead
+        and await _sent_ahead(session, row)
+    ):
         return
     try:
         request = row.check(session, command)
@@ -188,6 +206,9 @@ async def _run(session: Session, row: Row, command: Command) -> None:
                 reply = await row.later(session, request)
     except Refused as refused:
         reply = refused.reply
+    except LookupTemporaryFailure:
+        session.data_error()
+        return
     if reply is not None:
         if session.errors:
             await session.answer(reply)
@@ -202,6 +223,8 @@ async def _run(session: Session, row: Row, command: Command) -> None:
             session.close()
     if row.limited:
         _count_junk(session)
+    if session.errors:
+        await _limit_errors(session)
 
 
 def _count_junk(session: Session) -> None:
