@@ -34,7 +34,6 @@ from gatepost.master.servers import compile_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.environment import SessionLists
-from gatepost.smtpd.local_clients import LocalClients
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.match_list import MatchList
 
@@ -145,7 +144,6 @@ class _Prover:
             Parameters.of(settings)
             Parameters.of(self.configuration.settings_for(service, stress="yes"))
             SessionLists.of(settings, foundation.tables)
-            LocalClients(settings, foundation.tables, foundation.own_addresses)
             addresses = addresses_of(service, settings, f"{self.configuration.directory}/master.cf")
             lists: dict[str, MatchList] = {}
             self._lists(settings, foundation, lists)

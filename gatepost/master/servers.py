@@ -12,7 +12,6 @@ from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import Ports
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import RateCounter, ServerEnvironment, SessionLists
-from gatepost.smtpd.local_clients import LocalClients
 from gatepost.smtpd.parameters import Parameters
 
 DRAIN_PATIENCE = 3600.0
@@ -71,7 +70,6 @@ def server_environment(
         cleanup=cleanup,
         rates=rates,
         client_name=name_of,
-        local_rewriting=LocalClients(settings, foundation.tables, foundation.own_addresses),
         resolver=foundation.resolver,
         rewriter=foundation.rewriter,
         free=free,

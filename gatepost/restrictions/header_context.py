@@ -29,10 +29,18 @@ class HeaderContext:
             test = self._compiled(next(items, "") if item.lower() == "check_address_map" else item)
             if test is not None:
                 self._tests.append(test)
+        # The default, for which nothing need be set up.
+        self._own_first = bool(self._tests) and self._tests[0] is _own_interface
+        if self._own_first:
+            del self._tests[0]
 
     async def of(self, facts: SessionFacts, address: str) -> Literal["local", "remote"] | Reply:
         """The rewriting context of the client that is connected from `address` (XCLIENT does not change that), or the
         reply if a table cannot tell."""
+        if self._own_first and address in self._parts.ports.own_addresses:
+            return "local"
+        if not self._tests:
+            return "remote"
         ctx = Context(self._parts, facts)
         try:
             for test in self._tests:

@@ -85,7 +85,12 @@ async def restrict_mail(session: Session, found: Given) -> Reply | None:
         facts.sender = None
         return refusal
     if session.forwarded_local is None:
-        mail.local = await session.env.local_rewriting(facts, session.peer)
+        facts.sender = None  # as Postfix, whose line about a table that cannot tell has no sender
+        context = await session.env.policy.header_context(facts, session.peer)
+        if isinstance(context, Reply):
+            return context
+        facts.sender = mail.address
+        mail.local = context == "local"
     else:
         mail.local = session.forwarded_local
     session.transaction = MailTransaction(

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gatepost.cleanup.interface import Cleanup
 from gatepost.config.settings import Settings
@@ -27,6 +27,10 @@ class AccessPolicy(Protocol):
     async def end_of_data(self, facts: SessionFacts) -> Reply | None: ...
     async def etrn(self, facts: SessionFacts) -> Reply | None: ...
     async def vrfy(self, facts: SessionFacts) -> Reply | None: ...
+
+    async def header_context(self, facts: SessionFacts, address: str) -> Literal["local", "remote"] | Reply:
+        """Whose headers to complete with our domain: `address` is where the connection comes from."""
+        ...
 
 
 class RateCounter(Protocol):
@@ -79,8 +83,7 @@ class ServerEnvironment:
 
     `parameters` and `stressed` (None: the same) are its main.cf values in normal times and under stress. `service` is
     the listener's name as in master.cf, for rate limits and their log lines. `free`: octets that the queue can still
-    take. `local_rewriting`: does this client, whose connection comes from the address given beside it, get local header
-    rewriting (local_header_rewrite_clients)? It raises LookupTemporaryFailure. `sleep` takes seconds.
+    take. `sleep` takes seconds.
     """
 
     parameters: Parameters
@@ -91,7 +94,6 @@ class ServerEnvironment:
     cleanup: Cleanup
     rates: RateCounter
     client_name: Callable[[str], Awaitable[ClientName]]
-    local_rewriting: Callable[[SessionFacts, str], Awaitable[bool]]
     resolver: AddressResolver
     rewriter: Rewriter
     free: Callable[[], int]

@@ -16,7 +16,6 @@ from gatepost.restrictions.ports import Ports
 from gatepost.rewrite.assemble import address_services
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import CountedRates, ServerEnvironment, SessionLists
-from gatepost.smtpd.local_clients import LocalClients
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
@@ -94,7 +93,6 @@ class World:
             ),
             rates=CountedRates(time.monotonic),
             client_name=self.client_name,
-            local_rewriting=LocalClients(settings, tables, own),
             resolver=services.resolver,
             rewriter=services.rewriter,
             free=lambda: self.free,
