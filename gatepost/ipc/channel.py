@@ -63,7 +63,10 @@ class Channel(asyncio.Protocol):
         if self._out and self._transport is not None and not self.closed and not self._transport.is_closing():
             if self._before_write is not None:
                 self._before_write()
-            self._transport.write(b"".join(self._out))
+            try:
+                self._transport.write(b"".join(self._out))
+            except RuntimeError:
+                pass  # uvloop's, for a connection given up while it was being made
         self._out.clear()
 
     def data_received(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,33 @@ def test_a_fault_in_one_frame_is_told_and_the_next_is_handled(run: Run) -> None:
         channel.close()
         await asyncio.wait_for(gone.wait(), 10)
         peer.close()
+
+    run(test())
+
+
+@LOOPS
+def test_a_connection_given_up_while_it_is_made(run: Run, tmp_path: Path) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        told: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        path = str(tmp_path / "socket")
+        server = await loop.create_unix_server(asyncio.Protocol, path)
+        connecting: asyncio.Task[object]
+
+        def opened(channel: Channel) -> None:
+            connecting.cancel()
+            loop.call_soon(lambda: loop.call_soon(channel.send, Stop()))
+
+        def channel() -> Channel:
+            return Channel(lambda channel, frame: None, lambda channel: None, on_open=opened)
+
+        connecting = loop.create_task(loop.create_unix_connection(channel, path))
+        await asyncio.wait([connecting])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        server.close()
+        assert told == []
 
     run(test())
 
