@@ -1,8 +1,9 @@
 """The shell around a session: an asyncio.Protocol that moves octets, waits, and keeps the time.
 
 No task per connection or command: the coroutine of a command is stepped once, and what suspends (a DNS question, the
-commit of a message) is stepped again when the future that it waits for is done. One timer per connection, moved lazily:
-activity only notes the new deadline, and the timer, when it goes off, looks at that.
+commit of a message) is stepped again when the future that it waits for is done. No timer per connection either: all
+whose deadlines fall into the same part of a second share one. It is moved lazily: activity only notes the new deadline,
+and the timer, when it goes off, looks at that.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, SmtpServe
 from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.smtpd import commands_data
 from gatepost.smtpd.commands import execute
+from gatepost.smtpd.deadlines import Deadlines, Timed
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.session import Session
 
@@ -30,7 +32,7 @@ class SmtpConnection(asyncio.Protocol):
     """One client. `connections` holds all that are open (for shutdown and limits), `tasks` a future for who waits."""
 
     __slots__ = (
-        "_blocked", "_busy", "_deadline", "_eof", "_lost", "_paused", "_timer", "connections", "env", "loop",
+        "_blocked", "_busy", "_deadline", "_due", "_eof", "_lost", "_paused", "connections", "env", "loop",
         "protocol", "session", "tasks", "transport",
     )  # fmt: skip
 
@@ -57,7 +59,7 @@ class SmtpConnection(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._due: set[Timed] | None = None  # those whose time comes with ours
 
     @property
     def blocked(self) -> bool:
@@ -70,7 +72,7 @@ class SmtpConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.connections.add(self)
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
-        self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
+        self._watch()
         address, port = plain_address(self.transport.get_extra_info("peername"))
         if self._start(self.session.begin(address, port)):
             self._advance()
@@ -102,9 +104,9 @@ class SmtpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._due is not None:
+            self._due.discard(self)
+            self._due = None
         if not self._busy:
             self._end()
 
@@ -207,15 +209,24 @@ class SmtpConnection(asyncio.Protocol):
             session.end()
         self.connections.discard(self)
 
-    def _timer_went_off(self) -> None:
+    def _watch(self) -> None:
+        deadlines = self.env.deadlines
+        if deadlines is None:
+            deadlines = self.env.deadlines = Deadlines(self.loop)
+        self._due = deadlines.watch(self, self._deadline)
+
+    def deadline_passed(self) -> None:
+        """The deadline that we had when our timer was set."""
+        self._due = None
+        if self._lost:
+            return
         now = self.loop.time()
         if self._busy:
             # It is our time that passes, not the client's.
             self._deadline = now + self.session.params.smtpd_timeout
         if now < self._deadline:
-            self._timer = self.loop.call_at(self._deadline, self._timer_went_off)
+            self._watch()
             return
-        self._timer = None
         session = self.session
         if session.closing:
             # The client does not take the last reply.

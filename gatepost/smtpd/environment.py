@@ -6,11 +6,13 @@ from typing import Any, Literal, Protocol
 
 from gatepost.cleanup.interface import Cleanup
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.dns.names import ClientName
 from gatepost.mail.reply import Reply
 from gatepost.maillog.sink import ProgramLog
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.ports import AddressResolver, Rewriter
+from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
@@ -61,7 +63,7 @@ class SessionLists:
     @classmethod
     def of(cls, settings: Settings, tables: Tables) -> "SessionLists":
         """Raises ConfigError where Postfix would not start."""
-        parents = settings.parent_domain_matches_subdomains.replace(",", " ").split()
+        parents = split_list(settings.parent_domain_matches_subdomains)
 
         def compiled(parameter: str) -> MatchList | None:
             text = getattr(settings, parameter)
@@ -102,6 +104,8 @@ class ServerEnvironment:
     is_stressed: Callable[[], bool] = lambda: False
     # Replies to EHLO, kept by what they depend on beside the listener: stress, XCLIENT, XFORWARD.
     ehlo_replies: dict[tuple[bool, bool, bool], Reply] = field(default_factory=dict)
+    # Of its connections, from the first of them on.
+    deadlines: Deadlines | None = None
 
 
 class CountedRates:
