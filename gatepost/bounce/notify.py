@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from gatepost.bounce.notice import Notice, NoticeWriter, Result
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.mail.address import fold
 from gatepost.mail.envelope import Message, Origin, Recipient
 from gatepost.maillog import lines
@@ -25,7 +26,7 @@ class Notifier:
         self._writer = writer
         self._log = log
         self._clock = clock
-        self._classes = frozenset(settings.notify_classes.replace(",", " ").split())
+        self._classes = frozenset(split_list(settings.notify_classes))
         self._double_bounce = fold(writer.double_bounce)
         self._bounce_recipient = settings.bounce_notice_recipient
         self._2bounce_recipient = str(settings["2bounce_notice_recipient"])

@@ -1,6 +1,7 @@
 """One pass over the headers of a message: drop, rewrite, count, and note what is there (cleanup(8))."""
 
 from gatepost.cleanup.address_headers import AddressHeaders, is_standard
+from gatepost.config.values import split_list
 from gatepost.mail.headers import header_name, header_value, line_end
 
 _DROP = 1
@@ -52,7 +53,7 @@ def header_kinds(message_drop_headers: str, *, rewrite: bool) -> dict[bytes, int
     kinds = {name: kind if rewrite else kind & ~_ADDRESSES for name, kind in _KINDS.items()}
     for plain in _PLAIN:
         kinds[plain] = 0
-    for dropped in message_drop_headers.replace(",", " ").split():
+    for dropped in split_list(message_drop_headers):
         name = dropped.lower().rstrip(":").encode()
         kinds[name] = kinds.get(name, 0) | _DROP
     return kinds

@@ -15,6 +15,7 @@ import msgspec
 
 from gatepost.cleanup.interface import Cleanup
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.delivery.local_forward import forward
 from gatepost.delivery.local_process import run_apart
 from gatepost.delivery.mailbox import Identity, MailCopy, Outcome
@@ -67,7 +68,7 @@ class LocalAgent:
         self._log = log
         self._parts = parts
         lock = LockRules(
-            frozenset(settings.mailbox_delivery_lock.replace(",", " ").split()),
+            frozenset(split_list(settings.mailbox_delivery_lock)),
             settings.deliver_lock_attempts,
             settings.deliver_lock_delay,
             settings.stale_lock_time,

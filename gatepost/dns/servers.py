@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from gatepost.config.errors import ConfigError
+from gatepost.config.values import split_list
 
 DNS_PORT = 53
 _MAX_SERVERS = 3  # resolv.conf(5): MAXNS
@@ -109,7 +110,7 @@ def parse_resolv_conf(text: str) -> ServerSettings:
 def parse_servers(text: str, parameter: str = "gatepost_dns_servers") -> ServerSettings:
     """Read `ADDR`, `ADDR:PORT`, `[ADDR6]:PORT` separated by blanks or commas. Raises ConfigError."""
     servers: list[Server] = []
-    for item in text.replace(",", " ").split():
+    for item in split_list(text):
         address, port = item, str(DNS_PORT)
         if item.startswith("["):
             address, bracket, rest = item[1:].partition("]")

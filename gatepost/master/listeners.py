@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 
 BACKLOG = 4096
 """Connections that may wait; the kernel caps it by net.core.somaxconn."""
@@ -61,7 +62,7 @@ def port_number(text: str, settings: Settings) -> int:
 
 def families(settings: Settings) -> list[int]:
     """Address families that inet_protocols names, as far as the kernel has them."""
-    words = settings.inet_protocols.replace(",", " ").lower().split()
+    words = split_list(settings.inet_protocols.lower())
     wanted: list[int] = []
     if "all" in words or "ipv4" in words:
         wanted.append(socket.AF_INET)
@@ -89,7 +90,7 @@ def addresses_of(service: Service, settings: Settings, master_cf: str) -> list[A
     known = families(settings)
     if host:
         return _resolve(host, port, known, master_cf, service.line)
-    words = settings.inet_interfaces.replace(",", " ").split()
+    words = split_list(settings.inet_interfaces)
     found: list[Address] = []
     for word in words:
         if word.lower() == "all":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.maillog.sink import FACILITIES, FileOutput, LogOutput, SyslogOutput
 
 SYSLOG_SOCKET = "/dev/log"
@@ -36,7 +37,7 @@ def open_log(settings: Settings, *, foreground: bool) -> tuple[LogOutput, int]:
 def open_file(settings: Settings, name: str) -> int:
     if name == "/dev/stdout":
         return os.dup(sys.stdout.fileno())
-    prefixes = settings.maillog_file_prefixes.replace(",", " ").split()
+    prefixes = split_list(settings.maillog_file_prefixes)
     if not any(name.startswith(prefix) for prefix in prefixes):
         raise ConfigError(f"{name} does not begin with one of: {' '.join(prefixes)}", parameter="maillog_file")
     try:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 
 # Sums of fractions such as 1/3 must reach 1 in spite of rounding.
 _ROUNDING = 1e-6
@@ -96,7 +97,7 @@ def transport_parameters(settings: Settings, services: Mapping[str, Service], tr
         rate_delay=value(transport, "destination_rate_delay"),
         transport_rate_delay=value(transport, "transport_rate_delay"),
         dead_time=settings.minimal_backoff_time,
-        deferred=transport in settings.defer_transports.replace(",", " ").split(),
+        deferred=transport in split_list(settings.defer_transports),
     )
 
 

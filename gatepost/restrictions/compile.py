@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gatepost.config.errors import ConfigError
+from gatepost.config.values import split_list
 from gatepost.restrictions import client, generic, helo, recipient, relay, sender
 from gatepost.restrictions.check import Check, CheckList, Run
 from gatepost.restrictions.context import Context
@@ -42,7 +43,7 @@ class Compiler:
     def define_classes(self) -> None:
         """smtpd_restriction_classes: names that stand for lists. Raises ConfigError for one without a definition."""
         params = self._parts.params
-        names = params.smtpd_restriction_classes.replace(",", " ").split()
+        names = split_list(params.smtpd_restriction_classes)
         for name in names:
             text = params.classes.get(name, "")
             if not text.strip():

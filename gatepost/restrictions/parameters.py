@@ -92,12 +92,13 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def no_unknown_recipient_checks(self) -> bool:
         """receive_override_options turns reject_unlisted_* off, the explicit ones too."""
-        return "no_unknown_recipient_checks" in self.receive_override_options.replace(",", " ").split()
+        options = self.receive_override_options
+        return bool(options) and "no_unknown_recipient_checks" in split_list(options)
 
     @property
     def access_parents_by_name(self) -> bool:
         """Do access tables find parent domains as `dom.tld` (else as `.dom.tld`)?"""
-        return "smtpd_access_maps" in self.parent_domain_matches_subdomains.replace(",", " ").split()
+        return "smtpd_access_maps" in split_list(self.parent_domain_matches_subdomains)
 
 
 _NOT_SETTINGS = frozenset({"classes", "unset"})

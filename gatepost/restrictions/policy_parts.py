@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gatepost.config.values import split_list
 from gatepost.restrictions.check import CheckList
 from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.ports import Ports
@@ -45,7 +46,7 @@ class PolicyParts:
         self.compile_result: Callable[[str, str], CheckList] = _no_lists
         by_name = params.access_parents_by_name
         self.access_strategy = Find.ACCESS | (Find.PMS if by_name else Find.PMDS)
-        parents = params.parent_domain_matches_subdomains.replace(",", " ").split()
+        parents = split_list(params.parent_domain_matches_subdomains)
         tables = ports.tables
         self.mynetworks = MatchList.compile(
             "mynetworks", params.mynetworks, tables, match_parent="mynetworks" in parents

@@ -1,11 +1,10 @@
 """The main.cf parameters of a listener that the session itself obeys, as one immutable value."""
 
-import re
-
 import msgspec
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.mail.reply import Reply
 from gatepost.smtpd.replies import fixed
 
@@ -68,17 +67,16 @@ class Parameters(msgspec.Struct, frozen=True):
         """Raises ConfigError for values that are not of their type."""
         values = {name: getattr(settings, name) for name in cls.__struct_fields__ if name not in _DERIVED}
         values["smtpd_forbid_bare_newline"] = values["smtpd_forbid_bare_newline"].lower()
-        words = re.split(r"[\s,]+", settings.smtpd_discard_ehlo_keywords.upper())
-        options = frozenset(re.split(r"[\s,]+", settings.receive_override_options.lower())) - {""}
+        options = frozenset(split_list(settings.receive_override_options.lower()))
         if unknown := options - _OVERRIDE_OPTIONS:
             raise ConfigError(f"unknown option: {min(unknown)}", parameter="receive_override_options")
         return cls(
             **values,
-            discard_ehlo=frozenset(words) - {""},
+            discard_ehlo=frozenset(split_list(settings.smtpd_discard_ehlo_keywords.upper())),
             address_mappings="no_address_mappings" not in options,
             greeting=fixed(220, "", settings.smtpd_banner),
         )
 
     @property
     def ipv6(self) -> bool:
-        return any(word in ("all", "ipv6") for word in self.inet_protocols.lower().replace(",", " ").split())
+        return any(word in ("all", "ipv6") for word in split_list(self.inet_protocols.lower()))
