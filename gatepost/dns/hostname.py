@@ -1,21 +1,9 @@
-"""What may be asked of DNS and what may come out of it as a host name: the grammar, and names in other scripts."""
-
-import re
+"""What may be asked of DNS and what may come out of it as a host name; names in other scripts."""
 
 import idna
 
 from gatepost.dns.answers import RRType
-
-NAME_LIMIT = 255  # RFC 1035 2.3.4, octets
-# Labels of letters, digits, hyphens and underscores (names such as _25._tcp occur), no hyphen at either end.
-_LABEL = r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)"
-_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_NON_DIGIT = re.compile(r"[^0-9.]")
-
-
-def valid_hostname(name: str) -> bool:
-    """Is this ASCII text a host name by Postfix's rules: labels of 1 to 63 octets, not digits and dots alone?"""
-    return len(name) <= NAME_LIMIT and _HOSTNAME.fullmatch(name) is not None and _NON_DIGIT.search(name) is not None
+from gatepost.mail.hostname import valid_hostname
 
 
 def query_name(name: str, rrtype: RRType) -> str | None:

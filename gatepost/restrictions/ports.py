@@ -50,12 +50,6 @@ class AddressVerifier(Protocol):
     async def verify(self, address: str) -> Verification: ...
 
 
-class RateCounter(Protocol):
-    """Counts what clients do per unit of time (anvil(8)); used by the server, declared here for the layers' sake."""
-
-    def count(self, service: str, event: str, client: str) -> int: ...
-
-
 async def _cannot_sleep(seconds: float) -> None:
     raise RuntimeError(f"no clock to sleep {seconds} s by")
 
