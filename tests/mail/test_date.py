@@ -25,5 +25,5 @@ def test_compact_utc() -> None:
 
 @given(st.floats(), st.integers(-86400, 86400), st.text(max_size=5))
 def test_any_number_is_a_date(seconds: float, offset: int, zone: str) -> None:
-    assert mail_date(seconds, offset, zone).count(":") == 2
+    assert mail_date(seconds, offset, zone).partition(" (")[0].count(":") == 2
     assert len(compact_utc(seconds)) == 14
