@@ -122,7 +122,7 @@ class HeaderPass:
                 colon = start + len(name)
                 kind = kinds.get(name.lower(), 0)
             end = text.find(b"\n", start) + 1 or length
-            while end < length and text[end] in b" \t":
+            while end < length and text[end] <= 32 and text[end] in b" \t":
                 end = text.find(b"\n", end) + 1 or length
             if end == length and not last and text[end : end + 1] in (b"", b" ", b"\t"):
                 break

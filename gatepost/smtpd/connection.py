@@ -27,6 +27,8 @@ STEPS = 100
 INPUT_HIGH = 256 * 1024
 """Octets of unread input at which the client is no longer read from while a reply is owed."""
 
+_NOBODY = Client("unknown", "unknown")
+
 
 class SmtpConnection(asyncio.Protocol):
     """One client. `connections` holds all that are open (for shutdown and limits), `tasks` a future for who waits."""
@@ -51,8 +53,7 @@ class SmtpConnection(asyncio.Protocol):
         self.tasks = tasks
         params = env.stressed if env.stressed is not None and env.is_stressed() else env.parameters
         self.protocol = SmtpServerProtocol(params.line_length_limit)
-        nobody = Client("unknown", "unknown", namaddr="unknown[unknown]")
-        self.session = Session(env, self.protocol, params, SessionFacts(nobody))
+        self.session = Session(env, self.protocol, params, SessionFacts(_NOBODY))
         self._busy = False  # a command waits for something
         self._blocked = False  # the client does not read our replies
         self._paused = False  # we do not read the client's input

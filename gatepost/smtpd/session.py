@@ -95,8 +95,8 @@ class Session(msgspec.Struct, eq=False):
             self.data_error()
 
     def set_client(self, client: Client) -> None:
-        port = f":{client.port}" if self.params.smtpd_client_port_logging else ""
-        client.namaddr = f"{client.name}[{client.address}]{port}"
+        if self.params.smtpd_client_port_logging:
+            client.namaddr = f"{client.name}[{client.address}]:{client.port}"
         self.facts.client = client
         self.rate_limited = None
         self.bare_newline_bound = None
@@ -276,7 +276,8 @@ class Session(msgspec.Struct, eq=False):
         if not self.connected:
             return
         self.connected = False
-        self.reset()
+        if self.transaction is not None:
+            self.reset()
         if self.counted_address:
             self.env.rates.disconnect(self.env.service, self.counted_address)
         self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, self.counts))
