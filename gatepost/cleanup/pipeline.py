@@ -72,6 +72,7 @@ class MailIncoming:
         "_arrival",
         "_cleanup",
         "_discarded",
+        "_held",
         "_large",
         "_octets",
         "_pieces",
@@ -88,6 +89,7 @@ class MailIncoming:
         self._octets = 0
         self._too_big = False
         self._discarded = False
+        self._held = b""  # carriage returns whose line may end in the next piece
         self._transaction: Transaction | None = None
         self._large: LargeStream | None = None
 
@@ -97,9 +99,14 @@ class MailIncoming:
         self._discarded = transaction.discard
 
     def write(self, data: bytes) -> None:
-        if b"\r" in data and self._cleanup.replace_stray_cr:
+        if (self._held or b"\r" in data) and self._cleanup.replace_stray_cr:
             # A server further on might take it for the end of a line, even of the message ("SMTP smuggling"). As in
             # Postfix several before a line's end go with it.
+            data = self._held + data
+            self._held = data[len(data.rstrip(b"\r")) :]
+            if len(self._held) > self._cleanup.line_length_limit:
+                self._held = b""  # of a longer line Postfix does not know the end either
+            data = data[: len(data) - len(self._held)]
             data = _CR_AT_END.sub(b"\n", data).replace(b"\r", b" ")
         self._octets += len(data)
         if self._large is not None:
@@ -131,6 +138,8 @@ class MailIncoming:
         if self._discarded:
             self._drop()
             return _OK
+        if self._held:  # the content has no line end at all there
+            self.write(b"\n")
         if self._too_big:
             return self._refuse("size")
         try:

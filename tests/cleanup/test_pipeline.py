@@ -368,6 +368,19 @@ async def test_stray_carriage_returns_become_blanks() -> None:
     assert content == f"{TRACE}Subject: a b\n{ADDED}\nbody . x\n .\n"
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_carriage_returns_that_arrive_apart_from_their_line_end(size: int) -> None:
+    given_content = b"Subject: a\rb\r\n\r\n\r\r\nx\r\r\n\ry\r.\r\n" + b"z\r\r"
+    pieces = [given_content[at : at + size] for at in range(0, len(given_content), size)]
+    content = await Entrance().stored(*pieces)
+    assert content == f"{TRACE}Subject: a b\n{ADDED}\n\nx\n y .\nz\n"
+
+
+async def test_carriage_returns_without_end() -> None:
+    content = await Entrance().stored(b"\n", *[b"\r" * 1000] * 3, b"\n")
+    assert content == f"{TRACE}{ADDED}\n{' ' * 3000}\n"
+
+
 async def test_stray_carriage_returns_may_stay() -> None:
     entrance = Entrance(cleanup_replace_stray_cr_lf="no")
     assert (await entrance.stored(b"\na\rb\n")).endswith("\na\rb\n")
