@@ -89,7 +89,8 @@ async def _run(chance: random.Random) -> None:
             await asyncio.to_thread(server.stop)
         duplicates = {ident: times for ident, times in sink.arrived.items() if times > 1}
         print(f"killed {role}: {len(load.acknowledged)} acknowledged, {len(duplicates)} duplicates")
-        # Only a delivery worker takes a final answer with it that nobody else has heard; it has at most its window of them.
+        # Only a delivery worker takes a final answer with it that nobody else has heard; it has at most its window of
+        # them.
         if len(duplicates) > (20 if "delivery" in role else 0):
             raise AssertionError(f"{role}: {duplicates}\n" + story(server, next(iter(duplicates))))
     await sink.stop()

@@ -22,7 +22,9 @@ class Ends:
         ours, self.peer = socket.socketpair()
         self.peer.setblocking(False)
         loop = asyncio.get_running_loop()
-        _, self.channel = await loop.create_connection(lambda: Channel(self._frame, lambda channel: self.closed.set()), sock=ours)
+        _, self.channel = await loop.create_connection(
+            lambda: Channel(self._frame, lambda channel: self.closed.set()), sock=ours
+        )
         return self
 
     def _frame(self, channel: Channel, frame: Frame) -> None:
@@ -85,7 +87,9 @@ async def test_frames_of_one_turn_leave_with_one_write_after_the_log() -> None:
         if len(got) == 2:
             done.set()
 
-    _, sender = await loop.create_connection(lambda: Channel(frame, lambda c: None, lambda: order.append("log")), sock=ours)
+    _, sender = await loop.create_connection(
+        lambda: Channel(frame, lambda c: None, lambda: order.append("log")), sock=ours
+    )
     _, receiver = await loop.create_connection(lambda: Channel(frame, lambda c: None), sock=theirs)
     sender.send(Stop())
     sender.send(Committed([1]))
@@ -96,7 +100,9 @@ async def test_frames_of_one_turn_leave_with_one_write_after_the_log() -> None:
     receiver.close()
 
 
-@pytest.mark.parametrize("data", [(MAX_FRAME + 1).to_bytes(4, "big"), b"\x00\x00\x00\x01\xc1", wire(Stop())[:4] + b"\x93\x01\x02\x03"])
+@pytest.mark.parametrize(
+    "data", [(MAX_FRAME + 1).to_bytes(4, "big"), b"\x00\x00\x00\x01\xc1", wire(Stop())[:4] + b"\x93\x01\x02\x03"]
+)
 async def test_what_is_no_frame_closes_the_channel(data: bytes) -> None:
     ends = await Ends().open()
     ends.channel.data_received(data)

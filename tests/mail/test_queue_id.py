@@ -36,7 +36,8 @@ def test_neighbours_differ_at_their_head() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ALL", "123456789", "96e3100001", "96E310000G", "4aBcDz1", "../../etc/p", "B" * 9 + "z1", "Ä" * 10, "0" * 21]
+    "text",
+    ["", "ALL", "123456789", "96e3100001", "96E310000G", "4aBcDz1", "../../etc/p", "B" * 9 + "z1", "Ä" * 10, "0" * 21],
 )
 def test_other_text_is_no_queue_id(text: str) -> None:
     assert not valid_queue_id(text)
