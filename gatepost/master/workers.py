@@ -23,13 +23,31 @@ except ImportError:
     new_fast_loop = None  # type: ignore[assignment]
 
 
+LOG_DELAY = 0.02
+"""Seconds that log lines may wait for others to be written with: a write for each costs more than the line."""
+
+
 class ProcessLog:
-    """A process's log, written once per turn of its loop; what nobody expected goes there, too."""
+    """A process's log, written LOG_DELAY after its first line that waits, and before any frame to another process.
+
+    What nobody expected goes there, too.
+    """
 
     def __init__(self, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
         self.log: MailLog = plan.new_log()
-        self.log.wake = lambda: loop.call_soon(self.log.flush)
+        self.log.wake = self._wake
+        self._loop = loop
+        self._armed = False
         loop.set_exception_handler(self._fault)
+
+    def _wake(self) -> None:
+        if not self._armed:
+            self._armed = True
+            self._loop.call_later(LOG_DELAY, self._flush)
+
+    def _flush(self) -> None:
+        self._armed = False
+        self.log.flush()
 
     def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody expected: a fault of ours, which must be seen and ends nothing else."""
