@@ -50,9 +50,9 @@ def test_its_thread_runs_beside_the_writer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(checkpoint, "checkpoint", watched)
     monkeypatch.setattr(checkpoint, "USUAL_OCTETS", 1_000_000)
     store = SqliteStore(tmp_path)
-    turn_over(store, 1, 20)
+    turn_over(store, 1, 10)  # about half of it: 55,000 octets a commit
     assert not moved.is_set()
-    turn_over(store, 20, 60)
+    turn_over(store, 10, 60)
     assert moved.wait(20)
     store.close()
 
