@@ -32,11 +32,25 @@ discard unix - - n - - discard
 """
 
 
+def _ports() -> Iterator[int]:
+    """Ports below the kernel's own, a range for each test process: two servers must never be given the same one."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+    first = 20_000 + worker * 3_000
+    while True:
+        yield from range(first + os.getpid() % 1_000, first + 3_000)
+
+
+_NEXT_PORT = _ports()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody has now, and that no other test will get."""
+    for port in _NEXT_PORT:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            return port
+    raise AssertionError("no free port")
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = WAIT) -> None:
