@@ -112,9 +112,7 @@ class PowerCutVFS(apsw.VFS):
 
 
 class PowerCutFile(apsw.VFSFile):
-    def __init__(
-        self, vfs: PowerCutVFS, path: str, name: "str | apsw.URIFilename | None", flags: list[int]
-    ) -> None:
+    def __init__(self, vfs: PowerCutVFS, path: str, name: "str | apsw.URIFilename | None", flags: list[int]) -> None:
         super().__init__("", name, flags)
         self._vfs = vfs
         self._path = path
