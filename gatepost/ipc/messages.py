@@ -90,9 +90,8 @@ class DeliveryRecipient(msgspec.Struct, array_like=True):
 class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     """Deliver one message to recipients that share transport and nexthop.
 
-    `content` is there when it was still at hand, else `content_file` names a file, else the worker asks with
-    NeedContent. `arrival`, `active` (entered the active queue): wall-clock seconds. `keep`: more mail waits for this
-    destination, so keep the connection for reuse. `size`: data_size of the message.
+    `content` is there unless `content_file` names a file that has it. `arrival`, `active` (entered the active queue):
+    wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse. `size`: data_size of the message.
     """
 
     request_id: int
@@ -172,22 +171,6 @@ class Space(msgspec.Struct, tag=14, array_like=True):
     free: int
 
 
-class Reconfigure(msgspec.Struct, tag=15, array_like=True):
-    """A new configuration snapshot: `step` is prepare, switch or drop."""
-
-    number: int
-    step: str
-    main_cf: str = ""
-    master_cf: str = ""
-
-
-class Ready(msgspec.Struct, tag=16, array_like=True):
-    """Answer to a Reconfigure step; `error` is empty when it is well."""
-
-    number: int
-    error: str = ""
-
-
 class Stop(msgspec.Struct, tag=17, array_like=True):
     """Finish what is under way and end."""
 
@@ -213,8 +196,6 @@ Frame = (
     | Ask
     | Part
     | Space
-    | Reconfigure
-    | Ready
     | Stop
     | Draining
 )

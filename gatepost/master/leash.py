@@ -11,7 +11,6 @@ from collections.abc import Callable
 DRAIN = b"d"  # take nothing new, finish what is under way, end
 STOP = b"s"  # end soon
 LOG = b"l"  # with a descriptor: the log, opened anew
-STRESS_ON, STRESS_OFF = b"+", b"-"
 READY = b"r"  # worker to master: serving
 
 

@@ -21,7 +21,7 @@ STOP_PATIENCE = 5.0
 """Seconds that a stopping process gives to what is under way."""
 
 
-def compile_policy(foundation: Foundation, service: Service, warn_program: str = "smtpd") -> AccessPolicy:
+def compile_policy(foundation: Foundation, service: Service) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
     return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -141,7 +140,3 @@ def delivery_entry(plan: Plan, role: str) -> Entry:
 def local_needed(plan: Plan) -> bool:
     """Local delivery has a process of its own only as root, which becomes the recipient."""
     return os.geteuid() == 0 and any(service.program == "local" for service in transports(plan.configuration).values())
-
-
-def monotonic() -> float:
-    return time.monotonic()
