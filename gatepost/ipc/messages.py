@@ -90,8 +90,9 @@ class DeliveryRecipient(msgspec.Struct, array_like=True):
 class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     """Deliver one message to recipients that share transport and nexthop.
 
-    `content` is there unless `content_file` names a file that has it. `arrival`, `active` (entered the active queue):
-    wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse. `size`: data_size of the message.
+    `content` is there unless `content_file` names a file that has it. `arrival`, `active` (entered the active
+    queue): wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse.
+    `size`: data_size of the message.
     """
 
     request_id: int
