@@ -1,5 +1,5 @@
 # Gatepost. `make run`: a relay on port 2525. `make test`: the whole test suite. `make help` lists the rest.
-PYTHON ?= python3
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 2525
