@@ -1,0 +1,252 @@
+"""Scripts of SMTP sessions as the restrictions see them: the language of `gatepost smtpd-check`.
+
+A script sets parameters and restriction lists, then plays clients, HELO names, senders and recipients; each command is
+answered with the log lines and the reply of the evaluator that serves SMTP. Addresses are judged as they are written
+and resolved by the four address classes alone; address verification finds every address deliverable; nobody logs in.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from gatepost.config.errors import ConfigError
+from gatepost.config.parameters import find
+from gatepost.config.values import parse_bool, split_list
+from gatepost.dns.answers import Resolver
+from gatepost.mail.reply import Reply
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.facts import NAME_OK, NAME_TEMPORARY, Client, Effects, SessionFacts
+from gatepost.restrictions.parameters import AccessParameters
+from gatepost.restrictions.ports import Ports, Verification
+from gatepost.rewrite.address_classes import AddressClass, ClassLists, LocalDomains
+from gatepost.rewrite.resolve import Resolved
+from gatepost.tables.braces import split_items
+from gatepost.tables.match_list import MatchList
+from gatepost.tables.opening import Tables
+
+OpenTables = Callable[[Callable[[str], None]], Tables]
+"""Gets the function that takes the tables' warnings."""
+
+BAD_COMMAND = "bad command"
+
+_LISTS = {
+    f"{stage}_restrictions": f"smtpd_{stage}_restrictions"
+    for stage in ("client", "helo", "sender", "relay", "recipient", "etrn")
+}
+_DOMAINS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
+_STATUSES = frozenset("2456")
+_INITIAL = {
+    "mydestination": "localhost",
+    "smtpd_relay_restrictions": "",
+    "smtpd_delay_reject": "1",
+    "inet_protocols": "ipv4",
+}
+
+
+class _AsWritten:
+    """Leaves addresses as they are and resolves them by the four address classes alone."""
+
+    def __init__(self, values: Mapping[str, str], params: AccessParameters, tables: Tables) -> None:
+        by_name = "relay_domains" in split_list(params.parent_domain_matches_subdomains)
+        lists = [
+            MatchList.compile(
+                name, values.get(name, ""), tables, match_parent=by_name if name == "relay_domains" else False
+            )
+            for name in _DOMAINS
+        ]
+        self.local = LocalDomains(lists[0], ("127.0.0.1",), values.get("myorigin", ""))
+        self.classes = ClassLists(lists[1], lists[2], lists[3], None)
+
+    def rewrite_internal(self, address: str) -> str:
+        return address
+
+    async def resolve(self, sender: str, address: str) -> Resolved:
+        domain = address.rpartition("@")[2]
+        is_local = await self.local.is_local_domain(domain)
+        address_class = AddressClass.LOCAL if is_local else await self.classes.classify(domain)
+        return Resolved("unknown", domain, address, address_class)
+
+
+class _Deliverable(msgspec.Struct, frozen=True):
+    """The outcome of every address probe in a script."""
+
+    outcome: Literal["ok"] = "ok"
+    reason: str = ""
+
+
+class _AllDeliverable:
+    async def verify(self, address: str) -> Verification:
+        return _Deliverable()
+
+
+async def _no_pause(seconds: float) -> None:
+    """`sleep` in a list: a script is about answers, not about time."""
+
+
+class SessionScript:
+    """One script under way: parameters, client, HELO name and sender stay until they are set again."""
+
+    def __init__(self, dns: Resolver, open_tables: OpenTables, *, own_addresses: frozenset[str] = frozenset()) -> None:
+        self._dns = dns
+        self._own_addresses = own_addresses
+        self._output: list[str] = []
+        self._values: dict[str, str] = dict(_INITIAL)
+        self._classes: dict[str, str] = {}
+        self._policy: AccessPolicy | None = None
+        self._tables = open_tables(self.warning)
+        client = Client("localhost", "127.0.0.1", reverse_name="localhost", reverse_name_status=NAME_OK)
+        self._facts = SessionFacts(client, queue_id="<queue id>")
+        # The command's words, and how many of them may follow.
+        self._commands: dict[str, tuple[Callable[..., Awaitable[str]], int, int]] = {
+            "client": (self._client, 2, 3),
+            "helo": (self._helo, 1, 1),
+            "mail": (self._mail, 1, 1),
+            "rcpt": (self._rcpt, 1, 1),
+            "restriction_class": (self._restriction_class, 1, 1),
+            "fingerprint": (self._fingerprint, 1, 1),
+            "rewrite": (self._rewrite, 0, 0),
+            "flush_dnsxl_cache": (self._flush_dnsxl_cache, 0, 0),
+        }
+
+    # The log (restrictions.ports.Log).
+
+    def info(self, text: str) -> None:
+        self._output.append(f"smtpd: {text}")
+
+    def warning(self, text: str) -> None:
+        self._output.append(f"smtpd: warning: {text}")
+
+    def error(self, text: str) -> None:
+        self._output.append(f"smtpd: error: {text}")
+
+    async def answer(self, line: str) -> list[str]:
+        """What one line of the script comes to: log lines, then the reply. Nothing for comments and empty lines."""
+        self._output = []
+        words = list(_words(line))
+        if words and not line.startswith("#"):
+            reply = await self._command(words[0].lower(), words[1:])
+            self._output.append(reply)
+        return self._output
+
+    async def _command(self, name: str, words: list[str]) -> str:
+        if name not in self._commands:
+            return self._set(name, words)
+        run, least, most = self._commands[name]
+        if not least <= len(words) <= most:
+            return BAD_COMMAND
+        try:
+            return await run(*words)
+        except ConfigError as error:
+            self.warning(str(error))
+            return "451 4.3.5 Server configuration error"
+
+    # Parameters.
+
+    def _set(self, command: str, words: list[str]) -> str:
+        name = _LISTS.get(command, command)
+        if len(words) != 1 or find(name) is None:
+            return BAD_COMMAND
+        self._values[name] = words[0]
+        self._policy = None
+        return "OK"
+
+    async def _restriction_class(self, definition: str) -> str:
+        name, _, text = definition.partition(",")
+        if not name:
+            return BAD_COMMAND
+        self._classes[name] = text
+        self._policy = None
+        return "OK"
+
+    def _current(self) -> AccessPolicy:
+        """The policy of the parameters as they are now. Raises ConfigError."""
+        if self._policy is None:
+            params = self._parameters()
+            resolver = _AsWritten(self._values, params, self._tables)
+            ports = Ports(
+                resolver=resolver,
+                rewriter=resolver,
+                is_local=resolver.local.is_local_or_origin,
+                tables=self._tables,
+                dns=self._dns,
+                log=self,
+                own_addresses=self._own_addresses,
+                verifier=_AllDeliverable(),
+                sleep=_no_pause,
+            )
+            self._policy = AccessPolicy(params, ports)
+        return self._policy
+
+    def _parameters(self) -> AccessParameters:
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(AccessParameters):
+            text = self._values.get(field.name)
+            if text is None:
+                continue
+            if field.type is bool:
+                values[field.name] = parse_bool(field.name, {"0": "no", "1": "yes"}.get(text, text))
+            elif field.type is int:
+                values[field.name] = _number(field.name, text)
+            else:
+                values[field.name] = text
+        return AccessParameters(**values, classes=self._classes, smtpd_restriction_classes=" ".join(self._classes))
+
+    # Commands.
+
+    async def _client(self, name: str, address: str, digit: str = "") -> str:
+        if digit and digit not in _STATUSES:
+            return BAD_COMMAND
+        status = int(digit) if digit else NAME_TEMPORARY if name == "unknown" else NAME_OK
+        self._facts.client = Client(name, address, "0", status, name, status)
+        return await self._judge("CONNECT", AccessPolicy.judge_client)
+
+    async def _helo(self, name: str) -> str:
+        self._facts.helo_name = name
+        return await self._judge("HELO", AccessPolicy.judge_helo)
+
+    async def _mail(self, address: str) -> str:
+        self._facts.sender = _address(address)
+        return await self._judge("MAIL", AccessPolicy.judge_sender)
+
+    async def _rcpt(self, address: str) -> str:
+        self._facts.recipient = _address(address)
+        try:
+            return await self._judge("RCPT", AccessPolicy.rcpt)
+        finally:
+            self._facts.recipient = None
+
+    async def _fingerprint(self, fingerprint: str) -> str:
+        self._facts.fingerprints = (fingerprint, fingerprint)
+        return "OK"
+
+    async def _rewrite(self) -> str:
+        context = await self._current().header_context(self._facts, self._facts.client.address)
+        return context.line() if isinstance(context, Reply) else "OK"
+
+    async def _flush_dnsxl_cache(self) -> str:
+        return "OK"
+
+    async def _judge(self, stage: str, method: Callable[[AccessPolicy, SessionFacts], Awaitable[Reply | None]]) -> str:
+        self._facts.stage = stage
+        self._facts.effects = Effects()
+        reply = await method(self._current(), self._facts)
+        return "OK" if reply is None else reply.line()
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"bad numerical value {text}", parameter=name) from None
+
+
+def _address(word: str) -> str:
+    return word[1:-1] if word.startswith("<") and word.endswith(">") else word
+
+
+def _words(line: str) -> Iterator[str]:
+    """Words between blanks; what stands in braces is one word."""
+    # split_items parts at commas, too, which are part of words here.
+    for word in split_items(line.replace(",", "\x00")):
+        yield word.replace("\x00", ",")
