@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gatepost.anvil import Anvil
@@ -35,17 +36,27 @@ SWITCH_INTERVAL = 0.0005
 
 
 class QueueParts:
-    """The store and the queue manager on it."""
+    """The store and the queue manager on it; with `earlier` (a reload in one process) on the store that is open."""
 
     def __init__(
-        self, plan: Plan, foundation: Foundation, log: MailLog, dispatcher: Dispatcher, on_failure: Any
+        self,
+        plan: Plan,
+        foundation: Foundation,
+        log: MailLog,
+        dispatcher: Dispatcher,
+        on_failure: Callable[[StoreFailure], None],
+        epoch: int,
+        earlier: "QueueParts | None" = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         settings = foundation.settings
         self.tasks: set[asyncio.Task[Any]] = set()
         program = log.program("qmgr")
-        self.store = SqliteStore(plan.queue_directory, program.warning)
-        self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+        if earlier is None:
+            self.store = SqliteStore(plan.queue_directory, program.warning)
+            self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+        else:
+            self.store, self.commit = earlier.store, earlier.commit
         self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
         self.cleanup = make_cleanup(foundation, self.queue, log)
         self.manager = QueueManager(
@@ -57,13 +68,19 @@ class QueueParts:
             dispatcher,
             make_notifier(foundation, self.cleanup, log),
             program,
-            epoch=int(time.time()),
+            epoch=epoch,
             clock=time.time,
             monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self.tasks),
             call_soon=loop.call_soon,
         )
         self.queue.submit_to = self.manager.submit
+
+    async def settled(self, patience: float) -> None:
+        """Until what was begun has ended (routing, notices); at most `patience` seconds."""
+        end = asyncio.get_running_loop().time() + patience
+        while self.tasks and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self.tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def close(self) -> None:
         self.commit.close()
@@ -75,6 +92,18 @@ def lock_store(plan: Plan) -> int:
     descriptor = os.open(plan.queue_directory / "private" / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
+
+
+def new_epoch(lock: int, now: float) -> int:
+    """A number that no queue manager of this store had, kept in the file of the lock. `now`: wall-clock seconds.
+
+    By it workers tell the requests of an earlier queue manager from those of its successor, which may start within the
+    same second, or after the clock was set back.
+    """
+    before = os.pread(lock, 20, 0).strip()
+    epoch = max(int(now), int(before) + 1 if before.isdigit() else 0)
+    os.pwrite(lock, b"%-20d" % epoch, 0)
+    return epoch
 
 
 async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> None:
@@ -95,7 +124,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     kinds = {name: service.program for name, service in transports(plan.configuration).items()}
     dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
     dispatcher.separate_local = plan.owner is not None and "local" in kinds.values()
-    parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed)
+    parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed, new_epoch(lock, time.time()))
     loop = worker.loop
     operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
     service = QueueService(
@@ -118,6 +147,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         server.close()
     if not failed:
         await service.dismiss(STOP_PATIENCE)
+        await parts.settled(STOP_PATIENCE)
         await parts.manager.quiesce()
         parts.close()
     worker.log.flush()

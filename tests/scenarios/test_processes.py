@@ -135,6 +135,23 @@ def test_deferred_mail_outlives_the_queue_manager(world: World) -> None:
     assert len(world.peer.messages) == 1
 
 
+def test_a_queue_manager_that_dies_at_once_takes_no_old_request_for_a_new_one(world: World) -> None:
+    """Both are numbered from the same start if they begin within one second."""
+    world.peer.release.clear()
+    server = world.server.start()
+    queue_ids = [server.send("ann@home.example", "bob@far.example")]
+    for _ in range(2):
+        (victim,) = server.workers("qmgr")
+        os.kill(victim, signal.SIGKILL)
+        until(lambda victim=victim: server.workers("qmgr") not in ([], [victim]), "a new queue manager")
+        queue_ids.append(server.send("ann@home.example", "bob@far.example"))
+        until(lambda: world.peer.commands.count("DATA") == len(queue_ids), "all in their DATA")
+    world.peer.release.set()
+    for queue_id in queue_ids:
+        server.wait_log(f"{queue_id}: removed")
+    assert len(world.peer.messages) == len(queue_ids)
+
+
 @pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
 def test_in_the_background(world: World, options: list[str]) -> None:
     """As an operator does: start, status, stop, and start again with mail in the queue."""
