@@ -116,6 +116,10 @@ class MemoryStore:
                 one.next_attempt,
             )  # fmt: skip
 
+    def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
+        self._check()
+        yield [(kept.message.queue_id, kept.queue) for _, kept in sorted(self._kept.items())]
+
     def count(self) -> dict[QueueName, int]:
         self._check()
         counts: dict[QueueName, int] = {}

@@ -16,14 +16,20 @@ import msgspec
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK
 from gatepost.queue.content_file import content_path
-from gatepost.queue.rows import COLUMNS, FROM, Damaged, MessageRow, json_text, message_row, stored
+from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, listed_stored
+from gatepost.queue.rows import COLUMNS, FROM, Damaged, json_text, message_row, stored
 from gatepost.queue.store import Listed, QueueName, Stored
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
 _WITHOUT_CONTENT = "SELECT " + COLUMNS.format(content="NULL") + FROM
 _BY_NUMBER = "WHERE m.id = ?"
 _BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
-_PAGE = "WHERE m.id > ? ORDER BY m.id LIMIT ?"
+_LISTING = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM + "WHERE m.id > ? ORDER BY m.id LIMIT ?"
+# Every message has a row in one of these, whose rows are smaller.
+_QUEUE_IDS = """
+SELECT id, queue_id, 'incoming' FROM fresh WHERE id > ?
+UNION ALL SELECT id, queue_id, queue FROM waiting WHERE id > ? ORDER BY 1 LIMIT ?
+"""
 
 # One statement per page of candidates: stepping through rows gives up the GIL at each.
 _FRESH = """
@@ -35,7 +41,8 @@ SELECT json_group_array(json_array(next_attempt, queue_id, id))
 FROM (SELECT next_attempt, queue_id, id FROM waiting
     WHERE (next_attempt, queue_id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, queue_id LIMIT ?)
 """
-_LISTING_PAGE = 256
+LISTING_PAGE = 256
+QUEUE_IDS_PAGE = 5000
 _FOREVER = 1e300
 
 Candidate = tuple[float, str, int]
@@ -102,12 +109,18 @@ class Reader:
 
     def listing(self) -> Iterator[Listed]:
         last = -1
-        while page := self._connection.execute(
-            "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM + _PAGE, (last, _LISTING_PAGE)
-        ).fetchall():
-            for number, *columns in page:
-                yield self._listed(cast(int, number), tuple(columns))
-            last = cast(int, page[-1][0])
+        while page := cast(list[ListedRow], self._connection.execute(_LISTING, (last, LISTING_PAGE)).fetchall()):
+            for row in page:
+                item = listed_short(row)
+                yield self._listed(row) if item is None else item
+            last = page[-1][0]
+
+    def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
+        last = -1
+        while rows := self._connection.execute(_QUEUE_IDS, (last, last, QUEUE_IDS_PAGE)).fetchall():
+            page = cast(list[tuple[int, str, QueueName]], rows)
+            last = page[-1][0]
+            yield [(queue_id, queue) for _, queue_id, queue in page]
 
     def count(self) -> dict[QueueName, int]:
         counts: dict[QueueName, int] = {}
@@ -160,18 +173,12 @@ class Reader:
             self._to_move.append(queue_id)
             self._warn(f"{queue_id}: damaged message, moved to the corrupt queue: {what}")
 
-    def _listed(self, number: int, columns: tuple[object, ...]) -> Listed:
+    def _listed(self, row: ListedRow) -> Listed:
+        number, *columns = row
         try:
-            one = self._stored(columns, number, check_content=False)
+            return listed_stored(self._stored(tuple(columns), number, check_content=False))
         except Damaged:
-            row = MessageRow(*columns)  # type: ignore[arg-type]
-            return Listed(str(row.queue_id), "corrupt", 0.0, row.content_length or 0, "", [])
-        message = one.message
-        recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
-        return Listed(
-            message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients,
-            one.next_attempt,
-        )  # fmt: skip
+            return listed_damaged(row)
 
     def _first(self, pages: Iterator[list[Candidate]], count: int, exclude: Container[str]) -> list[Candidate]:
         found: list[Candidate] = []

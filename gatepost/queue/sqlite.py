@@ -201,6 +201,10 @@ class SqliteStore:
         with self._reading():
             yield from self._reader.listing()
 
+    def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
+        with self._reading():
+            yield from self._reader.queue_ids()
+
     def count(self) -> dict[QueueName, int]:
         with self._reading():
             return self._reader.count()

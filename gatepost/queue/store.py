@@ -122,6 +122,10 @@ class Store(Protocol):
         """All messages, streamed in the order of their numbers; what changes meanwhile may or may not be seen."""
         ...
 
+    def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
+        """As listing, but only the queue IDs and their queues, some thousands at a time."""
+        ...
+
     def count(self) -> dict[QueueName, int]:
         """Messages per queue; queues without any are left out. Active messages count where they are stored."""
         ...

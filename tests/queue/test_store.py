@@ -238,6 +238,14 @@ def test_listing(store: Store) -> None:
     assert (second.queue_id, second.queue, second.recipients) == (two, "hold", [("user0@example.org", "")])
 
 
+def test_queue_ids(store: Store) -> None:
+    store.commit(Batch(new=[a_message(1), a_message(2), a_message(3, hold=True)]))
+    deferred = a_message(2).queue_id
+    store.commit(Batch(deferred=[Deferral(deferred, 3000.0)]))
+    wanted = [(a_message(1).queue_id, "incoming"), (deferred, "deferred"), (a_message(3).queue_id, "hold")]
+    assert [pair for page in store.queue_ids() for pair in page] == wanted
+
+
 def test_listing_is_streamed_while_the_queue_changes(store: Store) -> None:
     ids = put(store, *(a_message(number) for number in range(1, 701)))
     seen: list[str] = []
