@@ -7,6 +7,7 @@ the proof that a configuration can serve.
 import os
 import secrets
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -48,16 +49,7 @@ class Foundation:
         self.mail_log = log
         settings = self.settings
         warn = log.program("trivial-rewrite").warning
-        alias_tables = frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database))
-        environment = TableEnvironment(
-            clock=time.monotonic,
-            warn=warn,
-            smtputf8=settings.smtputf8_enable,
-            alias_tables=alias_tables,
-            environ=dict(os.environ),
-            openers={"nis": _nis},
-        )
-        self.tables = Tables(environment)
+        self.tables = Tables(table_environment(settings, warn))
         self.own_addresses = _own_addresses(settings)
         services = address_services(
             settings,
@@ -85,6 +77,18 @@ class Foundation:
     def open_content(self, name: str) -> BinaryIO:
         """A large content file of the store. Raises OSError."""
         return (Path(self.settings.gatepost_queue_directory) / "content" / name).open("rb")
+
+
+def table_environment(settings: Settings, warn: Callable[[str], None]) -> TableEnvironment:
+    """What the tables of a process need: of the mail system, and of commands that look into tables."""
+    return TableEnvironment(
+        clock=time.monotonic,
+        warn=warn,
+        smtputf8=settings.smtputf8_enable,
+        alias_tables=frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database)),
+        environ=dict(os.environ),
+        openers={"nis": _nis},
+    )
 
 
 def _nis(spec: str, name: str) -> Table:
