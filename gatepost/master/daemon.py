@@ -11,7 +11,7 @@ from gatepost.master.listeners import open_listeners
 from gatepost.master.logfile import open_log, reopen
 from gatepost.master.plan import Plan, open_unix_socket
 from gatepost.master.privileges import group_id
-from gatepost.master.prove import prove
+from gatepost.master.reload import renewed
 from gatepost.master.services import smtpd_services
 from gatepost.master.supervisor import Place, Supervisor
 from gatepost.master.workers import delivery_entry, local_needed, queue_entry, smtpd_entry
@@ -96,41 +96,15 @@ class Daemon:
 
     def _reload(self) -> None:
         """A new configuration, proved in full, takes over; any mistake in it keeps the old one everywhere."""
-        old = self._plan
         try:
-            configuration = Configuration.read(self._directory)
-            problems = prove(configuration).refusals(strict=True)
-            if problems:
-                raise ConfigError(problems[0])
-            self._check_restart_only(configuration)
-            listeners = open_listeners(
-                smtpd_services(configuration),
-                configuration.settings,
-                old.smtpd_processes(),
-                f"{configuration.directory}/master.cf",
-                old.listeners,
-            )
+            self._plan = renewed(self._plan)
         except (ConfigError, OSError) as error:
             text = str(error)
             self._say(lambda log: log.error(f"reload: {text}; the old configuration goes on"))
             return
-        self._configuration = configuration
-        self._plan = Plan(
-            configuration, self._owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket
-        )
         self._say(
             lambda log: log.info(
                 f"reload -- version {self._plan.settings.mail_version}, configuration {self._directory}"
             )
         )
         self._supervisor.replace(self._places())
-
-    def _check_restart_only(self, configuration: Configuration) -> None:
-        for name in (
-            "gatepost_queue_directory",
-            "mail_owner",
-            "gatepost_smtpd_processes",
-            "gatepost_delivery_processes",
-        ):
-            if configuration.settings.text(name) != self._plan.settings.text(name):
-                raise ConfigError("a change of this parameter needs stop and start", parameter=name)

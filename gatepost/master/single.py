@@ -2,6 +2,10 @@
 
 For small hosts and for tests. As root it becomes mail_owner once its ports are open, so it cannot deliver to other
 users.
+
+A reload makes a new Generation beside the old one, on the same store. New connections go to the new one; sessions of
+the old finish under their own rules. What the old queue manager knows is written down before the new one begins, and
+deliveries under way are told to it, as by workers that meet a new queue manager.
 """
 
 import asyncio
@@ -9,11 +13,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gatepost.anvil import Anvil
+from gatepost.config.errors import ConfigError
 from gatepost.control.operations import Operations
-from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
+from gatepost.ipc.channel import Channel
+from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Result
+from gatepost.mail.envelope import Message
+from gatepost.maillog.sink import MailLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -22,10 +31,14 @@ from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
+from gatepost.master.reload import renewed
 from gatepost.master.servers import STOP_PATIENCE, Connections, LinkedRates, server_environment
 from gatepost.master.worker_delivery import make_agents
-from gatepost.master.worker_queue import SWITCH_INTERVAL, QueueParts, lock_store
+from gatepost.master.worker_queue import SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
 from gatepost.master.workers import ProcessLog, run_loop, set_name
+from gatepost.smtpd.environment import ServerEnvironment
+
+Stored = Callable[[Exception | None], None]
 
 
 class DirectDelivery:
@@ -37,6 +50,212 @@ class DirectDelivery:
     def send(self, request: DeliveryRequest) -> None:
         assert self.worker is not None
         self.worker.deliver(request)
+
+
+class Generation:
+    """What one configuration is made of: queue manager, deliveries, listeners. Raises ConfigError; nothing runs yet."""
+
+    def __init__(self, plan: Plan, parts: QueueParts, worker: DeliveryWorker) -> None:
+        self.plan = plan
+        self.parts = parts
+        self.worker = worker
+        self.service: QueueService | None = None
+        self.listeners: list[tuple[Connections, ServerEnvironment]] = []
+        self.servers: list[asyncio.Server] = []
+
+    async def listen(self) -> None:
+        """Take connections. The sockets stay with the plan: the next generation may want them."""
+        loop = asyncio.get_running_loop()
+        for listener, (connections, env) in zip(self.plan.listeners, self.listeners, strict=True):
+            for sock in (sock for row in listener.sockets for sock in row):
+                own = sock.dup()
+                self.servers.append(await loop.create_server(connections.factory(env), sock=own, backlog=BACKLOG))
+
+    def close_listeners(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    async def sessions_gone(self, hurry: Callable[[], bool]) -> None:
+        await asyncio.gather(*[connections.gone(hurry) for connections, _ in self.listeners])
+
+
+class SingleProcess:
+    """The present Generation, and those that finish what they have."""
+
+    def __init__(self, plan: Plan, log: MailLog, lock: int) -> None:
+        self.over = asyncio.Event()
+        self.failed: list[Exception] = []
+        self._log = log
+        self._master_log = log.program("master")
+        self._lock = lock
+        self._loop = asyncio.get_running_loop()
+        self._anvil = Anvil(plan.settings.anvil_rate_time_unit)
+        self._rates = LinkedRates(*_counters(self._anvil, self._loop))
+        self._workers: list[DeliveryWorker] = []  # with deliveries under way, the present one last
+        self._draining: set[asyncio.Task[None]] = set()  # each ends with the last session of a Generation
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._held: list[tuple[Message, Stored]] | None = None  # new mail, between two queue managers
+        self._missed: list[DeliveryDone] = []  # results, meanwhile
+        self._reload_wanted = asyncio.Event()
+        self._now = self._make(plan, None)
+
+    async def serve(self, on_serving: Callable[[], object]) -> None:
+        """Until `over`."""
+        plan = self._now.plan
+        assert plan.control_socket is not None
+        control = await self._loop.create_unix_server(self._control, sock=plan.control_socket, backlog=100)
+        self._begin(self._now)
+        await self._now.listen()
+        reloading = self._loop.create_task(self._reloads())
+        on_serving()
+        await self.over.wait()
+        self._reload_wanted.set()
+        await reloading
+        control.close()
+        await self._stop()
+
+    # --- generations ----------------------------------------------------------------------------------------------
+
+    def _make(self, plan: Plan, earlier: QueueParts | None) -> Generation:
+        foundation = Foundation(plan.configuration, self._log)
+        dispatcher = DirectDelivery()
+        epoch = new_epoch(self._lock, time.time())
+        parts = QueueParts(plan, foundation, self._log, dispatcher, self._store_failed, epoch, earlier)
+        parts.queue.submit_to = self._submit
+
+        def report(done: DeliveryDone) -> None:
+            self._loop.call_soon(self._delivered, done)  # not from within the dispatch that it may have come of
+
+        agents = make_agents(plan, foundation, "delivery", parts.queue)
+        dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, report)
+        made = Generation(plan, parts, worker)
+        for listener in plan.listeners:
+            limit = listener.service.maxproc or foundation.settings.gatepost_smtpd_session_limit
+            connections = Connections(max(1, limit))
+            env = server_environment(
+                foundation, listener.service, parts.cleanup, self._rates, parts.store.free, connections.busy
+            )
+            made.listeners.append((connections, env))
+        return made
+
+    def _begin(self, made: Generation) -> None:
+        """Its queue manager is the one from now on."""
+        parts = made.parts
+        self._workers.append(made.worker)
+        made.service = QueueService(
+            parts.manager,
+            WorkerDispatcher(lambda transport: False),
+            self._anvil,
+            Operations(parts.store, parts.commit, parts.manager, time.time, self._loop.call_soon),
+            flush_log=self._log.flush,
+            monotonic=time.monotonic,
+            expected=(),
+        )
+
+    def _submit(self, message: Message, done: Stored) -> None:
+        if self._held is None:
+            self._now.parts.manager.submit(message, done)
+        else:
+            self._held.append((message, done))
+
+    def _delivered(self, done: DeliveryDone) -> None:
+        if self._held is None:
+            self._now.parts.manager.delivered(done)
+        else:
+            self._missed.append(done)
+
+    def _control(self) -> Channel:
+        assert self._now.service is not None
+        return self._now.service.control_protocol()
+
+    def _store_failed(self, failure: Exception) -> None:
+        self.failed.append(failure)
+        self._log.program("qmgr").fatal(str(failure))
+        self.over.set()
+
+    # --- reload ---------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Soon. What is asked while one is under way is done once more after it."""
+        reopen(self._now.plan.settings, self._now.plan.log_descriptor)
+        self._reload_wanted.set()
+
+    def rotate(self) -> None:
+        reopen(self._now.plan.settings, self._now.plan.log_descriptor)
+
+    async def _reloads(self) -> None:
+        while not self.over.is_set():
+            self._reload_wanted.clear()
+            await self._reload_wanted.wait()
+            if not self.over.is_set():
+                await self._reload()
+
+    async def _reload(self) -> None:
+        old = self._now
+        try:
+            plan = renewed(old.plan)
+            old.plan.listeners = plan.listeners  # what was not wanted any more is closed
+            self._log.syslog_name = plan.settings.syslog_name
+            new = self._make(plan, old.parts)
+        except (ConfigError, OSError) as error:
+            self._master_log.error(f"reload: {error}; the old configuration goes on")
+            return
+        self._anvil.time_unit = plan.settings.anvil_rate_time_unit
+        await new.listen()
+        old.close_listeners()
+        await self._hand_over(old, new)
+        version, directory = plan.settings.mail_version, plan.configuration.directory
+        self._master_log.info(f"reload -- version {version}, configuration {directory}")
+        self._start(old.sessions_gone(self.over.is_set), self._draining)
+        self._start(self._retire(old.worker), self._retiring)
+
+    def _start(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _hand_over(self, old: Generation, new: Generation) -> None:
+        """From one queue manager to the next. New mail waits for the moment in which there is none."""
+        old.parts.manager.dispatching = False
+        await old.parts.settled(STOP_PATIENCE)
+        held: list[tuple[Message, Stored]] = []
+        self._held = held
+        await old.parts.manager.quiesce()
+        manager = new.parts.manager
+        running: list[Claim] = [claim for worker in self._workers for claim in worker.hello().running]
+        finished = [Result(done.queue_id, done.statuses) for done in self._missed]
+        manager.recover(finished, running)
+        self._held, self._missed = None, []
+        self._now = new
+        self._begin(new)
+        for message, done in held:
+            manager.submit(message, done)
+
+    async def _retire(self, worker: DeliveryWorker) -> None:
+        await worker.idle.wait()
+        self._workers.remove(worker)
+        await worker.close()
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        now = self._now
+        now.close_listeners()
+        await asyncio.gather(now.sessions_gone(lambda: True), *self._draining)
+        parts = now.parts
+        parts.manager.dispatching = False
+        try:
+            await asyncio.wait_for(asyncio.gather(*[worker.idle.wait() for worker in self._workers]), STOP_PATIENCE)
+        except TimeoutError:
+            pass
+        for task in self._retiring:
+            task.cancel()
+        for worker in self._workers:
+            await worker.close()
+        if not self.failed:
+            await parts.settled(STOP_PATIENCE)
+            await parts.manager.quiesce()
+            parts.close()
 
 
 def run_single(plan: Plan, on_serving: Callable[[], object]) -> int:
@@ -54,75 +273,18 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     loop = asyncio.get_running_loop()
     lock = lock_store(plan)
     log = ProcessLog(plan, loop).log
-    over = asyncio.Event()
-    master_log = log.program("master")
+    single = SingleProcess(plan, log, lock)
 
     def stop(number: int) -> None:
-        master_log.info(f"terminating on signal {number}")
-        over.set()
-
-    def refuse_reload() -> None:
-        reopen(plan.settings, plan.log_descriptor)
-        master_log.error("reload: a single process takes a changed configuration over by stop and start only")
+        log.program("master").info(f"terminating on signal {number}")
+        single.over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, refuse_reload)
-    loop.add_signal_handler(signal.SIGUSR1, reopen, plan.settings, plan.log_descriptor)
-
-    def store_failed(failure: Exception) -> None:
-        failed.append(failure)
-        log.program("qmgr").fatal(str(failure))
-        over.set()
-
-    foundation = Foundation(plan.configuration, log)
-    dispatcher = DirectDelivery()
-    parts = QueueParts(plan, foundation, log, dispatcher, store_failed)
-
-    def report(done: DeliveryDone) -> None:
-        loop.call_soon(parts.manager.delivered, done)  # not from within the dispatch that it may have come of
-
-    worker = DeliveryWorker("delivery", os.getpid(), make_agents(plan, foundation, "delivery", parts.queue), report)
-
-    dispatcher.worker = worker
-    anvil = Anvil(foundation.settings.anvil_rate_time_unit)
-    operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
-    service = QueueService(
-        parts.manager,
-        WorkerDispatcher(lambda transport: False),
-        anvil,
-        operations,
-        flush_log=log.flush,
-        monotonic=time.monotonic,
-        expected=(),
-    )
-    assert plan.control_socket is not None
-    servers: list[asyncio.Server] = [
-        await loop.create_unix_server(service.control_protocol, sock=plan.control_socket, backlog=100)
-    ]
-    rates = LinkedRates(*_counters(anvil, loop))
-    everything: list[Connections] = []
-    for listener in plan.listeners:
-        connections = Connections(max(1, listener.service.maxproc or foundation.settings.gatepost_smtpd_session_limit))
-        everything.append(connections)
-        env = server_environment(foundation, listener.service, parts.cleanup, rates, parts.store.free, connections.busy)
-        for row in listener.sockets:
-            for sock in row:
-                servers.append(await loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))
-    on_serving()
-    await over.wait()
-    for server in servers:
-        server.close()
-    await asyncio.gather(*[connections.gone(lambda: True) for connections in everything])
-    parts.manager.dispatching = False
-    try:
-        await asyncio.wait_for(worker.idle.wait(), STOP_PATIENCE)
-    except TimeoutError:
-        pass
-    await worker.close()
-    if not failed:
-        await parts.manager.quiesce()
-        parts.close()
+    loop.add_signal_handler(signal.SIGHUP, single.reload)
+    loop.add_signal_handler(signal.SIGUSR1, single.rotate)
+    await single.serve(on_serving)
+    failed.extend(single.failed)
     log.flush()
     os.close(lock)
 

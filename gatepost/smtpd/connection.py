@@ -241,9 +241,13 @@ class SmtpConnection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """The server stops: an idle client is told so, one whose command is under way gets its answer first."""
-        if self._busy or self.session.closing:
+        session = self.session
+        if self._busy or session.closing:
             return
-        self.session.close()
+        # RFC 5321 3.8: no server closes a connection without it. Postfix's processes just die.
+        text = f"{session.params.myhostname} Service not available, closing transmission channel"
+        self.protocol.send_reply(Reply(421, "4.3.2", text).encode())
+        session.close()
         self._close()
 
 

@@ -207,7 +207,9 @@ def test_stopping_ends_what_is_under_way(world: World) -> None:
     server.wait_log("terminating on signal 15")
     reply = client.say("The other half.\r\n.")
     server.process.wait(30)
-    assert idle.reply() == ""
+    goodbye = "421 4.3.2 relay.home.example Service not available, closing transmission channel"
+    assert idle.reply() == goodbye and idle.reply() == ""
+    assert client.reply() == goodbye and client.reply() == ""
     queue_id = queue_id_of(reply)
     assert queue_id in server.command("mailq").stdout
     client.close()

@@ -226,7 +226,8 @@ async def test_shutting_down_ends_idle_sessions() -> None:
         talk = await (await Talk.open(world)).greeted()
         for connection in list(world.connections):
             connection.shut_down()
-        assert await talk.ended() == ""
+        goodbye = "421 4.3.2 mail.ours.example Service not available, closing transmission channel\r\n"
+        assert await talk.ended() == goodbye
 
 
 async def test_under_stress_other_parameters_count() -> None:

@@ -1,0 +1,36 @@
+"""A changed configuration in the place of the old one: proved in full before anything of it is used."""
+
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.master.listeners import open_listeners
+from gatepost.master.plan import Plan
+from gatepost.master.prove import prove
+from gatepost.master.services import smtpd_services
+
+RESTART_ONLY = ("gatepost_queue_directory", "mail_owner", "gatepost_smtpd_processes", "gatepost_delivery_processes")
+"""Parameters whose change needs stop and start."""
+
+
+def renewed(old: Plan) -> Plan:
+    """The plan of what the configuration says by now. Listening sockets that are still wanted are taken over from
+    `old`, the others are closed.
+
+    Raises ConfigError and OSError; then nothing has changed.
+    """
+    configuration = Configuration.read(old.configuration.directory)
+    problems = prove(configuration).refusals(strict=True)
+    if problems:
+        raise ConfigError(problems[0])
+    for name in RESTART_ONLY:
+        if configuration.settings.text(name) != old.settings.text(name):
+            raise ConfigError("a change of this parameter needs stop and start", parameter=name)
+    listeners = open_listeners(
+        smtpd_services(configuration),
+        configuration.settings,
+        old.smtpd_processes(),
+        f"{configuration.directory}/master.cf",
+        old.listeners,
+    )
+    return Plan(
+        configuration, old.owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket
+    )
