@@ -123,11 +123,8 @@ class SingleProcess:
         parts = QueueParts(plan, foundation, self._log, dispatcher, self._store_failed, epoch, earlier)
         parts.queue.submit_to = self._submit
 
-        def report(done: DeliveryDone) -> None:
-            self._loop.call_soon(self._delivered, done)  # not from within the dispatch that it may have come of
-
         agents = make_agents(plan, foundation, "delivery", parts.queue)
-        dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, report)
+        dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, self._report)
         made = Generation(plan, parts, worker)
         for listener in plan.listeners:
             limit = listener.service.maxproc or foundation.settings.gatepost_smtpd_session_limit
@@ -157,6 +154,12 @@ class SingleProcess:
             self._now.parts.manager.submit(message, done)
         else:
             self._held.append((message, done))
+
+    def _report(self, done: DeliveryDone) -> None:
+        if self._held is None:
+            self._loop.call_soon(self._delivered, done)  # not from within the dispatch that it may have come of
+        else:
+            self._missed.append(done)  # now: it is not under way any more, and the next turn may be the successor's
 
     def _delivered(self, done: DeliveryDone) -> None:
         if self._held is None:
