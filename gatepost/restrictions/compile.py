@@ -154,7 +154,7 @@ class Compiler:
             classes[key] = self._compile(split_items(self._class_texts[name]), default_access)
 
         async def run(ctx: Context) -> Verdict:
-            if ctx.depth > DEPTH_LIMIT:
+            if ctx.depth > 2 * DEPTH_LIMIT:  # where a table is in the round, that one is to be told of
                 self._log.warning(f"restriction class {name} causes unreasonable recursion")
                 raise ServerConfigurationError
             return await run_list(ctx, classes[key])

@@ -78,6 +78,8 @@ async def restrict_mail(session: Session, found: Given) -> Reply | None:
         if refusal is None and session.params.strict_smtputf8:
             refusal = _undeclared(mail.address, facts.smtputf8)
         if refusal is not None:
+            if facts.effects.hangup:
+                return refusal
             session.reset()
         else:
             refusal = _no_space(session)

@@ -156,7 +156,7 @@ class CidrTable:
         self._rules = Rules([])
         self._problems: list[Problem] = []
         if text.startswith("{"):
-            remarks = Remarks("cidr map inline")
+            remarks = Remarks(f"cidr map {text}")
             self._rules = parse_rules(inline_rules("cidr", text), remarks)
             self._problems = remarks.problems
             for problem in remarks.problems:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from gatepost.tables.engines import GaveUp, Groups, Pattern, PatternError, PatternSet
 from gatepost.tables.pattern_dialects import DIALECTS, FlagError
-from gatepost.tables.replacement import NegativeMatch, OutOfRange, Replacement, ReplacementError, parse_replacement
+from gatepost.tables.replacement import (
+    NegativeMatch,
+    OutOfRange,
+    Replacement,
+    ReplacementError,
+    ZeroIndex,
+    parse_replacement,
+)
 from gatepost.tables.source import BLANKS, Remarks, printable
 
 
@@ -168,7 +175,10 @@ class RuleParser:
         except (OutOfRange, NegativeMatch) as error:
             raise _Skip(f"{error}: skipping this rule") from None
         except ReplacementError as error:
-            self._remarks.add(number, str(error), skipped=False)
+            why = str(error)
+            if self._kind == "regexp" and isinstance(error, ZeroIndex):
+                why = why.replace("out of range", "out-of-range")  # as Postfix's regexp tables write it, here only
+            self._remarks.add(number, why, skipped=False)
             raise _Skip("bad replacement syntax: skipping this rule") from None
         self._rules.append(Rule(pattern, negated, replacement, number, besides=besides))
 

@@ -35,7 +35,7 @@ class PatternTable:
         self._rules: Rules | None = None
         self._problems: list[Problem] = []
         if text.startswith("{"):
-            remarks = Remarks(f"{kind} map inline")
+            remarks = Remarks(f"{kind} map {text}")
             self._rules = RuleParser(kind, remarks, "inline").parse(inline_rules(kind, text))
             self._problems = remarks.problems
             for problem in remarks.problems:
@@ -61,7 +61,7 @@ class PatternTable:
             rules = self._file.current(key)
         result, warnings = rules.find(key)
         if warnings:
-            where = self._file.path if self._file is not None else "inline"
+            where = self._file.path if self._file is not None else self.name.partition(":")[2]
             for text in warnings:
                 self._env.warn(f"{self._kind} map {where}, {text}")
         if result == "":

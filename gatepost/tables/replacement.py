@@ -12,6 +12,10 @@ class ReplacementError(ValueError):
     """Text that cannot be a result; why, in Postfix's words."""
 
 
+class ZeroIndex(ReplacementError):
+    """`$0` stands for nothing."""
+
+
 class OutOfRange(ReplacementError):
     """A number beyond the groups of the pattern."""
 
@@ -82,7 +86,7 @@ def _number(name: str, groups: int, negated: bool) -> int:
         raise ReplacementError(f'non-numeric replacement index "{name}"')
     number = int(name[:9])
     if number < 1:
-        raise ReplacementError(f'out of range replacement index "{name}"')
+        raise ZeroIndex(f'out of range replacement index "{name}"')
     if negated:
         raise NegativeMatch("$number found in negative match replacement text")
     if number > groups:

@@ -40,7 +40,7 @@ async def test_inline_and_file(world: Surroundings, write: Write) -> None:
     assert await inline.lookup("unknown") is None
     assert not inline.fixed
     (warning,) = world.take_warnings()
-    assert warning.startswith("cidr map inline, line 2: non-null host address bits")
+    assert warning.startswith("cidr map {") and ", line 2: non-null host address bits" in warning
     path = write("nets", "10.0.0.0/8 a\n")
     table = world.tables.open(f"cidr:{path}")
     assert await table.lookup("10.0.0.1") == "a"

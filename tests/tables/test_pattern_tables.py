@@ -51,7 +51,7 @@ async def test_limit_is_reached_and_the_rule_passed_over(world: Surroundings) ->
     rules = table(world, f"pcre:{{{{/{EVIL}/ evil}}, {{/b$/ end}}}}")
     assert await rules.lookup(EVIL_KEY) == "end"
     (warning,) = world.take_warnings()
-    assert warning.startswith("pcre map inline, line 1: ")
+    assert warning.startswith("pcre map {") and ", line 1: " in warning
 
 
 def test_python_re_sees_no_long_keys() -> None:
