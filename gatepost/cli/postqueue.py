@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from json.encoder import encode_basestring as json_text
 
 from gatepost.cli.options import CommandLineError, ManualPage
@@ -12,8 +13,9 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
-from gatepost.control.listing import ListedMessage, decode_listed
+from gatepost.control.listing import external, shown_recipients
 from gatepost.mail.queue_id import valid_queue_id
+from gatepost.queue.store import Listed
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits(3): every failure of this command, as with Postfix."""
@@ -30,8 +32,15 @@ In the JSON listing each line is one object: queue_name (incoming, active, defer
 arrival_time (seconds since 1970), message_size, forced_expire (false), sender, and recipients: an array of objects
 with address and, after a failed attempt, delay_reason.
 """
-_MARKS = {"active": "*", "hold": "!"}
+_MARKS = {"incoming": "", "active": "*", "deferred": "", "hold": "!", "corrupt": ""}
 _REASON_WIDTH = 78
+_HEAD_SHORT = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
+_HEAD_LONG = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"
+_INDENT_SHORT = " " * 41
+_INDENT_LONG = " " * 47
+
+_AT_ONCE = 256
+"""Messages per write: a page of the store."""
 
 
 def mailq(arguments: list[str], directory: str) -> int:
@@ -83,9 +92,10 @@ def _list(settings: Settings, *, as_json: bool) -> None:
     with queue_session(settings) as session:
         if not session.running:
             print("postqueue: warning: Mail system is down -- accessing queue directly", file=sys.stderr)
-        listing = map(decode_listed, session.ask("list"))
-        lines = map(json_line, listing) if as_json else traditional(listing, long_ids=settings.enable_long_queue_ids)
-        sys.stdout.writelines(f"{line}\n" for line in lines)
+        listing = session.listing()
+        items = map(json_line, listing) if as_json else traditional(listing, long_ids=settings.enable_long_queue_ids)
+        while some := list(islice(items, _AT_ONCE)):
+            sys.stdout.write("".join(some))
 
 
 def _flush(settings: Settings, queue_id: str, site: str) -> None:
@@ -99,13 +109,13 @@ def _flush(settings: Settings, queue_id: str, site: str) -> None:
             pass
 
 
-def json_line(item: ListedMessage) -> str:
-    """One message as `postqueue -j` prints it."""
-    recipients = ", ".join(_json_recipient(address, why) for address, why in item.recipients)
+def json_line(item: Listed) -> str:
+    """One message as `postqueue -j` prints it, with its line end."""
+    recipients = ", ".join(_json_recipient(address, why) for address, why in shown_recipients(item))
     return (
-        f'{{"queue_name": {json_text(item.queue_name)}, "queue_id": {json_text(item.queue_id)}, '
-        f'"arrival_time": {item.arrival}, "message_size": {item.size}, "forced_expire": false, '
-        f'"sender": {json_text(item.sender or "MAILER-DAEMON")}, "recipients": [{recipients}]}}'
+        f'{{"queue_name": {json_text(item.queue)}, "queue_id": {json_text(item.queue_id)}, '
+        f'"arrival_time": {int(item.arrival)}, "message_size": {item.size}, "forced_expire": false, '
+        f'"sender": {json_text(external(item.sender) or "MAILER-DAEMON")}, "recipients": [{recipients}]}}\n'
     )
 
 
@@ -115,40 +125,48 @@ def _json_recipient(address: str, why: str) -> str:
     return f'{{"address": {json_text(address)}}}'
 
 
-def traditional(listing: Iterable[ListedMessage], *, long_ids: bool) -> Iterator[str]:
-    """The listing as mailq prints it, line by line."""
+def traditional(listing: Iterable[Listed], *, long_ids: bool) -> Iterator[str]:
+    """The listing as mailq prints it: its head, each message, the sum."""
+    lines_of = _lines_long if long_ids else _lines_short
     messages = octets = 0
     for item in listing:
-        if messages:
-            yield ""
-        elif long_ids:
-            yield "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
-        else:
-            yield "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
+        if not messages:
+            yield _HEAD_LONG if long_ids else _HEAD_SHORT
         messages += 1
         octets += item.size
-        yield from _lines(item, long_ids)
+        yield lines_of(item)
     if messages:
-        yield ""
-        yield f"-- {octets // 1024} Kbytes in {messages} Request{'s' if messages > 1 else ''}."
+        yield f"-- {octets // 1024} Kbytes in {messages} Request{'s' if messages > 1 else ''}.\n"
     else:
-        yield "Mail queue is empty"
+        yield "Mail queue is empty\n"
 
 
-def _lines(item: ListedMessage, long_ids: bool) -> Iterator[str]:
-    name = item.queue_id + _MARKS.get(item.queue_name, "")
-    sender = item.sender or "MAILER-DAEMON"
-    if long_ids:
-        yield f"{name:<17} {item.size:>8} {_time(item.arrival)} {sender}"
-    else:
-        yield f"{name:<11} {item.size:>7} {_time(item.arrival)}  {sender}"
-    indent = " " * (47 if long_ids else 41)
+def _lines_short(item: Listed) -> str:
+    name = item.queue_id + _MARKS[item.queue]
+    sender = external(item.sender) or "MAILER-DAEMON"
+    return f"{name:<11} {item.size:>7} {_time(int(item.arrival))}  {sender}\n{_recipients(item, _INDENT_SHORT)}\n"
+
+
+def _lines_long(item: Listed) -> str:
+    name = item.queue_id + _MARKS[item.queue]
+    sender = external(item.sender) or "MAILER-DAEMON"
+    return f"{name:<17} {item.size:>8} {_time(int(item.arrival))} {sender}\n{_recipients(item, _INDENT_LONG)}\n"
+
+
+def _recipients(item: Listed, indent: str) -> str:
+    lines = ""
     reason = ""
-    for address, why in item.recipients:
+    for address, why in shown_recipients(item):
         if why and why != reason:
             reason = why
-            yield f"({why})".rjust(_REASON_WIDTH)
-        yield indent + address
+            lines += _reason(why)
+        lines += f"{indent}{address}\n"
+    return lines
+
+
+@lru_cache(maxsize=1024)
+def _reason(why: str) -> str:
+    return f"({why})".rjust(_REASON_WIDTH) + "\n"
 
 
 @lru_cache(maxsize=64)

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import ifaddr
-
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -53,6 +51,8 @@ class ThisHost:
         return socket.gethostname()
 
     def interfaces(self) -> list[Interface]:
+        import ifaddr  # it loads ctypes and more, which commands that only read the queue need not wait for
+
         found = []
         for adapter in ifaddr.get_adapters():
             for item in adapter.ips:

@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import apsw
+
 from gatepost.config.settings import Settings
 from gatepost.control.acting_as import acting_as
 from gatepost.control.client import ControlClient, ControlError, NotRunning
+from gatepost.control.listing import decode_listed
 from gatepost.control.operations import Operations
 from gatepost.ipc.messages import Ask, Part
+from gatepost.queue.reader import Reader, open_reader
+from gatepost.queue.schema import NotAQueueFile
 from gatepost.queue.sqlite import SqliteStore
-from gatepost.queue.store import Batch, Store, StoreFailure, StoreFull
+from gatepost.queue.store import Batch, Listed, Store, StoreFailure, StoreFull
 
 
 class Session(Protocol):
@@ -27,6 +32,34 @@ class Session(Protocol):
     def ask(self, what: str, *arguments: str) -> Iterator[str]:
         """The lines of the answer; raises ControlError."""
         ...
+
+    def listing(self) -> Iterator[Listed]:
+        """All messages, in the order of their arrival; raises ControlError."""
+        ...
+
+
+class RunningSession:
+    """The queue of a running system. `reader`: of its file, if this user may read it."""
+
+    running = True
+
+    def __init__(self, client: ControlClient, reader: Reader | None) -> None:
+        self.ask = client.ask
+        self._reader = reader
+
+    def listing(self) -> Iterator[Listed]:
+        """A reader of our own spares the queue manager the work: it only tells which messages are active."""
+        if self._reader is None:
+            yield from map(decode_listed, self.ask("list"))
+            return
+        active = frozenset(self.ask("active"))
+        try:
+            for item in self._reader.listing():
+                if item.queue_id in active:
+                    item.queue = "active"
+                yield item
+        except apsw.Error as error:
+            raise ControlError(f"cannot read the queue: {error}") from error
 
 
 class _Direct:
@@ -50,6 +83,7 @@ class StoppedSession:
     running = False
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
         self._turns: deque[Callable[[], None]] = deque()
         self._operations = Operations(store, _Direct(store), None, clock, self._turns.append)
 
@@ -67,6 +101,13 @@ class StoppedSession:
                     return
             self._turns.popleft()()
 
+    def listing(self) -> Iterator[Listed]:
+        """Nothing is active."""
+        try:
+            yield from self._store.listing()
+        except StoreFailure as failure:
+            raise ControlError(str(failure)) from failure
+
 
 @contextmanager
 def queue_session(settings: Settings) -> Iterator[Session]:
@@ -78,10 +119,22 @@ def queue_session(settings: Settings) -> Iterator[Session]:
         with _stopped(directory, settings.mail_owner) as session:
             yield session
         return
+    reader = _reader(directory, settings.mail_owner)
     try:
-        yield client
+        yield RunningSession(client, reader)
     finally:
         client.close()
+        if reader is not None:
+            reader.close()
+
+
+def _reader(directory: str, mail_owner: str) -> Reader | None:
+    """Of the queue of a running system; None if this user may not read it, or it cannot be read this way."""
+    try:
+        with acting_as(_owner(mail_owner) if os.geteuid() == 0 else None):
+            return open_reader(Path(directory))
+    except (apsw.Error, NotAQueueFile, ControlError):
+        return None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ An operator's act is committed before it is reported. Works on a running queue m
 of a stopped system. What concerns many messages goes in pieces, so that it holds nobody up.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Protocol
 
@@ -13,11 +13,13 @@ import msgspec
 from gatepost.control.listing import listed_line
 from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
-from gatepost.qmgr.manager import QueueManager
-from gatepost.queue.store import Batch, QueueName, Store, StoreFailure, StoreFull
+from gatepost.queue.store import Batch, Listed, QueueName, Store, StoreFailure, StoreFull
 
 PIECE = 500
 """Messages per piece of a listing or a change."""
+
+REMOVED_PIECE = 5000
+"""Of a removal: one statement, a tenth of a second in the writer's thread."""
 
 PIECE_OCTETS = 1 << 20
 """A listing's piece ends after this many octets, too: one message may have 50,000 recipients."""
@@ -40,19 +42,32 @@ class Committer(Protocol):
     def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None: ...
 
 
+class ActiveQueue(Protocol):
+    """What is asked of a running queue manager (qmgr.manager)."""
+
+    @property
+    def active(self) -> Mapping[str, object]:
+        """By queue ID."""
+        ...
+
+    def withdraw(self, queue_id: str, what: str) -> None: ...
+    def revive(self) -> None: ...
+    def stored_due(self, when: float) -> None: ...
+
+
 class Operations:
     """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop.
 
-    Requests (Ask): `list`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN...`; and `delete`, `hold`,
-    `release` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The lines of the answer: one per
-    message, its JSON or, of an act, its queue ID.
+    Requests (Ask): `list`; `active`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN...`; and `delete`,
+    `hold`, `release` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The lines of the answer:
+    one per message, its JSON or, of an act and of `active`, its queue ID.
     """
 
     def __init__(
         self,
         store: Store,
         committer: Committer,
-        manager: QueueManager | None,
+        manager: ActiveQueue | None,
         clock: Callable[[], float],
         later: Later,
     ) -> None:
@@ -75,8 +90,9 @@ class Operations:
     def _answer(self, ask: Ask, send: Send) -> None:
         arguments, ticket = ask.arguments, ask.ticket
         if ask.what == "list":
-            lines = (listed_line(item, self._is_active(item.queue_id)) for item in self._store.listing())
-            self._stream(lines, ticket, send)
+            self._stream(map(listed_line, self._listing()), ticket, send)
+        elif ask.what == "active":
+            self._stream(iter(list(self._manager.active) if self._manager is not None else ()), ticket, send)
         elif ask.what == "count":
             send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
         elif ask.what == "cat":
@@ -91,6 +107,12 @@ class Operations:
             send(Part(ticket, [], last=True, error=f"unknown request: {ask.what}"))
 
     # --- reading --------------------------------------------------------------------------------------------------
+
+    def _listing(self) -> Iterator[Listed]:
+        for item in self._store.listing():
+            if self._is_active(item.queue_id):
+                item.queue = "active"
+            yield item
 
     def _stream(self, lines: Iterator[str], ticket: int, send: Send) -> None:
         def piece() -> None:
@@ -168,14 +190,16 @@ class Operations:
                 manager.stored_due(self._clock())
 
         allowed = {"delete": frozenset(QUEUES), "hold": frozenset(ACTS["hold"]), "release": frozenset(ACTS["release"])}
-        self._act(self._select(queues & allowed[what], queue_ids), batch, ticket, send, finished)
+        size = REMOVED_PIECE if what == "delete" else PIECE
+        self._act(self._select(queues & allowed[what], queue_ids), batch, ticket, send, finished, size)
 
     def _select(self, queues: frozenset[str], queue_ids: list[str]) -> Iterator[str]:
         if "ALL" in queue_ids or "corrupt" in queues:
             wanted = None if "ALL" in queue_ids else frozenset(queue_ids)
-            for item in self._store.listing():
-                if (wanted is None or item.queue_id in wanted) and self._queue(item.queue_id, item.queue) in queues:
-                    yield item.queue_id
+            for page in self._store.queue_ids():
+                for queue_id, queue in page:
+                    if (wanted is None or queue_id in wanted) and self._queue(queue_id, queue) in queues:
+                        yield queue_id
             return
         for queue_id in dict.fromkeys(queue_ids):
             stored = self._store.load(queue_id, content=False)
@@ -192,11 +216,12 @@ class Operations:
         ticket: int,
         send: Send,
         finished: Callable[[], None],
+        size: int = PIECE,
     ) -> None:
         """Commit what is to be done to the messages found, a piece at a time; each is told when it is durable."""
 
         def piece() -> None:
-            some = list(islice(found, PIECE))
+            some = list(islice(found, size))
             if not some:
                 finished()
                 send(Part(ticket, [], last=True))

@@ -18,6 +18,7 @@ from gatepost.queue.chunks import CHUNK
 from gatepost.queue.content_file import content_path
 from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, listed_stored
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, json_text, message_row, stored
+from gatepost.queue.schema import BUSY_MILLISECONDS, FILE_NAME, check_file
 from gatepost.queue.store import Listed, QueueName, Stored
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
@@ -41,12 +42,20 @@ SELECT json_group_array(json_array(next_attempt, queue_id, id))
 FROM (SELECT next_attempt, queue_id, id FROM waiting
     WHERE (next_attempt, queue_id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, queue_id LIMIT ?)
 """
-LISTING_PAGE = 256
+LISTING_PAGE = 500
 QUEUE_IDS_PAGE = 5000
 _FOREVER = 1e300
 
 Candidate = tuple[float, str, int]
 _candidates = msgspec.json.Decoder(list[Candidate])
+
+
+def open_reader(folder: Path) -> "Reader":
+    """To read the queue of a running system beside it. Raises apsw.Error, NotAQueueFile."""
+    connection = apsw.Connection(str(folder / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    check_file(connection)
+    return Reader(connection, folder, lambda damage: None)
 
 
 class Reader:

@@ -12,6 +12,9 @@ import apsw
 LARGE_OCTETS = 64 * 1024 * 1024
 """A log that has become longer than this is moved at all costs, and cut when it starts over."""
 
+FILE_NAME = "queue.db"
+"""In the store's folder."""
+
 APPLICATION_ID = 0x47617465  # "Gate"
 VERSION = 1
 
@@ -124,5 +127,10 @@ def prepare_file(connection: apsw.Connection, first_number: int) -> None:
             connection.execute("INSERT INTO reserved VALUES(?)", (first_number,))
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", VERSION)
+    check_file(connection)
+
+
+def check_file(connection: apsw.Connection) -> None:
+    """Raises NotAQueueFile, apsw.Error."""
     if connection.pragma("application_id") != APPLICATION_ID or connection.pragma("user_version") != VERSION:
         raise NotAQueueFile(f"{connection.filename}: not a queue file of version {VERSION}")

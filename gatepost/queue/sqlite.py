@@ -29,7 +29,14 @@ from gatepost.queue.numbers import Numbers
 from gatepost.queue.reader import Reader
 from gatepost.queue.recovery import recover_content
 from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, message_rows
-from gatepost.queue.schema import BATCH_VIEW, WRITE_BATCH, NotAQueueFile, open_connection, prepare_file
+from gatepost.queue.schema import (
+    BATCH_VIEW,
+    FILE_NAME,
+    WRITE_BATCH,
+    NotAQueueFile,
+    open_connection,
+    prepare_file,
+)
 from gatepost.queue.store import Batch, Listed, QueueName, Stored, StoreFailure, StoreFull
 
 # A new file's first number, so that the IDs of a queue that was deleted and made anew do not come again:
@@ -90,7 +97,7 @@ class SqliteStore:
     def _open(self, clock: Callable[[], float], vfs: str | None) -> None:
         content = self._folder / CONTENT_FOLDER
         content.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = self._folder / "queue.db"
+        self._path = self._folder / FILE_NAME
         if vfs is None:
             # SQLite gives its other files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

@@ -70,8 +70,11 @@ class Stored(msgspec.Struct):
     reasons: dict[int, tuple[str, str]]
 
 
-class Listed(msgspec.Struct):
-    """One line of a queue listing: `recipients` are the open ones with their reasons (empty if never tried)."""
+class Listed(msgspec.Struct, array_like=True, gc=False):
+    """One line of a queue listing: `recipients` are the open ones with their reasons (empty if never tried).
+
+    `arrival` and `next_attempt` are wall-clock seconds, `size` is that of listings (Message.data_size).
+    """
 
     queue_id: str
     queue: QueueName

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from gatepost.cli.postqueue import json_line, traditional
-from gatepost.control.listing import ListedMessage, by_reason
+from gatepost.control.listing import by_reason
 from gatepost.mail.envelope import Message, Recipient
-from gatepost.queue.store import Batch, Deferral
+from gatepost.queue.store import Batch, Deferral, Listed
 from tests.cli.stopped_queue import ARRIVAL, StoppedQueue
 
 REFUSED_9 = "connect to 127.0.0.1[127.0.0.1]:9: Connection refused"
@@ -97,21 +97,25 @@ def test_an_empty_queue(stopped: StoppedQueue, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == ""
 
 
-def listed(queue_name: str = "deferred", **fields: object) -> ListedMessage:
+def listed(queue: str = "deferred", **fields: object) -> Listed:
     values = {
-        "queue_name": queue_name,
+        "queue": queue,
         "queue_id": "4jXYpd5QFLzJ9jg",
         "arrival": int(ARRIVAL),
         "size": 363,
         "sender": "e@example.com",
         "recipients": [("x@fail.example", REFUSED_9)],
     }
-    return ListedMessage(**{**values, **fields})  # type: ignore[arg-type]
+    return Listed(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def printed(items: list[Listed], *, long_ids: bool = False) -> list[str]:
+    return "".join(traditional(items, long_ids=long_ids)).splitlines()
 
 
 def test_long_queue_ids(utc: None) -> None:
     two = listed("hold", queue_id="4jXYpd5KhYzJ9jZ", sender="", size=356, recipients=[("ü@hold.example", "")])
-    assert list(traditional([listed(), two], long_ids=True)) == [
+    assert printed([listed(), two], long_ids=True) == [
         "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------",
         "4jXYpd5QFLzJ9jg        363 Sun Nov 22 16:06:11 e@example.com",
         "                       (connect to 127.0.0.1[127.0.0.1]:9: Connection refused)",
@@ -125,19 +129,19 @@ def test_long_queue_ids(utc: None) -> None:
 
 
 def test_one_request_that_is_being_delivered(utc: None) -> None:
-    lines = list(traditional([listed("active", queue_id="B2AC920C55F", recipients=[])], long_ids=False))
+    lines = printed([listed("active", queue_id="B2AC920C55F", recipients=[])])
     assert lines[1:] == ["B2AC920C55F*     363 Sun Nov 22 16:06:11  e@example.com", "", "-- 0 Kbytes in 1 Request."]
 
 
 def test_a_reason_that_is_wider_than_its_column(utc: None) -> None:
     long = "connect to mail.example.com[/run/lmtp-socket-567890123]: No such file or directory"
-    lines = list(traditional([listed(recipients=[("a@b", long)])], long_ids=False))
+    lines = printed([listed(recipients=[("a@b", long)])])
     assert lines[2] == f"({long})"
 
 
 def test_json_escapes_what_it_must(utc: None) -> None:
     line = json_line(listed(sender='a"b\\c@ü', recipients=[("x", "tab\there")]))
-    assert '"sender": "a\\"b\\\\c@ü"' in line
+    assert r'"sender": "\"a\\\"b\\\\c\"@ü"' in line
     assert '"delay_reason": "tab\\there"' in line
 
 

@@ -63,7 +63,7 @@ def test_what_a_listing_tells(store: MemoryStore, session: StoppedSession) -> No
     (queue_id,) = put(store, 1)
     store.commit(Batch(deferred=[Deferral(queue_id, 3000.0, [(0, "4.0.0", "later")])]))
     item = decode_listed(next(session.ask("list")))
-    assert (item.queue_name, item.arrival, item.sender) == ("deferred", 1000, "sender@example.com")
+    assert (item.queue, item.arrival, item.sender) == ("deferred", 1000, "sender@example.com")
     assert item.recipients == [("user0@example.org", "later")]
 
 
