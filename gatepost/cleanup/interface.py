@@ -78,6 +78,7 @@ class Transaction(msgspec.Struct):
     bcc: list[str] = msgspec.field(default_factory=list)
     # Internal mail (notices) skips filters and checks; `arrival` in wall-clock seconds, 0 = now.
     internal: bool = False
+    trace: int = 0  # as in Message
     # Virtual aliases are expanded (not with no_address_mappings in receive_override_options).
     mappings: bool = True
     arrival: float = 0.0
@@ -88,7 +89,10 @@ Outcome = Literal["ok", "size", "hops", "content", "space", "write", "defer"]
 
 
 class CleanupResult(msgspec.Struct, frozen=True):
-    """`text` is the reply text where the outcome alone does not tell it (`DSN text`)."""
+    """`text` is the reply text where the outcome alone does not tell it (`DSN text`).
+
+    With `ok`: the message, a probe, was not queued, because its address is known to be good; `text` says why.
+    """
 
     outcome: Outcome
     text: str = ""

@@ -20,7 +20,9 @@ from gatepost.cleanup.large_stream import LargeStream
 from gatepost.cleanup.own_headers import OwnHeaders
 from gatepost.cleanup.received import Dates, LocalTime
 from gatepost.config.settings import Settings
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import INLINE_LIMIT, Message, Recipient
+from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.virtual_alias import AliasExpansionError, VirtualAliases
@@ -150,6 +152,8 @@ class MailIncoming:
         except LookupTemporaryFailure:
             self._drop()
             return CleanupResult("write")
+        if transaction.trace and len(recipients) > 1:
+            return self._many(transaction)
         sender = self._cleanup.envelope.sender(transaction.sender)
         content = b""
         outcome: Outcome = "ok"
@@ -164,6 +168,17 @@ class MailIncoming:
             self._drop()
             return _OK
         return await self._store(self._message(transaction, sender, recipients, content))
+
+    def _many(self, transaction: Transaction) -> CleanupResult:
+        """A probe of an address that stands for several: as much as can be known of it (cleanup(8))."""
+        self._drop()
+        text = "aliased to multiple recipients"
+        address = quote_822_local(transaction.recipients[0].address)
+        delays = (max(0.0, self._cleanup.clock() - self._arrival), 0.0, 0.0, 0.0)
+        self._cleanup.log.info(
+            lines.delivery(self.queue_id, address, "", "none", 0, delays, "2.0.0", "deliverable", text)
+        )
+        return CleanupResult("ok", text)
 
     def _message(self, transaction: Transaction, sender: str, recipients: list[Recipient], content: bytes) -> Message:
         large = self._large
@@ -183,6 +198,7 @@ class MailIncoming:
             envid=transaction.envid,
             filter=transaction.filter,
             hold=transaction.hold,
+            trace=transaction.trace,
             data_size=large.records.size if large is not None else data_size(content, self._cleanup.line_length_limit),
         )
 

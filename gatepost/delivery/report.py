@@ -8,7 +8,7 @@ import msgspec
 from gatepost.delivery.interface import Log
 from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
 from gatepost.mail.address_quoting import quote_822_local
-from gatepost.mail.status import RecipientStatus
+from gatepost.mail.status import RecipientStatus, probe_word
 from gatepost.maillog import lines
 
 
@@ -51,7 +51,7 @@ class AttemptLog:
         self._log = log
         self._clock = clock
         self._resolution = settings.delay_logging_resolution_limit
-        self._soft_bounce = settings.soft_bounce
+        self._soft_bounce = settings.soft_bounce and not request.trace  # a probe wants to know
         self._soft: set[int] = set()
         self._recipients: dict[int, DeliveryRecipient] | None = None
         self._started = clock()
@@ -92,6 +92,11 @@ class AttemptLog:
         return msgspec.structs.replace(status, action="deferred", dsn="4" + status.dsn[1:])
 
     def _log_line(self, status: RecipientStatus, address: str, original: str, conn_use: int) -> None:
+        word: str = status.action
+        if self._request.trace:
+            word = probe_word(status.action, self._request.trace)
+        elif status.index in self._soft:
+            word = "SOFTBOUNCE"
         self._log(
             lines.delivery(
                 self._request.queue_id,
@@ -101,7 +106,7 @@ class AttemptLog:
                 conn_use,
                 self._delays(),
                 status.dsn,
-                "SOFTBOUNCE" if status.index in self._soft else status.action,
+                word,
                 status.text,
                 self._resolution,
             )

@@ -14,7 +14,7 @@ from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, parse_destination, split_destinations
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
-from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.delivery.smtp_transaction import ProbeTransaction, SmtpTransaction
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
@@ -251,7 +251,8 @@ class SmtpAgent:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
         keep = self._wants(delivery.request, session)
-        transaction = SmtpTransaction(delivery, session.target, session.uses + 1)
+        kind = ProbeTransaction if delivery.request.trace else SmtpTransaction
+        transaction = kind(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities):
             session.quit()
             return True

@@ -78,7 +78,8 @@ class SmtpSession(asyncio.Protocol):
         self._transaction = transaction
         self._content = content if isinstance(content, bytes) else None
         try:
-            self.core.start_transaction(transaction.mail_line, transaction.rcpt_lines, keep=keep)
+            probe = transaction.probe
+            self.core.start_transaction(transaction.mail_line, transaction.rcpt_lines, keep=keep, probe=probe)
             self._write(self.core.data_to_send())
             self._arm()
             await self._wait()

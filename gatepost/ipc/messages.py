@@ -1,5 +1,7 @@
 """The structs that pass between processes. Plain values; every frame is one of these (msgpack, tagged arrays)."""
 
+from typing import Literal
+
 import msgspec
 
 from gatepost.mail.envelope import Body, Message, Origin, Ret
@@ -92,7 +94,8 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
 
     `content` is there unless `content_file` names a file that has it. `arrival`, `active` (entered the active
     queue): wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse.
-    `size`: data_size of the message.
+    `size`: data_size of the message. `trace`: as in Message; of a PROBE agents find out what they can without
+    delivering it.
     """
 
     request_id: int
@@ -113,6 +116,7 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     envid: str = ""
     keep: bool = False
     origin: Origin = msgspec.field(default_factory=Origin)
+    trace: int = 0
 
 
 class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
@@ -182,6 +186,22 @@ class Draining(msgspec.Struct, tag=18, array_like=True):
     """
 
 
+class Verify(msgspec.Struct, tag=30, array_like=True):
+    """What is known of this address? If nothing is, the answer may take `wait` seconds, for a probe to tell."""
+
+    ticket: int
+    address: str
+    wait: float
+
+
+class Verified(msgspec.Struct, tag=31, array_like=True):
+    """Answer to Verify: `outcome` ok, bad, unknown (or not known yet), trouble; and the reason."""
+
+    ticket: int
+    outcome: Literal["ok", "bad", "unknown", "trouble"]
+    reason: str
+
+
 Frame = (
     Hello
     | Welcome
@@ -199,4 +219,6 @@ Frame = (
     | Space
     | Stop
     | Draining
+    | Verify
+    | Verified
 )

@@ -10,6 +10,10 @@ NOTIFY_SUCCESS = 2
 NOTIFY_FAILURE = 4
 NOTIFY_DELAY = 8
 
+# Message.trace as bits; 0 = none of these.
+PROBE = 256  # only to find out whether the address is good: delivered to nobody, returned to nobody (verify(8))
+PROBE_UNCACHED = 512  # of that, a failure is not kept (address_verify_negative_cache = no)
+
 Body = Literal["", "7bit", "8bitmime"]
 Ret = Literal["", "FULL", "HDRS"]
 
@@ -50,7 +54,7 @@ class Message(msgspec.Struct, array_like=True):
     Content is `content` if it has at most INLINE_LIMIT octets, else the file `content_file` in the store's folder
     (then `content` is empty). `checksum` is zlib.crc32 of the content.
     `verp`, `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out.
-    `orig_queue_id`: an earlier queue ID, for the log. `trace`: 0, or what a delivery report is wanted for.
+    `orig_queue_id`: an earlier queue ID, for the log. `trace`: 0, or what it is sent for.
     """
 
     queue_id: str

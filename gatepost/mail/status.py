@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from gatepost.mail.envelope import PROBE_UNCACHED
+
 Action = Literal["sent", "deferred", "bounced"]
 
 
@@ -25,3 +27,10 @@ class RecipientStatus(msgspec.Struct, array_like=True):
     diagnostic: str = ""
     remote_mta: str = ""
     dsn_action: str = ""
+
+
+def probe_word(action: Action, trace: int) -> str:
+    """What the log says instead of the action if the message is a probe (`trace`: as in Message)."""
+    if action == "sent":
+        return "deliverable"
+    return "undeliverable-but-not-cached" if trace & PROBE_UNCACHED else "undeliverable"

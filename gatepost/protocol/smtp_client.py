@@ -140,10 +140,11 @@ class SmtpClientProtocol:
         reply = self._reader.next_reply() if self.stage in (Stage.CONTENT, Stage.END) else None
         return reply if reply is not None and reply.code // 100 in (4, 5) else None
 
-    def start_transaction(self, mail: bytes, recipients: list[bytes], *, keep: bool) -> None:
+    def start_transaction(self, mail: bytes, recipients: list[bytes], *, keep: bool, probe: bool = False) -> None:
         """Send MAIL, RCPT and DATA. `mail`, `recipients`: complete command lines with CRLF.
 
-        `keep`: the session is wanted again after it; otherwise QUIT follows at the earliest moment.
+        `keep`: the session is wanted again after it; otherwise QUIT follows at the earliest moment. `probe`: RSET takes
+        the place of DATA, and the transaction ends with OVER.
         To be called only when `idle`.
         """
         if not self.idle:
@@ -152,6 +153,9 @@ class SmtpClientProtocol:
         self._accepted = self._recipient = 0
         self._refused_mail = False
         self.stage = Stage.MAIL
+        if probe:
+            self._start_probe(mail, recipients)
+            return
         if self.capabilities.pipelining:
             self._out.append(mail if not recipients else mail + b"".join(recipients) + _DATA)
             self._expected.append(Stage.MAIL)
@@ -162,6 +166,15 @@ class SmtpClientProtocol:
         self._queue.extend((Stage.RCPT, line) for line in recipients)
         self._queue.append((Stage.DATA, _DATA))
         self._send_next()
+
+    def _start_probe(self, mail: bytes, recipients: list[bytes]) -> None:
+        lines = [(Stage.MAIL, mail), *((Stage.RCPT, line) for line in recipients), (Stage.RSET, _RSET)]
+        if not self.capabilities.pipelining:
+            self._queue.extend(lines)
+            self._send_next()
+            return
+        self._expected.extend(stage for stage, _ in lines)
+        self._out.append(b"".join(line for _, line in lines))
 
     def content_sent(self) -> bytes:
         """The content has been handed to the network, with a CRLF at its end; returns what ends it.

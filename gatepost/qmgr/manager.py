@@ -20,6 +20,7 @@ from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.conclusion import Conclusion
 from gatepost.qmgr.ports import Dispatcher, Spawn
+from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
@@ -63,6 +64,8 @@ class QueueManager:
         monotonic: Callable[[], float],
         spawn: Spawn,
         call_soon: Callable[[Callable[[], None]], object],
+        probe_resolver: AddressResolver | None = None,
+        report_probe: Report = to_nobody,
     ) -> None:
         self.store = store
         self.commit = commit
@@ -79,7 +82,15 @@ class QueueManager:
         self._monotonic = monotonic
         self._spawn = spawn
         self._call_soon = call_soon
-        self._router = Router(settings, resolver, scheduler, log)
+        self._probes = Probes(
+            probe_resolver or resolver,
+            settings.address_verify_pending_request_limit,
+            report_probe,
+            self.active,
+            log,
+            clock,
+        )
+        self._router = Router(settings, resolver, scheduler, log, self._probes)
         self._conclusion = Conclusion(
             settings,
             store,
@@ -246,7 +257,7 @@ class QueueManager:
             DeliveryRequest(
                 request_id, self.epoch, message.queue_id, start.transport, start.nexthop, message.sender, recipients,
                 message.data_size, message.arrival, entry.since, content, message.content_file, message.body,
-                message.smtputf8, message.ret, message.envid, keep, message.origin,
+                message.smtputf8, message.ret, message.envid, keep, message.origin, message.trace,
             )
         )  # fmt: skip
 
@@ -256,6 +267,12 @@ class QueueManager:
         if entry is None:
             return
         message, dsn, text = entry.message, suspended.dsn, suspended.text
+        statuses = [RecipientStatus(i, "deferred", dsn, "none", text) for i in suspended.indexes]
+        if message.trace:
+            for status in statuses:
+                self._probes.log(entry, status)
+            self.settle(entry, statuses)
+            return
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
         for index in suspended.indexes:
             r = message.recipients[index]
@@ -264,7 +281,7 @@ class QueueManager:
             self._log.info(
                 lines.delivery(message.queue_id, address, original, "none", 0, delays, dsn, "deferred", text)
             )
-        self.settle(entry, [RecipientStatus(i, "deferred", dsn, "none", text) for i in suspended.indexes])
+        self.settle(entry, statuses)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -282,6 +299,8 @@ class QueueManager:
 
     def settle(self, entry: ActiveMessage, statuses: list[RecipientStatus]) -> None:
         """Note what became of these recipients; the last ones end the pass."""
+        if entry.message.trace:
+            statuses = self._probes.settled(entry, statuses)
         for status in statuses:
             if status.action == "sent":
                 entry.settled.append(status.index)

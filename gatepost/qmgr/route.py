@@ -6,6 +6,7 @@ from gatepost.config.settings import Settings
 from gatepost.mail.address import localpart_of, split_extension
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.probes import OVER_LIMIT, Probes
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.rewrite.resolve import AddressResolver
 from gatepost.tables.table import LookupTemporaryFailure
@@ -18,8 +19,11 @@ BAD_ADDRESS: Place = ("error", "5.1.3 bad address syntax")
 class Router:
     """Suspends only if a table does."""
 
-    def __init__(self, settings: Settings, resolver: AddressResolver, scheduler: Scheduler, log: ProgramLog) -> None:
+    def __init__(
+        self, settings: Settings, resolver: AddressResolver, scheduler: Scheduler, log: ProgramLog, probes: Probes
+    ) -> None:
         self._resolver = resolver
+        self._probes = probes
         self._scheduler = scheduler
         self._log = log
         self._double_bounce = settings.double_bounce_sender.lower()
@@ -28,11 +32,17 @@ class Router:
     async def route(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """Hand these recipients to the scheduler (`now`: monotonic seconds); those that go nowhere are settled."""
         message = entry.message
+        resolver = self._resolver
+        if message.trace:
+            resolver = self._probes.resolver
+            if self._probes.excessive(message.queue_id):
+                self._scheduler.add(message.queue_id, *OVER_LIMIT, list(indexes), now)
+                return
         groups: dict[Place, list[int]] = {}
         for index in indexes:
             address = message.recipients[index].address
             try:
-                resolved = await self._resolver.resolve(message.sender, address)
+                resolved = await resolver.resolve(message.sender, address)
             except LookupTemporaryFailure as failure:
                 self._log.warning(str(failure))
                 groups.setdefault(UNRESOLVED, []).append(index)
@@ -41,7 +51,10 @@ class Router:
             if resolved.error:
                 groups.setdefault(BAD_ADDRESS, []).append(index)
             elif recipient[: recipient.rfind("@")].lower() == self._double_bounce:
-                self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
+                if message.trace:
+                    self._probes.settled(entry, [self._probes.discarded(entry, index)])
+                else:
+                    self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
                 entry.settled.append(index)
                 entry.unsettled -= 1
             else:

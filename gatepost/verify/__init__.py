@@ -1,0 +1,1 @@
+"""Address verification: probes, their results, and the cache that keeps them (verify(8))."""
