@@ -60,6 +60,7 @@ class Foundation:
         )
         self.rewriter = services.rewriter
         self.resolver = services.resolver
+        self.probe_resolver = services.probe_resolver
         self.local_domains = services.local_domains
         self.virtual_aliases = services.virtual_aliases
         self.aliases = services.aliases

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gatepost.tables.table import Table
 
@@ -33,7 +34,8 @@ class TableEnvironment:
     `clock` gives monotonic seconds. `warn` takes the text of a log line, without the word `warning: `.
     `directory` is where relative file names start. `alias_tables` names the tables of alias_maps and
     alias_database (`hash:/etc/aliases`): their sources have the syntax of aliases(5), whichever parameter
-    opens them. `stat_file` and `read_file` may be replaced where another process opens the files.
+    opens them. `parameter` gives the value of any name in main.cf, None if it is not set there. `stat_file` and
+    `read_file` may be replaced where another process opens the files.
     """
 
     clock: Callable[[], float]
@@ -43,6 +45,7 @@ class TableEnvironment:
     alias_tables: frozenset[str] = frozenset()
     environ: Mapping[str, str] = field(default_factory=dict)
     openers: Mapping[str, TableOpener] = field(default_factory=dict)
+    parameter: Callable[[str], str | None] = lambda name: None
     wall_clock: Callable[[], float] = time.time
     stat_file: Callable[[str], os.stat_result] = os.stat
     read_file: Callable[[str], bytes] = read_file
@@ -57,3 +60,14 @@ class TableEnvironment:
         if key.isascii():
             return key.lower()
         return key.casefold() if self.smtputf8 else key.translate(_ASCII_LOWER)
+
+
+class TableSource(Protocol):
+    """What opens tables by their names in main.cf."""
+
+    @property
+    def env(self) -> TableEnvironment: ...
+
+    def open(self, spec: str, *, syntax: str = "postmap") -> Table:
+        """Raises ConfigError."""
+        ...

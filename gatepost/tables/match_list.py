@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import split_items
+from gatepost.tables.environment import TableSource
 from gatepost.tables.literal import FailTable
 from gatepost.tables.match_items import BadItem, Item, TableItem, client, make_item
 from gatepost.tables.network import Network
-from gatepost.tables.opening import Tables
 from gatepost.tables.source import BLANKS, Parsed, Remarks, is_valid, printable
 from gatepost.tables.table import LookupTemporaryFailure
 from gatepost.tables.watched import WatchedFile
@@ -46,7 +46,7 @@ class MatchList:
         "_addresses", "_items", "_match_parent", "_names", "_strings", "_tables", "_variable", "parameter", "text",
     )  # fmt: skip
 
-    def __init__(self, parameter: str, text: str, tables: Tables, match_parent: bool) -> None:
+    def __init__(self, parameter: str, text: str, tables: TableSource, match_parent: bool) -> None:
         self.parameter = parameter
         self.text = text
         self._tables = tables
@@ -58,7 +58,7 @@ class MatchList:
         self._strings: dict[str, bool] = {}
 
     @classmethod
-    def compile(cls, parameter: str, text: str, tables: Tables, *, match_parent: bool) -> "MatchList":
+    def compile(cls, parameter: str, text: str, tables: TableSource, *, match_parent: bool) -> "MatchList":
         """The list that `text` is. `match_parent`: the parameter is in parent_domain_matches_subdomains.
 
         Raises ConfigError where Postfix would not start (no pattern after `!`). All else that is wrong with an item is

@@ -6,7 +6,9 @@ from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import split_items
 from gatepost.tables.cidr import CidrTable
 from gatepost.tables.combined import PipeTable, RandomTable, UnionTable
+from gatepost.tables.database_tables import database_openers
 from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.index_files import IndexTable
 from gatepost.tables.literal import EnvironTable, FailTable, InlineTable, StaticTable
 from gatepost.tables.maps import Maps
 from gatepost.tables.pattern_rules import Fallback
@@ -42,9 +44,17 @@ class Tables:
             "proxy": lambda spec, name, syntax: self.open(name, syntax=syntax),
         }
         for kind in INDEX_SUFFIXES:
-            self._openers[kind] = lambda spec, name, syntax: TextTable(env, spec, name, syntax)
+            self._openers[kind] = self._indexed
+        for kind, open_named in database_openers(self).items():
+            self._openers[kind] = lambda spec, name, syntax, opener=open_named: opener(spec)  # type: ignore[misc]
         for kind, opener in env.openers.items():
             self._openers[kind] = lambda spec, name, syntax, opener=opener: opener(spec, name)  # type: ignore[misc]
+
+    def _indexed(self, spec: str, name: str, syntax: str) -> Table:
+        """From the source text; from the index where only that is there, and we can read it."""
+        if IndexTable.serves(self.env, spec.partition(":")[0], name):
+            return IndexTable(self.env, spec, name)
+        return TextTable(self.env, spec, name, syntax)
 
     @property
     def types(self) -> list[str]:

@@ -1,0 +1,149 @@
+"""`tcp:` and `socketmap:` tables: a server is asked over a connection (tcp_table(5), socketmap_table(5))."""
+
+import re
+from collections.abc import Callable
+
+from gatepost.config.errors import ConfigError
+from gatepost.tables.asking import in_own_task
+from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoAnswer, PoolLimits, QuestionFailure
+from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.source import printable
+from gatepost.tables.stream_server import StreamConnection, stream_pool
+from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
+
+# Seconds for one question, and octets of a reply: Postfix's fixed limits.
+TIMEOUT = 100
+TCP_REPLY_LIMIT = 4096
+SOCKETMAP_REPLY_LIMIT = 100_000
+
+CONNECTIONS = 20
+
+_PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%")}
+_HEX = re.compile(rb"%([0-9A-Fa-f]{2})?")
+
+
+class GarbledReply(ConnectionFailure):
+    """An answer that is none: what comes after it cannot be trusted either."""
+
+
+def percent_encode(text: str) -> bytes:
+    """Octets beyond printing ASCII, blanks and `%` as `%XX`."""
+    return b"".join(b"%c" % octet if octet in _PLAIN else b"%%%02X" % octet for octet in text.encode())
+
+
+def percent_decode(data: bytes) -> str:
+    """Raises ValueError for a `%` without two hexadecimal digits, and for what is not UTF-8."""
+
+    def octet(found: re.Match[bytes]) -> bytes:
+        if found.group(1) is None:
+            raise ValueError("bad % encoding")
+        return bytes((int(found.group(1), 16),))
+
+    return _HEX.sub(octet, data).decode()
+
+
+class _Asked:
+    """What the two types share: whole keys as they are, and three answers."""
+
+    __slots__ = ("_pool", "fixed", "name")
+
+    def __init__(self, name: str, pool: ConnectionPool[StreamConnection]) -> None:
+        self.name = name
+        self.fixed = False
+        self._pool = pool
+
+    async def lookup(self, key: str) -> str | None:
+        try:
+            value = await in_own_task(self._pool.ask(lambda connection: self._ask(connection, key)))
+        except NoAnswer as failure:
+            raise LookupTemporaryFailure(self.name, key, str(failure)) from None
+        if value == "":
+            raise EmptyResult(self.name, key)
+        return value
+
+    async def _ask(self, connection: StreamConnection, key: str) -> str | None:
+        raise NotImplementedError
+
+
+class TcpTable(_Asked):
+    """`tcp:host:port`."""
+
+    __slots__ = ()
+
+    async def _ask(self, connection: StreamConnection, key: str) -> str | None:
+        await connection.send(b"get " + percent_encode(key) + b"\n")
+        reply = await connection.read_until(b"\n", TCP_REPLY_LIMIT)
+        status, blank, text = reply.removesuffix(b"\r").partition(b" ")
+        shown = printable(reply[:100].decode("utf-8", "replace"))
+        if not blank or len(status) != 3 or not status.isdigit():
+            raise GarbledReply(f"malformed reply: {shown}")
+        if status == b"500":
+            return None
+        try:
+            decoded = percent_decode(text.lstrip(b" \t"))
+        except ValueError:
+            raise GarbledReply(f"malformed reply: {shown}") from None
+        if status == b"200":
+            return decoded
+        if status == b"400":
+            raise QuestionFailure(f"temporary error: {printable(decoded)}")
+        raise GarbledReply(f"bad status code: {shown}")
+
+
+class SocketmapTable(_Asked):
+    """`socketmap:inet:host:port:name`, `socketmap:unix:path:name`."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, name: str, pool: ConnectionPool[StreamConnection], map_name: str) -> None:
+        super().__init__(name, pool)
+        self._map = map_name
+
+    async def _ask(self, connection: StreamConnection, key: str) -> str | None:
+        request = f"{self._map} {key}".encode()
+        await connection.send(b"%d:%s," % (len(request), request))
+        status, blank, text = (await read_netstring(connection, SOCKETMAP_REPLY_LIMIT)).partition(" ")
+        if status == "OK":
+            return text if blank else None
+        if status == "NOTFOUND":
+            return None
+        kind = {"TEMP": "temporary", "TIMEOUT": "timeout", "PERM": "permanent"}.get(status)
+        if kind is None:
+            raise GarbledReply("socketmap server unknown error")
+        raise QuestionFailure(f"{self.name} socketmap server {kind} error: {printable(text[:200])}")
+
+
+async def read_netstring(connection: StreamConnection, limit: int) -> str:
+    """The text of one netstring of at most `limit` octets. Raises ConnectionFailure."""
+    digits = await connection.read_until(b":", len(str(limit)) + 1)
+    if not digits.isdigit() or int(digits) > limit:
+        raise GarbledReply(f"netstring length error: {printable(digits.decode('latin-1'))}")
+    data = await connection.read_exactly(int(digits) + 1)
+    if data[-1:] != b",":
+        raise GarbledReply("netstring format error")
+    try:
+        return data[:-1].decode()
+    except UnicodeDecodeError:
+        raise GarbledReply("a reply that is not UTF-8") from None
+
+
+def opener(env: TableEnvironment) -> Callable[[str], TcpTable | SocketmapTable]:
+    """Opens tables by their names. They raise ConfigError. Tables of one server share its connections."""
+    pools: dict[tuple[str, str], ConnectionPool[StreamConnection]] = {}
+
+    def pool(kind: str, server: str) -> ConnectionPool[StreamConnection]:
+        if (kind, server) not in pools:
+            limits = PoolLimits(connections=CONNECTIONS, timeout=TIMEOUT)
+            pools[kind, server] = stream_pool(env, kind, server, limits)
+        return pools[kind, server]
+
+    def open_table(name: str) -> TcpTable | SocketmapTable:
+        kind, _, server = name.partition(":")
+        if kind == "tcp":
+            return TcpTable(name, pool(kind, f"inet:{server}"))
+        server, colon, map_name = server.rpartition(":")
+        if not colon or not map_name:
+            raise ConfigError(f"{name} requires server:socketmap argument")
+        return SocketmapTable(name, pool(kind, server), map_name)
+
+    return open_table
