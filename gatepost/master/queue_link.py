@@ -23,6 +23,8 @@ from gatepost.ipc.messages import (
     Space,
     Stop,
     Submit,
+    Verified,
+    Verify,
     Welcome,
 )
 from gatepost.mail.envelope import Message
@@ -176,6 +178,12 @@ class QueueLink:
             future = self._waiting.pop(frame.ticket, None)
             if future is not None and not future.done():
                 future.set_result((frame.count, frame.rate))
+        elif isinstance(frame, Verified):
+            future = self._waiting.pop(frame.ticket, None)
+            if future is not None and not future.done():
+                future.set_result(frame)
+            if self._leaving is not None:
+                self._leave()
         elif isinstance(frame, Space):
             self._space = frame.free
         elif isinstance(frame, Welcome):
@@ -260,6 +268,18 @@ class QueueLink:
 
     def tell(self, what: str, service: str, client: str) -> None:
         self.send(Count(0, what, service, client))
+
+    # Address verification
+
+    def verify(self, address: str, wait: float) -> "asyncio.Future[Verified] | None":
+        """Ask about an address, see Verify; None while nobody can be asked. The future raises QueueUnavailable."""
+        if self._channel is None:
+            return None
+        self._ticket = ticket = self._ticket + 1
+        future: asyncio.Future[Verified] = self._loop.create_future()
+        self._waiting[ticket] = future
+        self._channel.send(Verify(ticket, address, wait))
+        return future
 
     async def close(self) -> None:
         self._stopping = True

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
@@ -23,11 +24,15 @@ from gatepost.ipc.messages import (
     Space,
     Stop,
     Submit,
+    Verified,
+    Verify,
     Welcome,
 )
 from gatepost.master.dispatcher import WorkerDispatcher
+from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
 from gatepost.queue.store import StoreFull
+from gatepost.verify.service import Verifier
 
 FIRST_REPORTS_WAIT = 10.0
 """Seconds to wait for the delivery workers of an earlier queue manager to tell what they have under way."""
@@ -65,6 +70,7 @@ class QueueService:
         flush_log: Callable[[], None],
         monotonic: Callable[[], float],
         expected: Iterable[int],
+        verifier: Verifier | None = None,
     ) -> None:
         self.manager = manager
         self._dispatcher = dispatcher
@@ -73,6 +79,8 @@ class QueueService:
         self._flush_log = flush_log
         self._monotonic = monotonic
         self._expected = set(expected)
+        self._verifier = verifier
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._peers: dict[Channel, Peer] = {}
         self._answers: list[Peer] = []
@@ -149,6 +157,8 @@ class QueueService:
         elif isinstance(frame, Draining):
             self._dispatcher.retire(peer)
             channel.send(frame)
+        elif isinstance(frame, Verify):
+            carry_out(self._verify(channel, frame), self._tasks)
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         peer.role = hello.role
@@ -210,6 +220,15 @@ class QueueService:
         if count.ticket:
             peer.channel.send(Counted(count.ticket, connections, rate))
 
+    # --- address verification -------------------------------------------------------------------------------------
+
+    async def _verify(self, channel: Channel, asked: Verify) -> None:
+        if self._verifier is None:
+            channel.send(Verified(asked.ticket, "trouble", ""))
+            return
+        answer = await self._verifier.verify(asked.address, asked.wait)
+        channel.send(Verified(asked.ticket, answer.outcome, answer.reason))
+
     # --- the end of a worker --------------------------------------------------------------------------------------
 
     def _lost(self, channel: Channel) -> None:
@@ -228,6 +247,8 @@ class QueueService:
         """
         self.manager.dispatching = False
         self._gone = asyncio.Event()
+        if self._verifier is not None:
+            self._verifier.dismiss()
         for peer in self._peers.values():
             peer.channel.send(Stop())
         if self._peers:

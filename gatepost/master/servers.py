@@ -8,8 +8,9 @@ from gatepost.cleanup.interface import Cleanup
 from gatepost.config.master_cf import Service
 from gatepost.dns.names import ClientName, client_name
 from gatepost.master.foundation import Foundation
+from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.restrictions.evaluate import AccessPolicy
-from gatepost.restrictions.ports import Ports
+from gatepost.restrictions.ports import AddressVerifier, Ports
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import RateCounter, ServerEnvironment, SessionLists
 from gatepost.smtpd.parameters import Parameters
@@ -21,13 +22,15 @@ STOP_PATIENCE = 5.0
 """Seconds that a stopping process gives to what is under way."""
 
 
-def compile_policy(foundation: Foundation, service: Service) -> AccessPolicy:
+def compile_policy(
+    foundation: Foundation, service: Service, verifier: AddressVerifier | None = None
+) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
-    return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name))
+    return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name, verifier))
 
 
-def _ports(foundation: Foundation, syslog_name: str) -> Ports:
+def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier | None) -> Ports:
     return Ports(
         foundation.resolver,
         foundation.rewriter,
@@ -36,6 +39,7 @@ def _ports(foundation: Foundation, syslog_name: str) -> Ports:
         foundation.dns,
         foundation.mail_log.program("smtpd", syslog_name),
         own_addresses=foundation.own_addresses,
+        verifier=verifier,
         sleep=pause,
     )
 
@@ -52,11 +56,16 @@ def server_environment(
     rates: RateCounter,
     free: Callable[[], int],
     is_stressed: Callable[[], bool],
+    ask: Ask | None = None,
 ) -> ServerEnvironment:
-    """One listener's world. Raises ConfigError."""
+    """One listener's world; `ask` verifies addresses. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
     stressed = foundation.configuration.settings_for(service, stress="yes")
     parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
+
+    verifier = None
+    if ask is not None:
+        verifier = ListenerVerifier(foundation.configuration, service, ask, is_stressed)
 
     async def name_of(address: str) -> ClientName:
         return await client_name(address, foundation.dns, foundation.hosts)
@@ -66,7 +75,7 @@ def server_environment(
         lists=SessionLists.of(settings, foundation.tables),
         service=service.name,
         log=foundation.mail_log.program("smtpd", settings.syslog_name),
-        policy=compile_policy(foundation, service),
+        policy=compile_policy(foundation, service, verifier),
         cleanup=cleanup,
         rates=rates,
         client_name=name_of,

@@ -129,8 +129,10 @@ class SingleProcess:
         for listener in plan.listeners:
             limit = listener.service.maxproc or foundation.settings.gatepost_smtpd_session_limit
             connections = Connections(max(1, limit))
+            verify = parts.verification.verifier.verify
             env = server_environment(
-                foundation, listener.service, parts.cleanup, self._rates, parts.store.free, connections.busy
+                foundation, listener.service, parts.cleanup, self._rates, parts.store.free, connections.busy,
+                verify,
             )
             made.listeners.append((connections, env))
         return made

@@ -19,6 +19,7 @@ from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
 from gatepost.master.servers import STOP_PATIENCE
 from gatepost.master.services import transports
+from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
@@ -59,6 +60,9 @@ class QueueParts:
             self.store, self.commit = earlier.store, earlier.commit
         self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
         self.cleanup = make_cleanup(foundation, self.queue, log)
+        self.verification: VerifyService = VerifyService(
+            foundation, self.cleanup, log, None if earlier is None else earlier.verification
+        )
         self.manager = QueueManager(
             settings,
             self.store,
@@ -73,6 +77,8 @@ class QueueParts:
             monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self.tasks),
             call_soon=loop.call_soon,
+            probe_resolver=foundation.probe_resolver,
+            report_probe=self.verification.report,
         )
         self.queue.submit_to = self.manager.submit
 
@@ -83,6 +89,7 @@ class QueueParts:
             await asyncio.wait(self.tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def close(self) -> None:
+        self.verification.verifier.close()
         self.commit.close()
         self.store.close()
 
@@ -135,6 +142,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         flush_log=worker.log.flush,
         monotonic=time.monotonic,
         expected=expected,
+        verifier=parts.verification.verifier,
     )
     assert plan.queue_socket is not None and plan.control_socket is not None
     servers = [

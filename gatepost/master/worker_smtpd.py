@@ -13,6 +13,7 @@ from gatepost.master.listeners import BACKLOG
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.servers import Connections, LinkedRates, server_environment
+from gatepost.master.verification import LinkedVerification
 from gatepost.master.workers import Worker
 
 
@@ -32,6 +33,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
     )
     rates = LinkedRates(link.count, link.tell)
+    verification = LinkedVerification(link)
     link.start()
     await link.ready.wait()
     servers = []
@@ -39,7 +41,9 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     for listener in plan.listeners:
         limit = listener.service.maxproc or settings.gatepost_smtpd_session_limit
         connections = Connections(max(1, limit // plan.smtpd_processes()))
-        env = server_environment(foundation, listener.service, cleanup, rates, link.free, connections.busy)
+        env = server_environment(
+            foundation, listener.service, cleanup, rates, link.free, connections.busy, verification.ask
+        )
         limits.append(connections)
         for sock in listener.sockets[slot]:
             servers.append(await worker.loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))

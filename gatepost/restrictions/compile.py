@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
-from gatepost.restrictions import client, generic, helo, recipient, relay, sender
+from gatepost.restrictions import client, generic, helo, recipient, relay, sender, unverified
 from gatepost.restrictions.check import Check, CheckList, Run
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.lists import DEPTH_LIMIT, run_list
@@ -15,7 +15,7 @@ from gatepost.tables.braces import split_items
 from gatepost.tables.literal import FailTable
 from gatepost.tables.maps import Maps
 
-FAMILIES = (client, generic, helo, recipient, relay, sender)
+FAMILIES = (client, generic, helo, recipient, relay, sender, unverified)
 """Importing them is what registers their restrictions."""
 
 _RESULT_LISTS_KEPT = 1000

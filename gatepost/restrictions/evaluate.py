@@ -7,6 +7,7 @@ pending defer_if_permit, then the implicit reject_unlisted_recipient; all of it 
 from typing import Literal
 
 from gatepost.config.settings import Settings
+from gatepost.mail.probe_sender import ProbeSender
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.check import CheckList
 from gatepost.restrictions.compile import Compiler, require_relay_protection
@@ -63,7 +64,10 @@ class AccessPolicy:
         self._data_list = self._list("smtpd_data_restrictions", "")
         self._end_of_data_list = self._list("smtpd_end_of_data_restrictions", "")
         self._etrn_list = self._list("smtpd_etrn_restrictions", "check_etrn_access")
-        self._probe_address = _probe_address(params)
+        self._probe_sender = ProbeSender(
+            params.address_verify_sender, params.address_verify_sender_ttl, ports.rewriter.rewrite_internal
+        )
+        self._probe_address = self._probe_sender.at(0).lower()
         self._header_context = HeaderContext(self.parts)
 
     @classmethod
@@ -272,7 +276,11 @@ class AccessPolicy:
 
     def _is_probe(self, address: str | None) -> bool:
         """Our own probes' sender is not judged: two hosts that probe each other would never come to an end."""
-        return bool(address) and bool(self._probe_address) and (address or "").lower() == self._probe_address
+        if not address or not self._probe_address:
+            return False
+        if self.params.address_verify_sender_ttl > 0:
+            return self._probe_sender.is_valid(address, self.parts.ports.clock())
+        return address.lower() == self._probe_address
 
 
 def _deferred(ctx: Context, verdict: Verdict) -> Verdict:
@@ -284,11 +292,3 @@ def _deferred(ctx: Context, verdict: Verdict) -> Verdict:
 
 def _reply(verdict: Verdict) -> Reply | None:
     return verdict.reply if isinstance(verdict, Refused) else None
-
-
-def _probe_address(params: AccessParameters) -> str:
-    """The sender of address probes, in lower case; empty if it is the null sender or changes with time."""
-    address = params.address_verify_sender
-    if not address or address == "<>" or params.address_verify_sender_ttl > 0:
-        return ""
-    return (address if "@" in address else f"{address}@{params.myorigin}").lower()

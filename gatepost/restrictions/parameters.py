@@ -80,14 +80,21 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     unknown_virtual_mailbox_reject_code: int = 550
     unknown_relay_recipient_reject_code: int = 550
     unknown_address_tempfail_action: str = "defer_if_permit"
+    unverified_sender_reject_code: int = 450
+    unverified_sender_defer_code: int = 450
+    unverified_sender_reject_reason: str = ""
+    unverified_sender_tempfail_action: str = "defer_if_permit"
+    unverified_recipient_reject_code: int = 450
+    unverified_recipient_defer_code: int = 450
+    unverified_recipient_reject_reason: str = ""
+    unverified_recipient_tempfail_action: str = "defer_if_permit"
 
     def __post_init__(self) -> None:
-        if self.unknown_address_tempfail_action not in ("defer", "defer_if_permit"):
-            # As Postfix's fatal error: anything else would be guessing.
-            raise ConfigError(
-                f"unexpected value {self.unknown_address_tempfail_action!r}; specify defer or defer_if_permit",
-                parameter="unknown_address_tempfail_action",
-            )
+        for parameter in _TEMPFAIL_ACTIONS:
+            value = getattr(self, parameter)
+            if value not in ("defer", "defer_if_permit"):
+                # As Postfix's fatal error: anything else would be guessing.
+                raise ConfigError(f"unexpected value {value!r}; specify defer or defer_if_permit", parameter=parameter)
 
     @property
     def no_unknown_recipient_checks(self) -> bool:
@@ -100,6 +107,12 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
         """Do access tables find parent domains as `dom.tld` (else as `.dom.tld`)?"""
         return "smtpd_access_maps" in split_list(self.parent_domain_matches_subdomains)
 
+
+_TEMPFAIL_ACTIONS = (
+    "unknown_address_tempfail_action",
+    "unverified_sender_tempfail_action",
+    "unverified_recipient_tempfail_action",
+)
 
 _NOT_SETTINGS = frozenset({"classes", "unset"})
 

@@ -1,5 +1,6 @@
 """What the restrictions need from outside, injected where the parts are joined."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -60,6 +61,7 @@ class Ports:
 
     `is_local`: is a domain $myorigin, in mydestination, or a literal of one of our interfaces (LocalDomains)?
     `own_addresses`: those of inet_interfaces. `sleep` pauses for some seconds; it may suspend.
+    `clock`: wall-clock seconds.
     """
 
     resolver: AddressResolver
@@ -71,3 +73,4 @@ class Ports:
     own_addresses: frozenset[str] = frozenset()
     verifier: AddressVerifier | None = None
     sleep: Callable[[float], Awaitable[None]] = field(default=_cannot_sleep)
+    clock: Callable[[], float] = time.time
