@@ -89,6 +89,7 @@ def table_environment(settings: Settings, warn: Callable[[str], None]) -> TableE
         alias_tables=frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database)),
         environ=dict(os.environ),
         openers={"nis": _nis},
+        parameter=lambda name: settings.text(name) if settings.defined(name) else None,
     )
 
 
