@@ -104,6 +104,9 @@ class LocalAgent:
     async def _recipient(self, message: "_Message", attempt: AttemptLog) -> None:
         recipient = message.recipient
         local = split_address(recipient.address)[0]
+        if message.request.trace:
+            attempt.status(_status(recipient, await self._probe(local)))
+            return
         if fold(recipient.address) in message.delivered_to:
             outcome = Outcome("5.4.6", f"mail forwarding loop for {recipient.address}")
             attempt.status(_status(recipient, outcome))
@@ -155,8 +158,32 @@ class LocalAgent:
         except LookupTemporaryFailure:
             return False  # the queue manager asks again
 
+    async def _probe(self, local: str) -> Outcome:
+        """What delivery would do, without doing it."""
+        try:
+            value = None if self._parts.aliases is None else await self._parts.aliases.value(local)
+        except LookupTemporaryFailure:
+            return Outcome("4.3.0", "alias database unavailable")
+        if value is not None:
+            return Outcome("2.0.0", f"aliased to {value}")
+        user = self._find_user(local)
+        if isinstance(user, Outcome):
+            return user
+        settings = self._settings
+        maildir = (settings.home_mailbox or settings.mail_spool_directory).endswith("/")
+        return Outcome("2.0.0", "delivers to maildir" if maildir else "delivers to mailbox")
+
     async def _user(self, message: "_Message", local: str) -> Outcome:
         """Into the mailbox of the user `local`, whatever aliases say."""
+        user = self._find_user(local)
+        if isinstance(user, Outcome):
+            return user
+        if os.getuid() not in (0, user.uid):
+            return Outcome("4.3.0", f"delivery to user {user.name} needs a service that runs as root")
+        return await self._mailbox(message, user)
+
+    def _find_user(self, local: str) -> Identity | Outcome:
+        """The user, or what becomes of mail for one that there is not."""
         settings = self._settings
         name = split_extension(
             local,
@@ -170,9 +197,7 @@ class LocalAgent:
                 self._log.warning(f"required alias not found: {name}")
                 return Outcome("2.0.0", "discarded")
             return Outcome("5.1.1", f'unknown user: "{name}"')
-        if os.getuid() not in (0, user.uid):
-            return Outcome("4.3.0", f"delivery to user {user.name} needs a service that runs as root")
-        return await self._mailbox(message, user)
+        return user
 
     async def _mailbox(self, message: "_Message", user: Identity) -> Outcome:
         settings, now = self._settings, self._parts.clock()

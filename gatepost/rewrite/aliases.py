@@ -74,6 +74,14 @@ class Aliases:
         await self._expand(localpart, value, (), expansion)
         return list(expansion.results.values())
 
+    async def value(self, localpart: str) -> str | None:
+        """What the table has for a local user's name, as it is written; None: it is no alias.
+
+        Raises LookupTemporaryFailure.
+        """
+        found = await self._find(localpart)
+        return None if found is None else found[0]
+
     async def owner(self, localpart: str) -> str | None:
         """The name `owner-ALIAS` if there is an alias of that name: who is to get the bounces of mail to ALIAS."""
         if not self._delimiters.owner_request_special:
