@@ -76,7 +76,19 @@ def prepare_queue_directory(settings: Settings) -> pwd.struct_passwd | None:
                 os.chown(folder, owner.pw_uid, owner.pw_gid if group is None else group)
     except OSError as exc:
         raise ConfigError(f"cannot make {exc.filename}: {exc.strerror}", parameter="gatepost_queue_directory") from exc
+    prepare_data_directory(settings, owner)
     return owner
+
+
+def prepare_data_directory(settings: Settings, owner: pwd.struct_passwd | None) -> None:
+    """Make the folder of caches if it is missing. Where that cannot be, who needs it will tell."""
+    path = Path(settings.data_directory)
+    try:
+        path.mkdir(mode=0o700, parents=True)
+        if owner is not None:
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    except OSError:
+        pass
 
 
 def open_unix_socket(path: str, mode: int, owner: pwd.struct_passwd | None, group: int | None = None) -> socket.socket:

@@ -51,6 +51,14 @@ BY_CONFIG = {
 NO_EFFECT_MEANT = {"biff": "`no` is all that there is; `partly` says so"}
 # Read by a name that is put together (rewrite/assemble.py): the end of it is what occurs.
 PUT_TOGETHER = {
+    "address_verify_default_transport": "default_transport",
+    "address_verify_local_transport": "local_transport",
+    "address_verify_relay_transport": "relay_transport",
+    "address_verify_relayhost": "relayhost",
+    "address_verify_sender_dependent_default_transport_maps": "default_transport_maps",
+    "address_verify_sender_dependent_relayhost_maps": "relayhost_maps",
+    "address_verify_transport_maps": "transport_maps",
+    "address_verify_virtual_transport": "virtual_transport",
     "sender_dependent_default_transport_maps": "default_transport_maps",
     "sender_dependent_relayhost_maps": "relayhost_maps",
 }
@@ -128,14 +136,13 @@ def test_what_is_honoured_needs_no_harmless_values() -> None:
 
 # Read in code although not honoured: what more there would have to be.
 READ_ONLY_IN_PART = {
-    "address_verify_sender": "exempt from the lists; there are no probes",
-    "address_verify_sender_ttl": "as address_verify_sender",
     "canonical_maps": "who is in it is a known recipient; nothing is rewritten",
     "queue_directory": "the name of something else: the folder of our own queue",
     "recipient_canonical_maps": "as canonical_maps",
     "sender_canonical_maps": "as canonical_maps",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
     "smtpd_sasl_auth_enable": "nobody can log in, but XCLIENT may say so",
+    "smtputf8_autodetect_classes": "of address probes only",
 }
 
 

@@ -27,7 +27,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     time("daemon_timeout", "18000s", minimum=1, since="<=1.0", owner="all"),
     text(
-        "data_directory", "/var/lib/postfix", kind="pathname", shortest=1, since="2.5", owner="postfix proxymap tlsmgr"
+        "data_directory",
+        "/var/lib/postfix",
+        kind="pathname",
+        shortest=1,
+        since="2.5",
+        owner="postfix proxymap tlsmgr",
+        honoured=True,
     ),
     number(
         "default_process_limit",

@@ -143,9 +143,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     number("unknown_relay_recipient_reject_code", "550", since="2.0", owner="smtpd", honoured=True),
     number("unknown_virtual_alias_reject_code", "550", since="2.0", owner="smtpd", honoured=True),
     number("unknown_virtual_mailbox_reject_code", "550", since="2.0", owner="smtpd", honoured=True),
-    number("unverified_recipient_defer_code", "450", minimum=200, maximum=499, since="2.6", owner="smtpd"),
-    number("unverified_recipient_reject_code", "450", minimum=200, maximum=599, since="2.1", owner="smtpd"),
-    text("unverified_recipient_reject_reason", "", since="2.6", owner="smtpd"),
+    number(
+        "unverified_recipient_defer_code", "450", minimum=200, maximum=499, since="2.6", owner="smtpd", honoured=True
+    ),
+    number(
+        "unverified_recipient_reject_code", "450", minimum=200, maximum=599, since="2.1", owner="smtpd", honoured=True
+    ),
+    text("unverified_recipient_reject_reason", "", since="2.6", owner="smtpd", honoured=True),
     text(
         "unverified_recipient_tempfail_action",
         "$reject_tempfail_action",
@@ -153,10 +157,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.6",
         owner="smtpd",
+        honoured=True,
     ),
-    number("unverified_sender_defer_code", "450", minimum=200, maximum=499, since="2.6", owner="smtpd"),
-    number("unverified_sender_reject_code", "450", minimum=200, maximum=599, since="2.1", owner="smtpd"),
-    text("unverified_sender_reject_reason", "", since="2.6", owner="smtpd"),
+    number("unverified_sender_defer_code", "450", minimum=200, maximum=499, since="2.6", owner="smtpd", honoured=True),
+    number("unverified_sender_reject_code", "450", minimum=200, maximum=599, since="2.1", owner="smtpd", honoured=True),
+    text("unverified_sender_reject_reason", "", since="2.6", owner="smtpd", honoured=True),
     text(
         "unverified_sender_tempfail_action",
         "$reject_tempfail_action",
@@ -164,5 +169,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.6",
         owner="smtpd",
+        honoured=True,
     ),
 )

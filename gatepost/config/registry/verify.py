@@ -3,7 +3,7 @@
 from gatepost.config.declaration import Parameter, boolean, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
-    time("address_verify_cache_cleanup_interval", "12h", since="2.7", owner="verify"),
+    time("address_verify_cache_cleanup_interval", "12h", since="2.7", owner="verify", honoured=True),
     text(
         "address_verify_default_transport",
         "$default_transport",
@@ -11,6 +11,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.1",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
     text(
         "address_verify_local_transport",
@@ -19,6 +20,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.1",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
     text(
         "address_verify_map",
@@ -26,15 +28,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="2.1",
         owner="proxymap verify",
+        honoured=True,
     ),
-    boolean("address_verify_negative_cache", "yes", since="2.1", owner="verify"),
-    time("address_verify_negative_expire_time", "3d", minimum=1, since="2.1", owner="verify"),
-    time("address_verify_negative_refresh_time", "3h", minimum=1, since="2.1", owner="verify"),
-    number("address_verify_pending_request_limit", "5000", minimum=1, since="3.1", owner="oqmgr qmgr"),
-    number("address_verify_poll_count", "${stress?{1}:{3}}", minimum=1, since="2.1", owner="smtpd"),
-    time("address_verify_poll_delay", "3s", minimum=1, since="2.1", owner="smtpd"),
-    time("address_verify_positive_expire_time", "31d", minimum=1, since="2.1", owner="verify"),
-    time("address_verify_positive_refresh_time", "7d", minimum=1, since="2.1", owner="verify"),
+    boolean("address_verify_negative_cache", "yes", since="2.1", owner="verify", honoured=True),
+    time("address_verify_negative_expire_time", "3d", minimum=1, since="2.1", owner="verify", honoured=True),
+    time("address_verify_negative_refresh_time", "3h", minimum=1, since="2.1", owner="verify", honoured=True),
+    number("address_verify_pending_request_limit", "5000", minimum=1, since="3.1", owner="oqmgr qmgr", honoured=True),
+    number("address_verify_poll_count", "${stress?{1}:{3}}", minimum=1, since="2.1", owner="smtpd", honoured=True),
+    time("address_verify_poll_delay", "3s", minimum=1, since="2.1", owner="smtpd", honoured=True),
+    time("address_verify_positive_expire_time", "31d", minimum=1, since="2.1", owner="verify", honoured=True),
+    time("address_verify_positive_refresh_time", "7d", minimum=1, since="2.1", owner="verify", honoured=True),
     text(
         "address_verify_relay_transport",
         "$relay_transport",
@@ -42,15 +45,17 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.1",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
-    text("address_verify_relayhost", "$relayhost", since="2.1", owner="trivial-rewrite verify"),
-    text("address_verify_sender", "$double_bounce_sender", since="2.1", owner="smtpd verify"),
+    text("address_verify_relayhost", "$relayhost", since="2.1", owner="trivial-rewrite verify", honoured=True),
+    text("address_verify_sender", "$double_bounce_sender", since="2.1", owner="smtpd verify", honoured=True),
     text(
         "address_verify_sender_dependent_default_transport_maps",
         "$sender_dependent_default_transport_maps",
         kind="lookup tables",
         since="2.7",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
     text(
         "address_verify_sender_dependent_relayhost_maps",
@@ -58,8 +63,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="2.3",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
-    time("address_verify_sender_ttl", "0s", since="2.9", owner="smtpd verify"),
+    time("address_verify_sender_ttl", "0s", since="2.9", owner="smtpd verify", honoured=True),
     text("address_verify_service_name", "verify", kind="service", shortest=1, since="<2.1", owner="all"),
     text(
         "address_verify_transport_maps",
@@ -67,6 +73,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="2.1",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
     text(
         "address_verify_virtual_transport",
@@ -75,5 +82,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.1",
         owner="trivial-rewrite verify",
+        honoured=True,
     ),
 )
