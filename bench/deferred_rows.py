@@ -1,0 +1,155 @@
+"""Deferred mail, 4 KiB each: how long its listing and its removal take, and what it occupies.
+
+Gatepost gets all of it over SMTP. Postfix gets a part over SMTP; the rest are copies of those queue files, and of their
+defer logs, under names of their own made as Postfix makes them: taking in all would be most of the run's time.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from accounting import tool
+from servers import PORT, Gatepost, Postfix, Server
+
+MAIN_CF = """\
+defer_transports = smtp
+minimal_backoff_time = 8000s
+maximal_backoff_time = 8000s
+queue_run_delay = 8000s
+"""
+BY_SMTP = 2000
+"""Messages that Postfix takes in by itself."""
+LIST_ROUNDS = 3
+Sizes = tuple[int, int]
+
+
+class Missing(Exception):
+    """What was to be measured did not come about."""
+
+
+def occupied(folder: Path) -> Sizes:
+    """(octets on disk, files and folders) under `folder`."""
+    octets = inodes = 0
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            octets += Path(parent, name).lstat().st_blocks * 512
+            inodes += 1
+    return octets, inodes
+
+
+def inject(server: Server, messages: int) -> None:
+    command = [tool("smtp-source"), "-d", "-s", "50", "-m", str(messages), "-l", "4096"]
+    command += ["-f", "sender@bench.test", "-t", "rcpt@example.test", f"inet:127.0.0.1:{PORT[server.name]}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    if done.returncode:
+        raise Missing(f"smtp-source to {server.name}: {done.stderr.strip()[-300:]}")
+
+
+def wait_until(reached: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > end:
+            raise Missing(what)
+        time.sleep(0.5)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+
+
+def multiply(queue: Path, messages: int) -> None:
+    """Copies of Postfix's deferred messages and their defer logs until there are `messages`."""
+    originals = [path.name for path in files_in(queue / "deferred")]
+    if not originals:
+        raise Missing("postfix deferred nothing")
+    owner = pwd.getpwnam("postfix").pw_uid
+    for number in range(messages - len(originals)):
+        name = originals[number % len(originals)]
+        temporary = queue / "deferred" / "copy"
+        shutil.copy2(queue / "deferred" / name[0] / name, temporary)
+        # A short queue ID: microseconds, then the number of the inode.
+        copy = f"{number * 17 % 1000000:05X}{temporary.stat().st_ino:X}"
+        targets = [queue / kind / copy[0] / copy for kind in ("deferred", "defer")]
+        for target in targets:
+            if not target.parent.exists():
+                target.parent.mkdir(mode=0o700)
+                shutil.chown(target.parent, owner)
+        temporary.rename(targets[0])
+        shutil.copy2(queue / "defer" / name[0] / name, targets[1])
+        for target in targets:
+            os.chown(target, owner, -1)
+
+
+def postfix_queue(server: Postfix, messages: int) -> None:
+    by_smtp = min(BY_SMTP, messages)
+    inject(server, by_smtp)
+    wait_until(lambda: len(files_in(server.queue / "deferred")) == by_smtp, "postfix did not defer all")
+    multiply(server.queue, messages)
+
+
+def gatepost_queue(server: Gatepost, messages: int) -> None:
+    inject(server, messages)
+
+    def deferred() -> bool:
+        command = server.command("status")
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+        return f"deferred: {messages}\n" in said
+
+    wait_until(deferred, "gatepost did not defer all")
+
+
+def timed(command: list[str], output: Path) -> tuple[float, str]:
+    """Seconds that the command took, and the end of what it said."""
+    with open(output, "wb") as out:
+        begin = time.monotonic()
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=240)
+        took = time.monotonic() - begin
+    said = output.read_bytes()[-300:].decode(errors="replace")
+    if done.returncode:
+        raise Missing(f"{command[0]} failed: {said}")
+    return took, said
+
+
+def measure(server: Server, messages: int, fill: Callable[..., None]) -> dict[str, float]:
+    """listing, deletion: seconds; octets and inodes a message."""
+    empty = occupied(server.queue)
+    fill(server, messages)
+    os.sync()
+    full = occupied(server.queue)
+    out = server.base / "out"
+    times = []
+    for _ in range(LIST_ROUNDS):
+        took, said = timed(server.command("postqueue", "-p"), out)
+        if not re.search(rf"Kbytes in {messages} Requests", said):
+            raise Missing(f"{server.name} does not list {messages} messages: {said[-100:]}")
+        times.append(took)
+    deletion, said = timed(server.command("postsuper", "-d", "ALL"), out)
+    if f"Deleted: {messages} messages" not in said:
+        raise Missing(f"{server.name} does not delete {messages} messages: {said[-100:]}")
+    return {
+        "listing": statistics.median(times),
+        "deletion": deletion,
+        "octets": (full[0] - empty[0]) / messages,
+        "inodes": (full[1] - empty[1]) / messages,
+    }
+
+
+def deferred(base: Path, messages: int) -> dict[str, dict[str, float]]:
+    """What `measure` finds, for one mail system after the other. Raises Missing, NotStarted, OSError."""
+    found = {}
+    kinds = ((Postfix, postfix_queue), (Gatepost, gatepost_queue))
+    for kind, fill in kinds:
+        server = kind(base / f"{kind.name}-deferred", MAIN_CF)
+        try:
+            server.start()
+            found[server.name] = measure(server, messages, fill)
+        finally:
+            server.stop()
+            shutil.rmtree(server.base, ignore_errors=True)
+    return found
