@@ -28,7 +28,8 @@ class Hello(msgspec.Struct, tag=1, array_like=True):
     """First frame of a worker. `role`: smtpd, delivery, local, control.
 
     `epoch` is that of the queue manager it had before (0: none); `running` and `finished` what it does and has lately
-    done for that one. `ids`: how many queue-ID numbers it wants. `draining`: it takes no new requests.
+    done for that one. `ids`: how many queue-ID numbers it wants. `draining`: it takes no new requests. `connections`:
+    how many each client (service, address) has open, as far as anvil was told of them.
     """
 
     role: str
@@ -38,6 +39,7 @@ class Hello(msgspec.Struct, tag=1, array_like=True):
     finished: list[Result] = msgspec.field(default_factory=list)
     ids: int = 0
     draining: bool = False
+    connections: list[tuple[str, str, int]] = msgspec.field(default_factory=list)
 
 
 class Welcome(msgspec.Struct, tag=2, array_like=True):

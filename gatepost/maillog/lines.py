@@ -5,6 +5,7 @@ Pure: every value comes as an argument. Addresses come in external (quoted) form
 """
 
 from collections.abc import Mapping, Sequence
+from time import ctime
 
 COMMAND_ORDER = (
     "helo",
@@ -150,6 +151,8 @@ def format_delay(seconds: float, resolution: int = 2) -> str:
     """Two significant digits, at most `resolution` decimals, no trailing zeros: 0.07, 0.3, 1.2, 11, 105
     (delay_logging_resolution_limit).
     """
+    if seconds < 1 and resolution == 2:  # nearly always
+        return _HUNDREDTHS[int(seconds * 100 + 0.5)] if seconds > 0 else "0"
     # As Postfix's format_tv(): two significant digits, rounded to the last one that is printed.
     digits = min(resolution, 2) if seconds < 1 else min(resolution, 1) if seconds < 10 else 0
     units = int(seconds * 10**digits + 0.5) if seconds > 0 else 0
@@ -158,6 +161,9 @@ def format_delay(seconds: float, resolution: int = 2) -> str:
     whole, part = divmod(units, 10**digits)
     text = f"{part:0{digits}d}".rstrip("0")
     return f"{whole}.{text}" if text else str(whole)
+
+
+_HUNDREDTHS = tuple(f"{units / 100:.2f}".rstrip("0").rstrip(".") for units in range(101))
 
 
 def superuser_act(queue_id: str, past: str) -> str:
@@ -169,8 +175,27 @@ def superuser_act(queue_id: str, past: str) -> str:
 
 
 def limit_exceeded(what: str, count: int, namaddr: str, service: str) -> str:
-    """`what`: Connection concurrency, Connection rate, Message delivery request rate, Recipient address rate."""
+    """`what`: Connection concurrency, Connection rate, Message delivery request rate, Recipient address rate, AUTH
+    command rate.
+    """
     return f"{what} limit exceeded: {count} from {namaddr} for service {service}"
+
+
+def peak_rate(what: str, value: int, unit: int, service: str, client: str, when: float) -> str:
+    """anvil(8): `what` is connection, message, recipient, newtls, auth; `unit` seconds, `when` wall-clock seconds."""
+    return f"statistics: max {what} rate {value}/{unit}s for ({service}:{client}) at {_peak_time(when)}"
+
+
+def peak_count(what: str, value: int, service: str, client: str, when: float) -> str:
+    return f"statistics: max {what} count {value} for ({service}:{client}) at {_peak_time(when)}"
+
+
+def peak_cache(value: int, when: float) -> str:
+    return f"statistics: max cache size {value} at {_peak_time(when)}"
+
+
+def _peak_time(when: float) -> str:
+    return ctime(when)[4:19]
 
 
 def local_data_error(queue_id: str, stage: str, namaddr: str, reply: str) -> str:
@@ -213,6 +238,11 @@ def bdat_too_large(queue_id: str, namaddr: str) -> str:
 
 def etrn_rejected(name: str, namaddr: str) -> str:
     return f"reject: ETRN {name:.100}... from {namaddr}"
+
+
+def replaced_command(namaddr: str, command: str, by: str) -> str:
+    """smtpd_command_filter."""
+    return f'{namaddr}: replacing command "{command}" with "{by}"'
 
 
 def discarding_keywords(keywords: str) -> str:

@@ -30,6 +30,7 @@ from gatepost.ipc.messages import (
 from gatepost.mail.envelope import Message
 from gatepost.mail.queue_id import long_queue_id, short_queue_id
 from gatepost.master.large_content import LargeFile
+from gatepost.net.stepping import Signal
 
 RANGE = 4000
 """Queue-ID numbers asked for at a time."""
@@ -101,10 +102,13 @@ class QueueLink:
         self._channel: Channel | None = None
         self._leaving: Channel | None = None  # a queue manager that is about to end: nothing new goes there
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, asyncio.Future[Any] | Signal] = {}
         self._unsent: list[Submit] = []
         self._greeted = False  # our Hello is out, its answer is not here
         self._early: list[Frame] = []
+        self._uncounted: list[Count] = []  # what anvil is to be told once there is one
+        self._awaited = False  # the queue manager has ended in an orderly way: it has a successor
+        self._connections: dict[tuple[str, str], int] = {}  # of whom anvil was told, by service and client
         self._ticket = 0
         self._space = 1 << 62
         self._stopping = False
@@ -129,7 +133,9 @@ class QueueLink:
                 pause = min(1.0, pause * 2)
 
     def _opened(self, channel: Channel) -> None:
-        channel.send(self._hello())
+        hello = self._hello()
+        hello.connections = [(*client, count) for client, count in self._connections.items()]
+        channel.send(hello)
         self._greeted = True
 
     @property
@@ -178,6 +184,8 @@ class QueueLink:
             future = self._waiting.pop(frame.ticket, None)
             if future is not None and not future.done():
                 future.set_result((frame.count, frame.rate))
+            if self._leaving is not None:
+                self._leave()
         elif isinstance(frame, Verified):
             future = self._waiting.pop(frame.ticket, None)
             if future is not None and not future.done():
@@ -187,16 +195,19 @@ class QueueLink:
         elif isinstance(frame, Space):
             self._space = frame.free
         elif isinstance(frame, Welcome):
-            self._channel = channel
+            self._channel, self._awaited = channel, False
             early: list[Frame] = [*self._early, *self._unsent]
             self._early, self._unsent = [], []
             for frame_ in early:
                 channel.send(frame_)
+            uncounted, self._uncounted = self._uncounted, []
+            for count in uncounted:
+                self._count(channel, count)
             if self._on_welcome is not None:
                 self._on_welcome(frame)
             self._welcomed.set()
         elif isinstance(frame, Stop):
-            self._channel, self._leaving = None, channel
+            self._channel, self._leaving, self._awaited = None, channel, True
             self._welcomed.clear()
             self._leave()
         elif self._on_frame is not None:
@@ -204,7 +215,8 @@ class QueueLink:
 
     def _leave(self) -> None:
         """Close the connection to an ending queue manager once it has answered everything; then the next is found."""
-        if self._leaving is not None and len(self._waiting) == len(self._unsent):
+        waiting_for_next = len(self._unsent) + sum(1 for count in self._uncounted if count.ticket)
+        if self._leaving is not None and len(self._waiting) == waiting_for_next:
             self._leaving.close()
 
     def _fail(self, ticket: int, failure: Exception) -> None:
@@ -213,12 +225,15 @@ class QueueLink:
             future.set_exception(failure)
 
     def _lost(self, _: Channel) -> None:
+        if self._leaving is None:
+            self._awaited = False
+            self._uncounted = [Count(0, count.what, count.service, count.client) for count in self._uncounted]
         self._channel = self._leaving = None
         self._welcomed.clear()
         self._greeted = False
         self._early.clear()
         self.ids.connection_lost()
-        unsent = {submit.ticket for submit in self._unsent}
+        unsent = {submit.ticket for submit in self._unsent} | {count.ticket for count in self._uncounted}
         for ticket in [t for t in self._waiting if t not in unsent]:
             self._fail(ticket, QueueUnavailable("lost connection with the queue manager"))
         if not self._stopping:
@@ -229,9 +244,9 @@ class QueueLink:
     def new_queue_id(self) -> str:
         return self.ids.new()
 
-    def submit(self, message: Message) -> "asyncio.Future[None]":
+    def submit(self, message: Message) -> Signal:
         self._ticket = ticket = self._ticket + 1
-        future: asyncio.Future[None] = self._loop.create_future()
+        future = Signal()
         self._waiting[ticket] = future
         if self._channel is not None:
             self._channel.send(Submit(ticket, message))
@@ -256,18 +271,36 @@ class QueueLink:
 
     def count(self, what: str, service: str, client: str) -> "asyncio.Future[tuple[int, int]] | None":
         """Tell anvil; a future of (simultaneous connections, rate), or None while it cannot be asked (then all is
-        allowed).
+        allowed). A queue manager that ends in an orderly way has a successor: that one is waited for.
         """
-        if self._channel is None:
+        if self._channel is None and not self._awaited:
+            self._uncounted.append(Count(0, what, service, client))
             return None
         self._ticket = ticket = self._ticket + 1
         future: asyncio.Future[tuple[int, int]] = self._loop.create_future()
         self._waiting[ticket] = future
-        self._channel.send(Count(ticket, what, service, client))
+        self._tell_count(Count(ticket, what, service, client))
         return future
 
     def tell(self, what: str, service: str, client: str) -> None:
-        self.send(Count(0, what, service, client))
+        self._tell_count(Count(0, what, service, client))
+
+    def _tell_count(self, count: Count) -> None:
+        if self._channel is not None:
+            self._count(self._channel, count)
+        else:
+            self._uncounted.append(count)
+
+    def _count(self, channel: Channel, count: Count) -> None:
+        """What a Hello tells is what was told before."""
+        channel.send(count)
+        key = (count.service, count.client)
+        if count.what == "connect":
+            self._connections[key] = self._connections.get(key, 0) + 1
+        elif count.what == "disconnect":
+            left = self._connections.pop(key, 0)
+            if left > 1:
+                self._connections[key] = left - 1
 
     # Address verification
 

@@ -3,9 +3,9 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
-from gatepost.anvil import Anvil
+from gatepost.anvil import Anvil, Event
 from gatepost.control.operations import Operations
 from gatepost.ipc.channel import Channel
 from gatepost.ipc.messages import (
@@ -166,6 +166,9 @@ class QueueService:
         if hello.ids:
             peer.channel.send(IdRange(self.manager.store.reserve(hello.ids), hello.ids))
         peer.channel.send(Space(self.manager.store.free()))
+        for service, client, connections in hello.connections:
+            peer.connections[service, client] = connections
+            self._anvil.resume(service, client, connections, self._monotonic())
         if hello.role in ("delivery", "local"):
             for claim in hello.running:
                 self._dispatcher.claim(peer, claim.request_id, "", "")
@@ -207,16 +210,18 @@ class QueueService:
     # --- anvil ----------------------------------------------------------------------------------------------------
 
     def _count(self, peer: Peer, count: Count) -> None:
-        connections, rate = self._anvil.count(count.what, count.service, count.client, self._monotonic())
-        key = (count.service, count.client)
-        if count.what == "connect":
-            peer.connections[key] = peer.connections.get(key, 0) + 1
-        elif count.what == "disconnect":
-            left = peer.connections.get(key, 0) - 1
-            if left > 0:
-                peer.connections[key] = left
-            else:
-                peer.connections.pop(key, None)
+        what, key = count.what, (count.service, count.client)
+        connections = rate = 0
+        if what == "disconnect":
+            left = peer.connections.pop(key, 0)
+            if left > 1:
+                peer.connections[key] = left - 1
+            if left:
+                self._anvil.disconnect(*key)
+        else:
+            connections, rate = self._anvil.count(cast(Event, what), *key, self._monotonic())
+            if what == "connect":
+                peer.connections[key] = peer.connections.get(key, 0) + 1
         if count.ticket:
             peer.channel.send(Counted(count.ticket, connections, rate))
 
@@ -235,7 +240,8 @@ class QueueService:
         peer = self._peers.pop(channel)
         if self._gone is not None and not self._peers:
             self._gone.set()
-        self._anvil.forget(peer.connections)
+        for key, connections in peer.connections.items():
+            self._anvil.disconnect(*key, connections)
         if peer.role in ("delivery", "local"):
             unfinished = list(peer.requests)
             self._dispatcher.remove(peer)

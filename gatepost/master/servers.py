@@ -1,10 +1,10 @@
 """SMTP listeners with everything a session needs, from a Foundation."""
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import Any
 
-from gatepost.cleanup.interface import Cleanup
+from gatepost.cleanup.interface import Cleanup, QueueUnavailable
 from gatepost.config.master_cf import Service
 from gatepost.dns.names import ClientName, client_name
 from gatepost.master.foundation import Foundation
@@ -12,7 +12,8 @@ from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import AddressVerifier, Ports
 from gatepost.smtpd.connection import SmtpConnection
-from gatepost.smtpd.environment import RateCounter, ServerEnvironment, SessionLists
+from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
+from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
 
 DRAIN_PATIENCE = 3600.0
@@ -22,9 +23,7 @@ STOP_PATIENCE = 5.0
 """Seconds that a stopping process gives to what is under way."""
 
 
-def compile_policy(
-    foundation: Foundation, service: Service, verifier: AddressVerifier | None = None
-) -> AccessPolicy:
+def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
     return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name, verifier))
@@ -40,6 +39,7 @@ def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier |
         foundation.mail_log.program("smtpd", syslog_name),
         own_addresses=foundation.own_addresses,
         verifier=verifier,
+        policy=foundation.policy_pools,
         sleep=pause,
     )
 
@@ -70,12 +70,14 @@ def server_environment(
     async def name_of(address: str) -> ClientName:
         return await client_name(address, foundation.dns, foundation.hosts)
 
+    log = foundation.mail_log.program("smtpd", settings.syslog_name)
+    policy = compile_policy(foundation, service, verifier)
     return ServerEnvironment(
         parameters=parameters,
         lists=SessionLists.of(settings, foundation.tables),
         service=service.name,
-        log=foundation.mail_log.program("smtpd", settings.syslog_name),
-        policy=compile_policy(foundation, service, verifier),
+        log=log,
+        policy=policy,
         cleanup=cleanup,
         rates=rates,
         client_name=name_of,
@@ -85,6 +87,8 @@ def server_environment(
         sleep=pause,
         stressed=under_stress if under_stress != parameters else None,
         is_stressed=is_stressed,
+        footer=RejectFooter(settings, foundation.tables, log, time.time) or None,
+        tells_server_address=policy.asks_policy_services,
     )
 
 
@@ -113,7 +117,7 @@ class Connections:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.open = OpenSessions()
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[object] = set()
 
     def busy(self) -> bool:
         return len(self.open) >= self.limit
@@ -142,40 +146,42 @@ class Connections:
 
 
 class LinkedRates:
-    """A RateCounter that asks the queue manager's anvil. While it cannot be asked, everything is allowed (as
-    anvil(8)'s clients do).
+    """A RateCounter that asks the queue manager's anvil. While it cannot be asked, there is a warning, and everything
+    is allowed (as anvil(8)'s clients do).
     """
 
     def __init__(
         self,
         count: Callable[[str, str, str], "asyncio.Future[tuple[int, int]] | None"],
         tell: Callable[[str, str, str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._count = count
         self._tell = tell
+        self._warn = warn
+        self._warned = False
 
     async def connect(self, service: str, client: str) -> tuple[int, int] | None:
-        future = self._count("connect", service, client)
-        return None if future is None else await self._answer(future)
+        return await self._ask("connect", service, client)
 
     def disconnect(self, service: str, client: str) -> None:
         self._tell("disconnect", service, client)
 
-    async def mail(self, service: str, client: str) -> int | None:
-        return await self._rate("mail", service, client)
-
-    async def rcpt(self, service: str, client: str) -> int | None:
-        return await self._rate("rcpt", service, client)
-
-    async def _rate(self, what: str, service: str, client: str) -> int | None:
-        future = self._count(what, service, client)
-        answer = None if future is None else await self._answer(future)
+    async def rate(self, event: RatedEvent, service: str, client: str) -> int | None:
+        answer = await self._ask(event, service, client)
         return None if answer is None else answer[1]
 
-    async def _answer(self, future: "asyncio.Future[tuple[int, int]]") -> tuple[int, int] | None:
-        from gatepost.cleanup.interface import QueueUnavailable
-
-        try:
-            return await future
-        except QueueUnavailable:
-            return None
+    async def _ask(self, event: str, service: str, client: str) -> tuple[int, int] | None:
+        future = self._count(event, service, client)
+        if future is not None:
+            try:
+                answer = await future
+            except QueueUnavailable:
+                pass
+            else:
+                self._warned = False
+                return answer
+        if not self._warned:
+            self._warned = True
+            self._warn("problem talking to server private/anvil: Connection refused")
+        return None

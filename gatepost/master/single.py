@@ -14,15 +14,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
-from gatepost.anvil import Anvil
+from gatepost.anvil import Anvil, Event
 from gatepost.config.errors import ConfigError
 from gatepost.control.operations import Operations
 from gatepost.ipc.channel import Channel
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Result
 from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import MailLog
+from gatepost.master.client_counts import Statistics
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -89,8 +90,9 @@ class SingleProcess:
         self._master_log = log.program("master")
         self._lock = lock
         self._loop = asyncio.get_running_loop()
-        self._anvil = Anvil(plan.settings.anvil_rate_time_unit)
-        self._rates = LinkedRates(*_counters(self._anvil, self._loop))
+        self._anvil = anvil = Anvil(plan.settings.anvil_rate_time_unit, time.time)
+        self._statistics = Statistics(anvil, log.program("anvil"), plan.settings.anvil_status_update_time)
+        self._rates = LinkedRates(*_counters(anvil, self._loop), log.program("smtpd").warning)
         self._workers: list[DeliveryWorker] = []  # with deliveries under way, the present one last
         self._draining: set[asyncio.Task[None]] = set()  # each ends with the last session of a Generation
         self._retiring: set[asyncio.Task[None]] = set()
@@ -131,7 +133,12 @@ class SingleProcess:
             connections = Connections(max(1, limit))
             verify = parts.verification.verifier.verify
             env = server_environment(
-                foundation, listener.service, parts.cleanup, self._rates, parts.store.free, connections.busy,
+                foundation,
+                listener.service,
+                parts.cleanup,
+                self._rates,
+                parts.store.free,
+                connections.busy,
                 verify,
             )
             made.listeners.append((connections, env))
@@ -206,6 +213,7 @@ class SingleProcess:
             self._master_log.error(f"reload: {error}; the old configuration goes on")
             return
         self._anvil.time_unit = plan.settings.anvil_rate_time_unit
+        self._statistics.interval = plan.settings.anvil_status_update_time
         await new.listen()
         old.close_listeners()
         await self._hand_over(old, new)
@@ -261,6 +269,7 @@ class SingleProcess:
             await parts.settled(STOP_PATIENCE)
             await parts.manager.quiesce()
             parts.close()
+        self._statistics.end()
 
 
 def run_single(plan: Plan, on_serving: Callable[[], object]) -> int:
@@ -299,10 +308,10 @@ def _counters(
 ) -> tuple[Callable[[str, str, str], "asyncio.Future[tuple[int, int]] | None"], Callable[[str, str, str], None]]:
     def count(what: str, service: str, client: str) -> "asyncio.Future[tuple[int, int]]":
         future: asyncio.Future[tuple[int, int]] = loop.create_future()
-        future.set_result(anvil.count(what, service, client, time.monotonic()))
+        future.set_result(anvil.count(cast(Event, what), service, client, time.monotonic()))
         return future
 
     def tell(what: str, service: str, client: str) -> None:
-        anvil.count(what, service, client, time.monotonic())
+        anvil.disconnect(service, client)
 
     return count, tell

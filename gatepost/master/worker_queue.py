@@ -12,6 +12,7 @@ from typing import Any
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
 from gatepost.maillog.sink import MailLog
+from gatepost.master.client_counts import Statistics, hand_on
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
 from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
@@ -134,10 +135,13 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed, new_epoch(lock, time.time()))
     loop = worker.loop
     operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
+    anvil = Anvil(settings.anvil_rate_time_unit, time.time)
+    hand_on_counts = hand_on(anvil, plan.queue_directory / "private", time.monotonic())
+    statistics = Statistics(anvil, worker.log.program("anvil"), settings.anvil_status_update_time)
     service = QueueService(
         parts.manager,
         dispatcher,
-        Anvil(settings.anvil_rate_time_unit),
+        anvil,
         operations,
         flush_log=worker.log.flush,
         monotonic=time.monotonic,
@@ -155,9 +159,12 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         server.close()
     if not failed:
         await service.dismiss(STOP_PATIENCE)
+        if not worker.hurry:
+            hand_on_counts()
         await parts.settled(STOP_PATIENCE)
         await parts.manager.quiesce()
         parts.close()
+    statistics.end()
     worker.log.flush()
     os.close(lock)
     if failed:

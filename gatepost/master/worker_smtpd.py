@@ -32,7 +32,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     cleanup = MailCleanup(
         settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
     )
-    rates = LinkedRates(link.count, link.tell)
+    rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
     verification = LinkedVerification(link)
     link.start()
     await link.ready.wait()

@@ -22,6 +22,7 @@ from gatepost.smtpd import (
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import escaped, printable
+from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -61,7 +62,7 @@ _ROWS = (
     Row("XCLIENT", xclient.check_xclient, xclient.restrict_xclient, later=xclient.proceed_xclient, last=True),
     Row("XFORWARD", xclient.check_xforward, xclient.restrict_xforward, xclient.proceed_xforward),
     Row("STARTTLS", commands_other.check_starttls, last=True),
-    Row("AUTH", commands_other.check_auth),
+    Row("AUTH", commands_other.check_nothing, commands_other.restrict_auth, commands_other.proceed_auth),
     Row("MAIL", commands_mail.check_mail, commands_mail.restrict_mail, commands_mail.proceed_mail),
     Row("RCPT", commands_mail.check_rcpt, commands_mail.restrict_rcpt, commands_mail.proceed_rcpt),
     Row("DATA", commands_data.check_data, commands_data.restrict_data, later=commands_data.proceed_data, last=True),
@@ -80,7 +81,7 @@ def execute(session: Session, command: Command) -> Coroutine[Any, Any, None]:
     """One command, from line to reply. The coroutine raises nothing."""
     row = TABLE.get(command.verb)
     odd = command.too_long or command.bare_newline or command.bad_utf8
-    if row is None or odd or session.env.lists.noop_commands is not None:
+    if row is None or odd or session.env.looks_at_lines:
         return _execute_odd(session, command)
     return _run(session, row, command)
 
@@ -91,6 +92,8 @@ async def _execute_odd(session: Session, command: Command) -> None:
         odd = command.too_long or command.bare_newline or command.bad_utf8
         if odd and await _refuse_line(session, command):
             return
+        if session.env.lists.command_filter is not None:
+            command = await _filtered(session, session.env.lists.command_filter, command)
         noop = session.env.lists.noop_commands
         if noop is not None and await _is_noop(session, noop, command):
             return
@@ -128,6 +131,16 @@ async def _refuse_line(session: Session, command: Command) -> bool:
         session.errors += 1
         return True
     return False
+
+
+async def _filtered(session: Session, command_filter: Maps, command: Command) -> Command:
+    """smtpd_command_filter: what is executed instead, if the table has the line. Raises LookupTemporaryFailure."""
+    hit = await command_filter.find(command.line.lstrip(" \t"))
+    if hit is None:
+        return command
+    session.env.log.info(lines.replaced_command(session.facts.client.namaddr, command.line[:100], hit.value[:100]))
+    verb, _, argument = hit.value.partition(" ")
+    return Command(verb.upper(), argument, hit.value, command.bare_newline, command.too_long)
 
 
 async def _is_noop(session: Session, noop_commands: MatchList, command: Command) -> bool:
@@ -210,7 +223,7 @@ async def _run(session: Session, row: Row, command: Command) -> None:
         session.data_error()
         return
     if reply is not None:
-        if session.errors:
+        if session.errors or reply.code >= 400:
             await session.answer(reply)
         else:
             session.answer_now(reply)

@@ -64,7 +64,7 @@ def check_mail(session: Session, command: Command) -> Given:
 
 async def restrict_mail(session: Session, found: Given) -> Reply | None:
     limit = session.params.smtpd_client_message_rate_limit
-    if limit > 0 and await _too_many(session, "mail", limit):
+    if limit > 0 and await session.too_many("mail", limit):
         return Reply(450, "4.7.1", f"Error: too much mail from {session.facts.client.address}")
     mail = await _mail(session, found)
     facts = session.facts
@@ -182,7 +182,7 @@ async def restrict_rcpt(session: Session, found: Given) -> Reply | None:
     params, facts, transaction = session.params, session.facts, session.transaction
     assert transaction is not None
     limit = params.smtpd_client_recipient_rate_limit
-    if limit > 0 and await _too_many(session, "rcpt", limit):
+    if limit > 0 and await session.too_many("rcpt", limit):
         return Reply(450, "4.7.1", f"Error: too many recipients from {facts.client.address}")
     rcpt = await _rcpt(session, found)
     if len(transaction.recipients) >= params.smtpd_recipient_limit:
@@ -286,16 +286,3 @@ def _illegal(session: Session, text: str, command: str, reply: Reply) -> Refused
 async def any_address(session: Session, text: str, command: str) -> str | None:
     """As for RCPT; used by VRFY, which forgives more."""
     return await _address(session, text, command, allow_empty=False)
-
-
-async def _too_many(session: Session, what: str, limit: int) -> bool:
-    """Count a MAIL or RCPT (anvil(8)); over the limit, warn."""
-    if not await session.is_rate_limited():
-        return False
-    env, client = session.env, session.facts.client
-    counted = await (env.rates.mail if what == "mail" else env.rates.rcpt)(env.service, client.address)
-    if counted is None or counted <= limit:
-        return False
-    name = "Message delivery request rate" if what == "mail" else "Recipient address rate"
-    env.log.warning(lines.limit_exceeded(name, counted, client.namaddr, env.service))
-    return True

@@ -101,7 +101,14 @@ def check_starttls(session: Session, command: Command) -> None:
     raise Refused(replies.NOT_IMPLEMENTED)
 
 
-def check_auth(session: Session, command: Command) -> None:
+async def restrict_auth(session: Session, found: None) -> Reply | None:
+    limit = session.params.smtpd_client_auth_rate_limit
+    if limit > 0 and await session.too_many("auth", limit):
+        return Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.facts.client.address}")
+    return None
+
+
+def proceed_auth(session: Session, found: None) -> Reply:
     if session.params.smtpd_helo_required and session.facts.helo_name is None:
-        raise Refused(replies.SEND_HELO_FIRST)
-    raise Refused(replies.NO_AUTH)
+        return replies.SEND_HELO_FIRST
+    return replies.NO_AUTH

@@ -13,7 +13,9 @@ from gatepost.maillog.sink import ProgramLog
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.ports import AddressResolver, Rewriter
 from gatepost.smtpd.deadlines import Deadlines
+from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
+from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 
@@ -35,6 +37,9 @@ class AccessPolicy(Protocol):
         ...
 
 
+RatedEvent = Literal["mail", "rcpt", "auth", "newtls"]
+
+
 class RateCounter(Protocol):
     """anvil(8): what each client (an address) does per time unit. None: cannot tell now, which allows."""
 
@@ -44,9 +49,9 @@ class RateCounter(Protocol):
 
     def disconnect(self, service: str, client: str) -> None: ...
 
-    async def mail(self, service: str, client: str) -> int | None: ...
-
-    async def rcpt(self, service: str, client: str) -> int | None: ...
+    async def rate(self, event: RatedEvent, service: str, client: str) -> int | None:
+        """One more event of this kind: how many there were in this time unit."""
+        ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,6 +64,12 @@ class SessionLists:
     bare_newline_exclusions: MatchList | None
     noop_commands: MatchList | None
     forbidden_commands: MatchList | None
+    command_filter: Maps | None
+
+    @property
+    def look_at_lines(self) -> bool:
+        """Is there a list or table that each command is looked up in?"""
+        return self.noop_commands is not None or self.command_filter is not None
 
     @classmethod
     def of(cls, settings: Settings, tables: Tables) -> "SessionLists":
@@ -76,6 +87,7 @@ class SessionLists:
             compiled("smtpd_forbid_bare_newline_exclusions"),
             compiled("smtpd_noop_commands"),
             compiled("smtpd_forbidden_commands"),
+            tables.maps("smtpd_command_filter", settings.smtpd_command_filter) or None,
         )
 
 
@@ -101,11 +113,18 @@ class ServerEnvironment:
     free: Callable[[], int]
     sleep: Callable[[float], Awaitable[Any]]
     stressed: Parameters | None = None
+    footer: RejectFooter | None = None
+    # Are policy services told which address and port of ours the client has connected to?
+    tells_server_address: bool = False
+    looks_at_lines: bool = field(init=False)
     is_stressed: Callable[[], bool] = lambda: False
     # Replies to EHLO, kept by what they depend on beside the listener: stress, XCLIENT, XFORWARD.
     ehlo_replies: dict[tuple[bool, bool, bool], Reply] = field(default_factory=dict)
     # Of its connections, from the first of them on.
     deadlines: Deadlines | None = None
+
+    def __post_init__(self) -> None:
+        self.looks_at_lines = self.lists.look_at_lines
 
 
 class CountedRates:
@@ -130,11 +149,8 @@ class CountedRates:
         else:
             self._open.pop(key, None)
 
-    async def mail(self, service: str, client: str) -> int | None:
-        return self._count("mail", service, client)
-
-    async def rcpt(self, service: str, client: str) -> int | None:
-        return self._count("rcpt", service, client)
+    async def rate(self, event: RatedEvent, service: str, client: str) -> int | None:
+        return self._count(event, service, client)
 
     def _count(self, what: str, service: str, client: str) -> int:
         now = self._clock()

@@ -20,13 +20,18 @@ SILENT_DISCARD = "SILENT-DISCARD"
 _OVERRIDE_OPTIONS = frozenset(
     ("no_unknown_recipient_checks", "no_address_mappings", "no_header_body_checks", "no_milters")
 )
-_DERIVED = frozenset(("discard_ehlo", "address_mappings", "greeting"))
+_DERIVED = frozenset(("discard_ehlo", "address_mappings", "any_client_limit", "greeting"))
+_CLIENT_LIMITS = (
+    "smtpd_client_connection_count_limit", "smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit",
+    "smtpd_client_recipient_rate_limit", "smtpd_client_new_tls_session_rate_limit", "smtpd_client_auth_rate_limit",
+)  # fmt: skip
 
 
 class Parameters(msgspec.Struct, frozen=True):
     """Named as in main.cf. Times are seconds, sizes octets; `discard_ehlo` are keywords in upper case.
 
-    `address_mappings`: not switched off by receive_override_options. `greeting`: smtpd_banner as the reply it makes.
+    `address_mappings`: not switched off by receive_override_options. `any_client_limit`: does anvil(8) count clients?
+    `greeting`: smtpd_banner as the reply it makes.
     """
 
     myhostname: str
@@ -57,9 +62,11 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_client_connection_rate_limit: int
     smtpd_client_message_rate_limit: int
     smtpd_client_recipient_rate_limit: int
+    smtpd_client_auth_rate_limit: int
     inet_protocols: str
     discard_ehlo: frozenset[str]
     address_mappings: bool
+    any_client_limit: bool
     greeting: Reply
 
     @classmethod
@@ -74,6 +81,7 @@ class Parameters(msgspec.Struct, frozen=True):
             **values,
             discard_ehlo=frozenset(split_list(settings.smtpd_discard_ehlo_keywords.upper())),
             address_mappings="no_address_mappings" not in options,
+            any_client_limit=any(getattr(settings, name) for name in _CLIENT_LIMITS),
             greeting=fixed(220, "", settings.smtpd_banner),
         )
 

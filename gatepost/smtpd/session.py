@@ -18,7 +18,7 @@ from gatepost.restrictions.facts import (
     Pending,
     SessionFacts,
 )
-from gatepost.smtpd.environment import ServerEnvironment
+from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.replies import FixedReply
 from gatepost.smtpd.transaction import Chunk, MailTransaction
@@ -26,6 +26,13 @@ from gatepost.tables.table import LookupTemporaryFailure
 
 Chunking = Literal["", "chunks", "error"]
 """BDAT: not begun; under way; a chunk was refused, so are all that follow until RSET or LAST."""
+
+_RATES: dict[RatedEvent, str] = {
+    "mail": "Message delivery request rate",
+    "rcpt": "Recipient address rate",
+    "auth": "AUTH command rate",
+    "newtls": "New TLS session rate",
+}
 
 
 class Session(msgspec.Struct, eq=False):
@@ -115,7 +122,7 @@ class Session(msgspec.Struct, eq=False):
 
     async def _too_many_connections(self) -> bool:
         env, params, client = self.env, self.params, self.facts.client
-        if not (await self.is_rate_limited()):
+        if not params.any_client_limit or not await self.is_rate_limited():
             return False
         self.counted_address = client.address
         counted = await env.rates.connect(env.service, client.address)
@@ -131,6 +138,17 @@ class Session(msgspec.Struct, eq=False):
                 await self.answer(Reply(421, "4.7.0", text))
                 return True
         return False
+
+    async def too_many(self, event: RatedEvent, limit: int) -> bool:
+        """Count one event of the client (anvil(8)); over the limit, warn."""
+        if not await self.is_rate_limited():
+            return False
+        env, client = self.env, self.facts.client
+        counted = await env.rates.rate(event, env.service, client.address)
+        if counted is None or counted <= limit:
+            return False
+        env.log.warning(lines.limit_exceeded(_RATES[event], counted, client.namaddr, env.service))
+        return True
 
     async def is_rate_limited(self) -> bool:
         """Do the anvil(8) limits bind this client? Not if it may use XCLIENT, nor if it is among the exceptions."""
@@ -168,17 +186,28 @@ class Session(msgspec.Struct, eq=False):
         """Give the reply that is owed, after a pause if the client has made many errors."""
         if self.errors >= self.params.smtpd_soft_error_limit and self.params.smtpd_error_sleep_time:
             await self.env.sleep(self.params.smtpd_error_sleep_time)
+        if reply.code >= 400 and self.env.footer is not None:
+            reply = await self.env.footer.after(reply, self.facts)
         self.answer_now(reply)
 
     def answer_now(self, reply: Reply) -> None:
-        """Without the pause; none is due while there are no errors."""
+        """Without the pause; none is due while there are no errors, and without the footer of a refusal."""
         code = reply.code
+        if code < 400:
+            self.protocol.send_reply(reply.wire if type(reply) is FixedReply else reply.encode())
+            return
         if code >= 500 and self.params.soft_bounce:
             dsn = "4" + reply.dsn[1:] if reply.dsn.startswith("5") else reply.dsn
             reply = Reply(code - 100, dsn, reply.text)
-        self.protocol.send_reply(reply.wire if type(reply) is FixedReply else reply.encode())
+        self.protocol.send_reply(reply.encode())
         if code == 421 or code == 521:
             self.close()
+
+    def refuse_at_once(self, reply: Reply) -> None:
+        """A refusal with its footer, where nothing can be awaited."""
+        if self.env.footer is not None:
+            reply = self.env.footer.after_at_once(reply, self.facts)
+        self.answer_now(reply)
 
     def close(self) -> None:
         """Hang up once the replies are out."""
@@ -199,7 +228,7 @@ class Session(msgspec.Struct, eq=False):
         self.env.log.info(
             lines.local_data_error(facts.queue_id, self.stage, facts.client.namaddr, Reply(421, "4.3.0", text).line())
         )
-        self.answer_now(Reply(421, "4.3.0", text))
+        self.refuse_at_once(Reply(421, "4.3.0", text))
 
     async def too_many_errors(self) -> None:
         """smtpd_hard_error_limit is reached."""
@@ -245,6 +274,10 @@ class Session(msgspec.Struct, eq=False):
         facts.smtputf8 = False
         facts.effects = Effects()
         facts.sender_pending = Pending()
+        if facts.policy_leases is not None:
+            facts.policy_leases.end()
+            facts.policy_leases = None
+            facts.instance = ""
         self.chunking = ""
         self.sticky_size = 0
         self.sticky_ret = ""

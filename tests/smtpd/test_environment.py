@@ -12,5 +12,5 @@ async def test_connections_and_rates() -> None:
     rates.disconnect("smtp", "192.0.2.1")
     now = 60.0
     assert await rates.connect("smtp", "192.0.2.1") == (2, 1)
-    assert [await rates.mail("smtp", "192.0.2.1") for _ in range(3)] == [1, 2, 3]
-    assert await rates.rcpt("smtp", "192.0.2.1") == 1
+    assert [await rates.rate("mail", "smtp", "192.0.2.1") for _ in range(3)] == [1, 2, 3]
+    assert await rates.rate("rcpt", "smtp", "192.0.2.1") == 1

@@ -4,8 +4,8 @@ from gatepost.config.declaration import Parameter, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
     time("anvil_rate_time_unit", "60s", minimum=1, since="<2.1", owner="anvil", honoured=True),
-    time("anvil_status_update_time", "600s", minimum=1, since="2.2", owner="anvil"),
-    number("smtpd_client_auth_rate_limit", "0", since="3.1", owner="smtpd"),
+    time("anvil_status_update_time", "600s", minimum=1, since="2.2", owner="anvil", honoured=True),
+    number("smtpd_client_auth_rate_limit", "0", since="3.1", owner="smtpd", honoured=True),
     number("smtpd_client_connection_count_limit", "50", since="2.2", owner="postscreen smtpd", honoured=True),
     number("smtpd_client_connection_rate_limit", "0", since="2.2", owner="smtpd", honoured=True),
     text(
