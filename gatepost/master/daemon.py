@@ -1,5 +1,6 @@
 """master as a whole: a Plan opened, workers forked from it, reload."""
 
+import gc
 import os
 import pwd
 from collections.abc import Callable
@@ -73,6 +74,7 @@ class Daemon:
             on_serving=lambda: self.on_serving() if self.on_serving else None,
             places=self._places(),
         )
+        _freeze()
         self._supervisor.run()
         return 0
 
@@ -108,3 +110,11 @@ class Daemon:
             )
         )
         self._supervisor.replace(self._places())
+        _freeze()
+
+
+def _freeze() -> None:
+    """What is here now is left alone by the collectors of the workers, so that its memory stays shared with them."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
