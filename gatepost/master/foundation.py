@@ -22,6 +22,7 @@ from gatepost.dns.hosts import HostsFile
 from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
 from gatepost.maillog.sink import MailLog
+from gatepost.net.policy_client import PolicyPools
 from gatepost.rewrite.assemble import address_services
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
@@ -70,6 +71,14 @@ class Foundation:
         servers = self.settings.gatepost_dns_servers
         source = FixedServers(parse_servers(servers)) if servers else ResolvConf(time.monotonic)
         return DnsResolver(source, time.monotonic, randbits=secrets.randbits)
+
+    @cached_property
+    def policy_pools(self) -> PolicyPools:
+        """Connections to policy servers. They may have as many in all as Postfix, which has one for each smtpd(8)."""
+        settings = self.settings
+        processes = settings.gatepost_smtpd_processes or len(os.sched_getaffinity(0))
+        limit = settings.default_process_limit // processes
+        return PolicyPools(directory=settings.queue_directory, limit=limit, clock=time.time)
 
     @cached_property
     def hosts(self) -> HostsFile:

@@ -86,7 +86,7 @@ async def end_of_content(session: Session) -> None:
         reply = await _end_of_message(session)
     if reply is None:
         return
-    if session.errors:
+    if session.errors or reply.code >= 400:
         await session.answer(reply)
     else:
         session.answer_now(reply)

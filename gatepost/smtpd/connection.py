@@ -31,7 +31,7 @@ _NOBODY = Client("unknown", "unknown")
 
 
 class SmtpConnection(asyncio.Protocol):
-    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` a future for who waits."""
+    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` something for each who waits."""
 
     __slots__ = (
         "_blocked", "_busy", "_deadline", "_due", "_eof", "_lost", "_paused", "connections", "env", "loop",
@@ -74,6 +74,10 @@ class SmtpConnection(asyncio.Protocol):
         self.connections.add(self)
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         self._watch()
+        if self.env.tells_server_address:
+            facts = self.session.facts
+            facts.server_address, facts.server_port = plain_address(self.transport.get_extra_info("sockname"))
+            facts.stress = "yes" if self.session.params is self.env.stressed else ""
         address, port = plain_address(self.transport.get_extra_info("peername"))
         if self._start(self.session.begin(address, port)):
             self._advance()
@@ -234,9 +238,8 @@ class SmtpConnection(asyncio.Protocol):
             self.transport.abort()
             return
         host = session.params.myhostname
-        self.protocol.send_reply(Reply(421, "4.4.2", f"{host} Error: timeout exceeded").encode())
         session.lost("timeout")
-        session.close()
+        session.refuse_at_once(Reply(421, "4.4.2", f"{host} Error: timeout exceeded"))
         self._close()
 
     def shut_down(self) -> None:

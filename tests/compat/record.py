@@ -25,6 +25,8 @@ def main(paths: list[str]) -> None:
             continue
         lines = [*dialog.head, *(f"{kind}: {text}" for kind, text in result["steps"])]
         lines += [f"L: {text}" for text in result["log"]]
+        if dialog.requests:
+            lines += [f"P: {text}" for text in result["requests"]]
         Path(path).write_text("\n".join(line.rstrip() for line in lines) + "\n")
 
 

@@ -40,6 +40,9 @@ def differences(dialog: Dialog, theirs: dict[str, Any], expected: set[tuple[str,
     """(Postfix's line, ours) for each place where they differ."""
     ours = [f"{kind}: {text}" for kind, text in dialog.steps] + [f"L: {text}" for text in dialog.log]
     real = [f"{kind}: {text}" for kind, text in theirs.get("steps", [])] + [f"L: {text}" for text in theirs["log"]]
+    if dialog.requests:
+        ours += [f"P: {text}" for text in dialog.requests]
+        real += [f"P: {text}" for text in theirs["requests"]]
     found = set()
     # A line that only one side has may stand anywhere: it is taken out first.
     for pair in expected:

@@ -6,11 +6,14 @@ A file is head lines, then steps. `#` begins a comment line.
     client: name [address]    who the client is (by XCLIENT); more words: reverse=NAME, status=temp
     covers: words             restrictions and rows of coverage.txt that this dialogue shows
     pipeline: no              not to be played pipelined
+    policy: answer            what the policy server answers, in turn (tests/policy_server.py); in parameters it is
+                              inet:POLICY or unix:POLICY_SOCKET
 
     C: text                   a line of the client
     c: text                   octets of the client: \\r \\n \\x41 are understood, nothing is added
     S: text                   a line of the server; `<closed>`: it has closed the connection
     L: text                   a line of the log, in their order, those of the whole session
+    P: attributes             what the policy server was asked, if it is said at all
 
 Queue IDs are written QID, the times in message IDs TIME.
 """
@@ -41,6 +44,12 @@ class Dialog:
     head: list[str] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    policy: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def needs_policy_server(self) -> bool:
+        return any("POLICY" in value for value in self.parameters.values())
 
     @property
     def preamble(self) -> str:
@@ -109,12 +118,16 @@ def parse(path: Path) -> Dialog:
             dialog.steps.append((kind, text))
         elif kind == "L":
             dialog.log.append(text)
+        elif kind == "P":
+            dialog.requests.append(text)
         else:
             dialog.head.append(line)
             text = text.strip()
             if kind == "main.cf":
                 name, _, value = text.partition("=")
                 dialog.parameters[name.strip()] = value.strip()
+            elif kind == "policy":
+                dialog.policy.append(text)
             elif kind == "client":
                 dialog.client = text
             elif kind == "covers":

@@ -6,6 +6,7 @@ import pytest
 
 from gatepost.smtpd.connection import SmtpConnection
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs, normal_log, play
+from tests.policy_server import PolicyServer, normal_request
 from tests.smtpd.world import World
 
 BASE = (FOLDER / "base.cf").read_text()
@@ -35,10 +36,13 @@ def _runs() -> Iterator[object]:
 
 @pytest.mark.parametrize(("dialog", "mode"), list(_runs()))
 async def test_dialog(dialog: Dialog, mode: str) -> None:
-    main_cf = "".join(f"{name} = {value}\n" for name, value in dialog.parameters.items())
-    world = World(main_cf, zone=ZONE, base=BASE, connection=OctetByOctet if mode == "octets" else SmtpConnection)
-    async with world:
-        differences = await play(dialog, "127.0.0.1", world.port, pipelined=mode == "pipelined")
-    log = [line for line in normal_log(world.take_log()) if not line.startswith("connect from ")]
+    async with PolicyServer(list(dialog.policy), listen=dialog.needs_policy_server) as policy:
+        main_cf = "".join(f"{name} = {policy.placed(value)}\n" for name, value in dialog.parameters.items())
+        world = World(main_cf, zone=ZONE, base=BASE, connection=OctetByOctet if mode == "octets" else SmtpConnection)
+        async with world:
+            differences = await play(dialog, "127.0.0.1", world.port, pipelined=mode == "pipelined")
+        log = [policy.unplaced(line) for line in normal_log(world.take_log()) if not line.startswith("connect from ")]
     assert not differences, "\n".join(differences)
     assert log == dialog.log
+    if dialog.requests:
+        assert [normal_request(request) for request in policy.requests] == dialog.requests

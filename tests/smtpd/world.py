@@ -11,11 +11,13 @@ from gatepost.config.host_facts import FixedHost
 from gatepost.dns.fake import FakeResolver
 from gatepost.dns.names import ClientName
 from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.net.policy_client import PolicyPools
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import Ports
 from gatepost.rewrite.assemble import address_services
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import CountedRates, ServerEnvironment, SessionLists
+from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
@@ -77,17 +79,19 @@ class World:
             dns=self.dns,
             log=program,
             own_addresses=frozenset(own),
+            policy=PolicyPools(directory="/", limit=20, clock=time.time),
             sleep=self.sleep,
         )
         self.writer = MemoryWriter()
         self.free = 2**40
         self.names: dict[str, ClientName] = {}
+        policy = AccessPolicy.compile(settings, ports)
         self.env = ServerEnvironment(
             parameters=Parameters.of(settings),
             lists=SessionLists.of(settings, tables),
             service=service,
             log=program,
-            policy=AccessPolicy.compile(settings, ports),
+            policy=policy,
             cleanup=MailCleanup(
                 settings, self.writer, log.program("cleanup"), services.rewriter, services.virtual_aliases
             ),
@@ -97,10 +101,12 @@ class World:
             rewriter=services.rewriter,
             free=lambda: self.free,
             sleep=self.sleep,
+            footer=RejectFooter(settings, tables, program, time.time) or None,
+            tells_server_address=policy.asks_policy_services,
         )
         self.talks: list[Talk] = []
         self.connections: set[SmtpConnection] = set()
-        self.tasks: set[asyncio.Task[object]] = set()
+        self.tasks: set[object] = set()
         self.server: asyncio.Server | None = None
 
     async def sleep(self, seconds: float) -> None:
@@ -126,7 +132,7 @@ class World:
         for connection in list(self.connections):
             connection.transport.abort()
         while self.tasks:
-            await asyncio.wait(self.tasks)
+            await asyncio.sleep(0)
         # The transports report their end in a turn of the loop.
         for _ in range(10):
             await asyncio.sleep(0)

@@ -34,7 +34,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     number("smtpd_client_ipv4_prefix_length", "32", maximum=32, since="3.8", owner="smtpd"),
     number("smtpd_client_ipv6_prefix_length", "84", maximum=128, since="3.8", owner="smtpd"),
     boolean("smtpd_client_port_logging", "no", since="2.5", owner="smtpd", honoured=True),
-    text("smtpd_command_filter", "", kind="lookup tables", since="2.7", owner="postscreen smtpd", harmless=("",)),
+    text("smtpd_command_filter", "", kind="lookup tables", since="2.7", owner="postscreen smtpd", honoured=True),
     boolean("smtpd_delay_open_until_valid_rcpt", "yes", since="2.3", owner="smtpd", honoured=True),
     text("smtpd_discard_ehlo_keyword_address_maps", "", kind="lookup tables", since="2.2", owner="postscreen smtpd"),
     text("smtpd_discard_ehlo_keywords", "", kind="list", since="2.2", owner="postscreen smtpd", honoured=True),
