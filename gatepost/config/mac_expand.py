@@ -66,7 +66,7 @@ def mac_expand(
     """Expand `text`. Never raises for bad input: see Expansion.error.
 
     recurse: values are expanded in turn (main.cf); otherwise they are taken as they are (delivery agents, replies).
-    allowed: with recurse off, characters of values other than these become `_` (`*_expansion_filter`).
+    allowed: with recurse off, what values have beside these becomes `_`, one for each octet (`*_expansion_filter`).
     """
     if "$" not in text:
         return Expansion(text, False, "")
@@ -205,7 +205,7 @@ class _Expander:
             self.undefined = True
         elif not self.recurse:
             if self.allowed is not None:
-                value = "".join(ch if ch in self.allowed else "_" for ch in value)
+                value = "".join(ch if ch in self.allowed else "_" * len(ch.encode()) for ch in value)
             self.out.append(value)
         elif "$" in value:
             self.parse(value)

@@ -26,7 +26,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     found: `records` is not empty. no_name: NXDOMAIN. no_data: the name is there, not the type.
     try_again: SERVFAIL, time-out, refused: cannot tell now. invalid: a malformed reply or an invalid name.
-    `ttl` in seconds; `authentic` is the AD bit; `reason` is for the log.
+    `ttl` in seconds; `authentic` is the AD bit; `reason` is for the log. `malformed`: host names in the answer that are
+    none, and whose records have been left out.
     """
 
     outcome: Outcome
@@ -34,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
     ttl: int = 0
     authentic: bool = False
     reason: str = ""
+    malformed: tuple[str, ...] = ()
 
 
 class Resolver(Protocol):

@@ -47,11 +47,10 @@ class FakeResolver:
         return Answer("no_data", reason=f"Name server loop for {asked}")
 
     def _found(self, owner: str, rrtype: RRType, records: list[Record]) -> Answer:
-        answers = tuple(
-            Record(owner, rrtype, r.data, r.preference, r.ttl)
-            for r in records
-            if rrtype not in _NAME_TYPES or acceptable_target(r.data)
-        )
+        malformed: tuple[str, ...] = ()
+        if rrtype in _NAME_TYPES:
+            malformed = tuple(r.data for r in records if not acceptable_target(r.data))
+        answers = tuple(Record(owner, rrtype, r.data, r.preference, r.ttl) for r in records if r.data not in malformed)
         if not answers:
-            return Answer("invalid", ttl=60, authentic=self.authentic, reason=MALFORMED)
-        return Answer("found", answers, min(r.ttl for r in answers), self.authentic)
+            return Answer("invalid", (), 60, self.authentic, MALFORMED, malformed)
+        return Answer("found", answers, min(r.ttl for r in answers), self.authentic, "", malformed)

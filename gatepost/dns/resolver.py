@@ -169,10 +169,13 @@ def _answer(reply: Reply, rrtype: RRType, ttl: int, authentic: bool) -> Answer:
     if not reply.records:
         return Answer("no_data", ttl=ttl, authentic=authentic, reason=NO_DATA)
     records = reply.records
+    malformed: tuple[str, ...] = ()
     if rrtype in ("MX", "NS", "CNAME"):
         # As Postfix: an address instead of a name passes here, other malformed names are dropped.
         # The empty name is the null MX of RFC 7505.
         records = tuple(r for r in records if acceptable_target(r.data))
+        if len(records) < len(reply.records):
+            malformed = tuple(r.data for r in reply.records if not acceptable_target(r.data))
         if not records:
-            return Answer("invalid", ttl=ttl, authentic=authentic, reason=MALFORMED)
-    return Answer("found", records, ttl, authentic)
+            return Answer("invalid", (), ttl, authentic, MALFORMED, malformed)
+    return Answer("found", records, ttl, authentic, "", malformed)

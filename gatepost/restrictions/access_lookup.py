@@ -24,28 +24,48 @@ async def check_key(ctx: Context, maps: Maps, key: str, reply_name: str, reply_c
 
 async def check_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, reply_class: str) -> Verdict:
     """Ask for a domain name and its parents."""
+    return await find_in_domain(ctx, maps, domain, reply_name, reply_class) or DUNNO
+
+
+async def check_client(ctx: Context, maps: Maps) -> Verdict:
+    """Ask for the client's name and address."""
+    client = ctx.client
+    return await check_name_and_address(ctx, maps, client.name, client.namaddr, CLIENT_HOST)
+
+
+async def check_name_and_address(ctx: Context, maps: Maps, name: str, reply_name: str, reply_class: str) -> Verdict:
+    """Ask for a name of the client and its parents, then for the client's address and its networks.
+
+    So an entry for a whole domain comes before one for a single address.
+    """
+    address = ctx.client.address
+    try:
+        datum, hit = name, await _find_domain(ctx, maps, name)
+        if hit is None:
+            datum, hit = address, await _find_network(maps, address)
+    except LookupTemporaryFailure:
+        return lookup_failed(reply_name, reply_class)
+    if hit is None:
+        return DUNNO
+    return await apply_result(ctx, hit.value, hit.table, datum, reply_name, reply_class)
+
+
+async def find_in_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, reply_class: str) -> Verdict | None:
+    """What the table says of a domain or its parents; None: nothing, so that others may be asked for."""
     try:
         hit = await _find_domain(ctx, maps, domain)
     except LookupTemporaryFailure:
         return lookup_failed(reply_name, reply_class)
-    return DUNNO if hit is None else await apply_result(ctx, hit.value, hit.table, domain, reply_name, reply_class)
+    return None if hit is None else await apply_result(ctx, hit.value, hit.table, domain, reply_name, reply_class)
 
 
-async def check_client(ctx: Context, maps: Maps) -> Verdict:
-    """Ask for the client's name and its parents, then for the address and its networks.
-
-    So an entry for a whole domain comes before one for a single address.
-    """
-    client = ctx.client
+async def find_in_network(ctx: Context, maps: Maps, address: str, reply_name: str, reply_class: str) -> Verdict | None:
+    """What the table says of an address or its networks; None: nothing."""
     try:
-        datum, hit = client.name, await _find_domain(ctx, maps, client.name)
-        if hit is None:
-            datum, hit = client.address, await _find_network(maps, client.address)
+        hit = await _find_network(maps, address)
     except LookupTemporaryFailure:
-        return lookup_failed(client.namaddr, CLIENT_HOST)
-    if hit is None:
-        return DUNNO
-    return await apply_result(ctx, hit.value, hit.table, datum, client.namaddr, CLIENT_HOST)
+        return lookup_failed(reply_name, reply_class)
+    return None if hit is None else await apply_result(ctx, hit.value, hit.table, address, reply_name, reply_class)
 
 
 async def check_address(ctx: Context, maps: Maps, address: str, destination: Destination, reply_class: str) -> Verdict:

@@ -1,10 +1,12 @@
 """Restrictions that look at the client's name and address."""
 
 from gatepost.mail.reply import Reply
-from gatepost.restrictions.access_lookup import check_client
+from gatepost.restrictions.access_lookup import check_client, check_name_and_address
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT
+from gatepost.restrictions.not_ok import forbid_ok
 from gatepost.restrictions.registry import restriction
+from gatepost.restrictions.reply import UNVERIFIED_CLIENT_HOST
 from gatepost.restrictions.verdict import DUNNO, PERMIT, Reject, Verdict
 from gatepost.tables.maps import Maps
 
@@ -22,6 +24,14 @@ async def permit_mynetworks(ctx: Context) -> Verdict:
             f'to permit request from client "{client.namaddr}"'
         )
     return PERMIT
+
+
+@restriction("permit_inet_interfaces", permits="client")
+async def permit_inet_interfaces(ctx: Context) -> Verdict:
+    """Permit connections from an address of this host that is in inet_interfaces. XCLIENT does not change where a
+    connection comes from."""
+    address = ctx.facts.connected_from or ctx.client.address
+    return PERMIT if address in ctx.ports.own_addresses else DUNNO
 
 
 @restriction("permit_sasl_authenticated", permits="client")
@@ -60,3 +70,11 @@ def _unknown_code(ctx: Context, status: int) -> int:
 async def check_client_access(ctx: Context, maps: Maps) -> Verdict:
     """Ask an access table about the client's name and address."""
     return await check_client(ctx, maps)
+
+
+@restriction("check_reverse_client_hostname_access", argument="table")
+async def check_reverse_client_hostname_access(ctx: Context, maps: Maps) -> Verdict:
+    """Ask an access table about the client's unverified name, then its address. It may refuse only."""
+    name = ctx.client.reverse_name
+    answer = check_name_and_address(ctx, maps, name, name, UNVERIFIED_CLIENT_HOST)
+    return await forbid_ok(ctx, "check_reverse_client_hostname_access", name, answer)

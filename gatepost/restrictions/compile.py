@@ -4,18 +4,30 @@ from collections.abc import Iterator
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
-from gatepost.restrictions import client, generic, helo, recipient, relay, sender, unverified
+from gatepost.restrictions import (
+    client,
+    dnsbl,
+    generic,
+    helo,
+    mx_backup,
+    recipient,
+    relay,
+    sender,
+    server_access,
+    unverified,
+)
 from gatepost.restrictions.check import Check, CheckList, Run
 from gatepost.restrictions.context import Context
+from gatepost.restrictions.dns_list import BadPattern, DnsList
 from gatepost.restrictions.lists import DEPTH_LIMIT, run_list
 from gatepost.restrictions.policy_parts import PolicyParts
 from gatepost.restrictions.registry import NOT_YET, REMOVED, Restriction, find
-from gatepost.restrictions.verdict import ServerConfigurationError, Verdict
+from gatepost.restrictions.verdict import DUNNO, ServerConfigurationError, Verdict
 from gatepost.tables.braces import split_items
 from gatepost.tables.literal import FailTable
 from gatepost.tables.maps import Maps
 
-FAMILIES = (client, generic, helo, recipient, relay, sender, unverified)
+FAMILIES = (client, dnsbl, generic, helo, mx_backup, recipient, relay, sender, server_access, unverified)
 """Importing them is what registers their restrictions."""
 
 _RESULT_LISTS_KEPT = 1000
@@ -111,6 +123,8 @@ class Compiler:
                     text = f'restriction {entry.name}: bad argument "{shown}": need maptype:mapname'
                     return Check(name, self._misconfigured(text)), argument is not None
                 return self._with_table(entry, argument), True
+            if entry.argument == "domain":
+                return self._with_dns_list(entry, name, argument), argument is not None
             if entry.argument == "number":
                 if argument is None or not (argument.isascii() and argument.isdigit()):
                     return Check(
@@ -133,6 +147,15 @@ class Compiler:
 
     def _with_table(self, entry: Restriction, spec: str) -> Check:
         return Check(entry.name, _bound(entry, self._open(spec)))
+
+    def _with_dns_list(self, entry: Restriction, name: str, argument: str | None) -> Check:
+        if argument is None:
+            return Check(name, self._without_domain(name))
+        try:
+            dns_list = DnsList.parse(argument)
+        except BadPattern as bad:
+            return Check(name, self._misconfigured(f"RBL reply error: {bad}"))
+        return Check(entry.name, _bound(entry, dns_list), permits=entry.permits)
 
     def _open(self, spec: str) -> Maps:
         """The table of that name. One that cannot be opened is no reason not to start: as in Postfix, it fails when it
@@ -170,6 +193,15 @@ class Compiler:
 
         return run
 
+    def _without_domain(self, name: str) -> Run:
+        log = self._log
+
+        async def run(ctx: Context) -> Verdict:
+            log.warning(f"restriction {name} requires domain name argument")
+            return DUNNO
+
+        return run
+
     def _no_default_access(self, item: str) -> Run:
         log = self._log
 
@@ -193,6 +225,8 @@ class Compiler:
                 position += 1
             if entry is not None:
                 warned = position >= 2 and items[position - 2].lower() == "warn_if_reject"
+                if entry.argument == "domain":
+                    self._report_domain(parameter, entry.name, after)
                 if entry.final and after is not None and (entry.permits or not warned):
                     self.problems.append((parameter, f"restriction `{after}' after `{entry.name}' is ignored"))
             elif folded in NOT_YET:
@@ -201,6 +235,16 @@ class Compiler:
                 self.problems.append((parameter, f"{folded} was removed from Postfix; specify {REMOVED[folded]}"))
             elif ":" not in name and folded != "warn_if_reject" and name not in self._class_names:
                 self.problems.append((parameter, f'unknown smtpd restriction: "{name}"'))
+
+
+    def _report_domain(self, parameter: str, name: str, argument: str | None) -> None:
+        if argument is None:
+            self.problems.append((parameter, f"restriction {name} requires domain name argument"))
+            return
+        try:
+            DnsList.parse(argument)
+        except BadPattern as bad:
+            self.problems.append((parameter, f"{name} {argument}: {bad}"))
 
 
 def _bound(entry: Restriction, argument: object) -> Run:

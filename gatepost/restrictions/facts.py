@@ -1,5 +1,7 @@
 """What the restrictions see of a session, and what they leave behind for the message."""
 
+from typing import Literal
+
 import msgspec
 
 from gatepost.mail.reply import Reply
@@ -42,6 +44,13 @@ class Effects(msgspec.Struct):
     hangup: bool = False
 
 
+class DnsListing(msgspec.Struct, frozen=True):
+    """What a DNS list answers for a name that is on it: addresses, and the text that goes with them."""
+
+    addresses: tuple[str, ...]
+    text: str
+
+
 class Pending(msgspec.Struct):
     """A deferral that one stage has raised and that waits for a permit in a later one."""
 
@@ -54,7 +63,8 @@ class SessionFacts(msgspec.Struct):
     `stage` is the word for log lines: CONNECT HELO EHLO MAIL RCPT DATA BDAT END-OF-MESSAGE VRFY ETRN. `sender` is None
     before MAIL. Addresses are internal (unquoted) forms as the client gave them: not rewritten, since the replies and
     the log show them so. `recipient` is the one that is judged now; between RCPT commands the first accepted one, or
-    None. `recipient_count` counts accepted recipients.
+    None. `recipient_count` counts accepted recipients. `dns_listings`: what DNS lists have answered for a name in this
+    session (None: not on the list), kept by the restrictions that ask them.
     """
 
     client: Client
@@ -82,3 +92,5 @@ class SessionFacts(msgspec.Struct):
     client_pending: Pending = msgspec.field(default_factory=Pending)
     helo_pending: Pending = msgspec.field(default_factory=Pending)
     sender_pending: Pending = msgspec.field(default_factory=Pending)
+    connected_from: str = ""  # the address that the connection comes from, if XCLIENT has named another client
+    dns_listings: dict[str, DnsListing | Literal["trouble"] | None] | None = None

@@ -4,9 +4,10 @@ from gatepost.mail.hostname import valid_hostaddr, valid_hostname, valid_mailhos
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.access_lookup import check_domain
 from gatepost.restrictions.context import Context
+from gatepost.restrictions.dns_lookup import FILTERED, Status
 from gatepost.restrictions.registry import restriction
 from gatepost.restrictions.reply import ETRN_COMMAND, HELO_COMMAND
-from gatepost.restrictions.verdict import DUNNO, Reject, Verdict
+from gatepost.restrictions.verdict import DUNNO, DeferIfPermit, Reject, Verdict
 from gatepost.tables.maps import Maps
 
 
@@ -58,6 +59,31 @@ async def reject_non_fqdn_helo_hostname(ctx: Context) -> Verdict:
         return DUNNO
     text = f"<{name}>: {HELO_COMMAND} rejected: need fully-qualified hostname"
     return Reject(Reply(ctx.params.non_fqdn_reject_code, "5.5.2", text))
+
+
+@restriction("reject_unknown_helo_hostname", aliases=("reject_unknown_hostname",))
+async def reject_unknown_helo_hostname(ctx: Context) -> Verdict:
+    """Refuse a HELO name that has neither address nor MX in DNS."""
+    name = ctx.helo_name
+    if name is None:
+        return DUNNO
+    if name.startswith("["):
+        return _reject_invalid_literal(ctx, name)
+    status = (await ctx.parts.dns.first(name, ("A", "AAAA", "MX"))).status
+    # Where a host's name takes no mail, the host may send it all the same.
+    if status is Status.OK or status is Status.NULL_MX:
+        return DUNNO
+    if status is Status.POLICY:
+        ctx.ports.log.warning(f"{name}: address or MX lookup error: {FILTERED}")
+        return DUNNO
+    text = "Malformed DNS server reply" if status is Status.INVALID else "Host not found"
+    text = f"<{name}>: {HELO_COMMAND} rejected: {text}"
+    if status is not Status.RETRY:
+        return Reject(Reply(ctx.params.unknown_hostname_reject_code, "4.7.1", text))
+    reply = Reply(450, "4.7.1", text)
+    if ctx.params.unknown_helo_hostname_tempfail_action == "defer":
+        return Reject(reply)
+    return DeferIfPermit(reply)
 
 
 def _reject_invalid_literal(ctx: Context, name: str) -> Verdict:

@@ -80,6 +80,19 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     unknown_virtual_mailbox_reject_code: int = 550
     unknown_relay_recipient_reject_code: int = 550
     unknown_address_tempfail_action: str = "defer_if_permit"
+
+    unknown_hostname_reject_code: int = 450
+    unknown_helo_hostname_tempfail_action: str = "defer_if_permit"
+    maps_rbl_reject_code: int = 554
+    default_rbl_reply: str = (
+        "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}"
+    )
+    rbl_reply_maps: str = ""
+    smtpd_expansion_filter: str = "\\t\\40" + "".join(map(chr, range(0x21, 0x7F))).replace("\\", "\\\\")
+    smtpd_dns_reply_filter: str = ""
+    permit_mx_backup_networks: str = ""
+    inet_protocols: str = "all"
+    myhostname: str = "localhost"
     unverified_sender_reject_code: int = 450
     unverified_sender_defer_code: int = 450
     unverified_sender_reject_reason: str = ""
@@ -110,6 +123,7 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 _TEMPFAIL_ACTIONS = (
     "unknown_address_tempfail_action",
+    "unknown_helo_hostname_tempfail_action",
     "unverified_sender_tempfail_action",
     "unverified_recipient_tempfail_action",
 )

@@ -2,13 +2,24 @@
 
 from collections.abc import Callable
 
+from gatepost.config.errors import ConfigError
+from gatepost.config.networks import protocol_versions
 from gatepost.config.values import split_list
 from gatepost.restrictions.check import CheckList
+from gatepost.restrictions.dns_lookup import DnsLookup
+from gatepost.restrictions.macros import unescape
 from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.ports import Ports
 from gatepost.tables.address_find import Find
 from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
+
+
+def _versions(params: AccessParameters) -> frozenset[int]:
+    try:
+        return frozenset(protocol_versions(params.inet_protocols))
+    except ValueError as error:
+        raise ConfigError(str(error), parameter="inet_protocols") from None
 
 
 def _no_lists(value: str, default_access: str) -> CheckList:
@@ -26,11 +37,15 @@ class PolicyParts:
         "canonical_maps",
         "classes",
         "compile_result",
+        "dns",
+        "expansion_filter",
         "local_recipient_maps",
         "mynetworks",
         "params",
         "permit_actions",
+        "permit_mx_backup_networks",
         "ports",
+        "rbl_reply_maps",
         "recipient_canonical_maps",
         "relay_recipient_maps",
         "replaces_addresses",
@@ -57,6 +72,13 @@ class PolicyParts:
             self.permit_actions = MatchList.compile(
                 parameter, params.smtpd_log_access_permit_actions, tables, match_parent=False
             )
+        parameter = "permit_mx_backup_networks"
+        self.permit_mx_backup_networks = MatchList.compile(
+            parameter, params.permit_mx_backup_networks, tables, match_parent=parameter in parents
+        )
+        self.rbl_reply_maps = self._maps("rbl_reply_maps")
+        self.expansion_filter = unescape(params.smtpd_expansion_filter)
+        self.dns = DnsLookup(ports.dns, self._maps("smtpd_dns_reply_filter"), ports.log, _versions(params), ports.hosts)
         self.local_recipient_maps = self._maps("local_recipient_maps")
         self.virtual_mailbox_maps = self._maps("virtual_mailbox_maps")
         self.relay_recipient_maps = self._maps("relay_recipient_maps")

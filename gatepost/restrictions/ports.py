@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gatepost.dns.answers import Resolver
+from gatepost.restrictions.dns_lookup import HostNames
 from gatepost.rewrite.address_classes import AddressClass
 from gatepost.rewrite.resolve import Resolved
 from gatepost.tables.opening import Tables
@@ -60,7 +61,8 @@ class Ports:
     """All of it.
 
     `is_local`: is a domain $myorigin, in mydestination, or a literal of one of our interfaces (LocalDomains)?
-    `own_addresses`: those of inet_interfaces. `sleep` pauses for some seconds; it may suspend.
+    `own_addresses`: those of inet_interfaces. `hosts`: the hosts file, asked for the addresses of servers before DNS is.
+    `sleep` pauses for some seconds; it may suspend.
     `clock`: wall-clock seconds.
     """
 
@@ -71,6 +73,7 @@ class Ports:
     dns: Resolver
     log: Log
     own_addresses: frozenset[str] = frozenset()
+    hosts: HostNames | None = None
     verifier: AddressVerifier | None = None
     sleep: Callable[[float], Awaitable[None]] = field(default=_cannot_sleep)
     clock: Callable[[], float] = time.time

@@ -11,6 +11,7 @@ REPLY_LIMIT = 510
 SERVER_ERROR = Reply(451, "4.3.5", "Server configuration error")
 
 CLIENT_HOST = "Client host"
+UNVERIFIED_CLIENT_HOST = "Unverified Client host"
 HELO_COMMAND = "Helo command"
 SENDER_ADDRESS = "Sender address"
 RECIPIENT_ADDRESS = "Recipient address"

@@ -189,6 +189,7 @@ def _assume(session: Session, identity: Identity) -> None:
     facts.helo_name = identity.helo or None
     facts.protocol = identity.protocol or "SMTP"
     facts.sent_ahead = False
+    facts.connected_from = session.peer
     facts.sasl_method = "XCLIENT" if identity.login else ""
     facts.sasl_username = identity.login or ""
     facts.sasl_sender = ""

@@ -25,7 +25,7 @@ _SERVER_ONLY = re.compile(
     r"smtpd_.*|.*_reject_code|.*_defer_code|strict_.*|disable_vrfy_command|mynetworks|local_recipient_maps|"
     r"relay_recipient_maps|virtual_mailbox_maps|allow_untrusted_routing|receive_override_options|queue_minfree|"
     r"line_length_limit|soft_bounce|unknown_.*_action|stress|inet_protocols|"
-    r"[a-z]+_class"
+    r"rbl_reply_maps|default_rbl_reply|permit_mx_backup_networks|[a-z]+_class"
 )
 AT_A_TIME = 12
 

@@ -106,10 +106,10 @@ def test_problems_are_told_at_load() -> None:
         "smtpd_recipient_restrictions = reject_unauth_destination, permit, c\n"
         "smtpd_helo_restrictions = nonsense, check_helo_access nosuch:table\n"
         "smtpd_sender_restrictions = warn_if_reject reject, permit_mynetworks, reject\n"
-        "smtpd_restriction_classes = c\nc = sleep 1, reject_rbl_client dnsbl.example, other"
+        "smtpd_restriction_classes = c\nc = sleep 1, reject_rbl_client dnsbl.example=1.2.3, other"
     )
-    assert world.policy.unsupported() == [("c", "reject_rbl_client")]
     assert world.policy.problems() == [
+        ("c", 'reject_rbl_client dnsbl.example=1.2.3: need "." at "1.2.3><"'),
         ("c", 'unknown smtpd restriction: "other"'),
         ("smtpd_helo_restrictions", 'unknown smtpd restriction: "nonsense"'),
         ("smtpd_helo_restrictions", "nosuch:table is unavailable: unsupported dictionary type: nosuch"),

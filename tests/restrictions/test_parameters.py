@@ -25,6 +25,7 @@ def test_defaults_are_those_of_the_registry() -> None:
         "myorigin",
         "address_verify_sender",
         "mynetworks_style",
+        "myhostname",
     }
 
 
