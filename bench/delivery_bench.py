@@ -41,10 +41,15 @@ async def run(count: int, sessions: int, profile: bool, port: int) -> None:
     left = 0
     over: asyncio.Future[None] = loop.create_future()
     number = 0
+    running = 0
 
     def request() -> None:
-        nonlocal left, number
-        if left:
+        nonlocal left, number, running
+        if not left:
+            running -= 1
+            if not running:
+                over.set_result(None)
+        else:
             left -= 1
             number += 1
             recipients = [DeliveryRecipient(0, "rcpt@example.test")]
@@ -65,18 +70,10 @@ async def run(count: int, sessions: int, profile: bool, port: int) -> None:
                 )
             )
 
-    running = 0
-
     def report(done: DeliveryDone) -> None:
-        nonlocal running
         if done.statuses[0].action != "sent":
             sys.exit(f"not delivered: {done}")
-        if left:
-            loop.call_soon(request)
-        else:
-            running -= 1
-            if not running:
-                over.set_result(None)
+        loop.call_soon(request)
 
     worker = DeliveryWorker("delivery", 1, {"smtp": agent}, report)
     best = 1e9

@@ -71,7 +71,7 @@ async def run(count: int, batch: int, profile: bool) -> None:
             sent = Sent()
             Path(folder, "content").mkdir(exist_ok=True)
             plan = Plan(configuration, None, output, -1)
-            parts = sent.parts = QueueParts(plan, Foundation(configuration, log), log, sent, lambda failure: None)
+            parts = sent.parts = QueueParts(plan, Foundation(configuration, log), log, sent, lambda failure: None, 1)
             parts.manager.begin()
             await rounds(parts, count, batch, profile)
             await parts.manager.quiesce()

@@ -101,8 +101,7 @@ async def sessions(rounds: int, profile: bool) -> None:
             connection.connection_made(cast(Any, transport))
             for step in STEPS:
                 connection.data_received(step)
-                if connection.tasks:
-                    await asyncio.wait(connection.tasks)
+                while connection.tasks:
                     await asyncio.sleep(0)
             connection.connection_lost(None)
             log._pending.clear()

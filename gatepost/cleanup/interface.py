@@ -4,6 +4,7 @@
 """
 
 from asyncio import Future
+from collections.abc import Awaitable
 from typing import Literal, Protocol
 
 import msgspec
@@ -36,13 +37,13 @@ class LargeContent(Protocol):
 
 
 class QueueWriter(Protocol):
-    """`submit`'s future is done only when the message is on stable storage; it raises QueueUnavailable or QueueFull."""
+    """What `submit` returns ends only when the message is on stable storage; raises QueueUnavailable or QueueFull."""
 
     def new_queue_id(self) -> str:
         """A queue ID never used before; raises QueueUnavailable."""
         ...
 
-    def submit(self, message: Message) -> "Future[None]": ...
+    def submit(self, message: Message) -> Awaitable[None]: ...
 
     def large_content(self, queue_id: str) -> LargeContent: ...
 

@@ -14,6 +14,8 @@ from gatepost.maillog.sink import ProgramLog
 class DiscardAgent:
     """Pretends delivery of all recipients."""
 
+    taskless = True
+
     def __init__(self, settings: Settings, log: ProgramLog, *, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._log = log

@@ -25,6 +25,8 @@ def split_dsn(text: str, default: str) -> tuple[str, str]:
 class ErrorAgent:
     """Bounces all recipients, or defers them if it is the `retry` service."""
 
+    taskless = True
+
     def __init__(
         self, settings: Settings, log: ProgramLog, *, retry: bool = False, clock: Callable[[], float] = time.time
     ) -> None:

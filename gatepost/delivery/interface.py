@@ -13,8 +13,10 @@ Log = Callable[[str], None]
 
 class DeliveryAgent(Protocol):
     """`deliver` never raises for anything the network, the message or the file system does; it logs each recipient's
-    line itself.
+    line itself. `taskless`: it does without asyncio.current_task().
     """
+
+    taskless: bool
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone: ...
 

@@ -63,6 +63,8 @@ class LocalParts(msgspec.Struct, frozen=True):
 class LocalAgent:
     """`settings` are those of the service; `log` is that of its program."""
 
+    taskless = False
+
     def __init__(self, settings: Settings, log: ProgramLog, parts: LocalParts) -> None:
         self._settings = settings
         self._log = log

@@ -34,6 +34,8 @@ class SmtpAgent:
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
     """
 
+    taskless = True
+
     def __init__(
         self,
         params: SmtpParams,

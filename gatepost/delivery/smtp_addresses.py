@@ -21,23 +21,24 @@ _AGAIN = "Temporary failure in name resolution"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One address of one host. `best`: it has the best preference that was found."""
+    """One address of one host. `best`: it has the best preference that was found.
+
+    `namaddr` is `host[address]`, as texts have it; `namaddrport` `host[address]:port`, as relay= has it. They are made
+    once: each message that goes there needs them several times.
+    """
 
     host: str
     address: str
     port: int
     preference: int = 0
     best: bool = True
+    namaddr: str = ""
+    namaddrport: str = ""
 
-    @property
-    def namaddr(self) -> str:
-        """`host[address]`, as texts have it."""
-        return f"{self.host}[{self.address}]"
-
-    @property
-    def namaddrport(self) -> str:
-        """`host[address]:port`, as relay= has it."""
-        return f"{self.host}[{self.address}]:{self.port}"
+    def __post_init__(self) -> None:
+        namaddr = f"{self.host}[{self.address}]"
+        msgspec.structs.force_setattr(self, "namaddr", namaddr)
+        msgspec.structs.force_setattr(self, "namaddrport", f"{namaddr}:{self.port}")
 
 
 class NoAddress(msgspec.Struct, frozen=True):

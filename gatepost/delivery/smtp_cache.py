@@ -12,13 +12,13 @@ class SessionCache:
     __slots__ = ("_idle",)
 
     def __init__(self) -> None:
-        self._idle: dict[str, list[SmtpSession]] = {}
+        self._idle: dict[str, dict[SmtpSession, None]] = {}  # the values are sets in order
 
     def take(self, key: str) -> SmtpSession | None:
         """The session that became idle last, for the caller's use; None if there is none that still works."""
         sessions = self._idle.get(key)
         while sessions:
-            session = sessions[-1]
+            session = next(reversed(sessions))
             self._remove(session)
             if session.reusable:
                 return session
@@ -30,7 +30,7 @@ class SessionCache:
         session.keys = keys
         session.on_idle_end = self._remove
         for key in keys:
-            self._idle.setdefault(key, []).append(session)
+            self._idle.setdefault(key, {})[session] = None
 
     def close(self) -> None:
         """Say goodbye to all."""
@@ -46,8 +46,8 @@ class SessionCache:
         session.on_idle_end = None
         for key in session.keys:
             sessions = self._idle.get(key)
-            if sessions is not None and session in sessions:
-                sessions.remove(session)
+            if sessions is not None:
+                sessions.pop(session, None)
                 if not sessions:
                     del self._idle[key]
         session.keys = ()

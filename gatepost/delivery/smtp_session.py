@@ -6,11 +6,15 @@ from typing import BinaryIO, cast
 
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_transaction import SmtpTransaction
-from gatepost.protocol.smtp_client import Event, Kind, SmtpClientProtocol, Stage
+from gatepost.net.stepping import Signal
+from gatepost.protocol.smtp_client import NEED_DATA, Event, Kind, SmtpClientProtocol, Stage
 from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_long_line
 from gatepost.protocol.smtp_reply import SmtpReply
 
 PIECE = 65536  # octets of a content file in memory at a time
+
+# Looking a member up costs more than a comparison; these are asked for with every message.
+_CONTENT, _END, _CLOSED = Kind.CONTENT, Kind.END, Stage.CLOSED
 
 
 class SessionLost(Exception):
@@ -51,7 +55,7 @@ class SmtpSession(asyncio.Protocol):
         self._limits = limits
         self._line_limit = line_limit
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Signal | None = None
         self._transaction: SmtpTransaction | None = None
         self._content: bytes | None = None
         self._refusal: SmtpReply | None = None
@@ -113,15 +117,21 @@ class SmtpSession(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         core = self.core
         core.receive_data(data)
-        while (event := core.next_event()).kind is not Kind.NEED_DATA:
+        while (event := core.next_event()) is not NEED_DATA:
             self._handle(event)
         out = core.data_to_send()
         if out:
             self._write(out)
-        if core.stage is Stage.CLOSED:
+        if core.stage is _CLOSED:
             self.quit()
         else:
             self._arm()
+        waiter = self._waiter
+        if self._woken and waiter is not None:
+            # Last of all: who waits may well send the next message before this returns.
+            self._woken = False
+            if not waiter.done():
+                waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -146,29 +156,31 @@ class SmtpSession(asyncio.Protocol):
     # Inside
 
     def _handle(self, event: Event) -> None:
-        match event.kind:
-            case Kind.CONTENT:
-                if self._content is None:
-                    self._wake()
-                    return
-                limit = self._line_limit
-                if limit and self._transaction is not None and has_long_line(self._content, limit):
-                    self._transaction.folded(limit)
-                body = encode_content(self._content, limit)
-                if self._transport is not None:
-                    self._transport.writelines((body, self.core.content_sent()))
-            case Kind.READY | Kind.OVER:
-                self._wake()
-            case Kind.REFUSED:
-                self._refusal = event.reply
-                self._wake()
-            case Kind.STRAY:
-                self._lose(SessionLost(Stage.IDLE, timed_out=False))
-            case _:
-                if self._transaction is not None:
-                    self._transaction.take(event)
-                if event.kind is Kind.END:
-                    self._wake()
+        kind = event.kind
+        if kind is _CONTENT:
+            if self._content is None:
+                self._woken = True
+                return
+            limit = self._line_limit
+            if limit and not has_long_line(self._content, limit):
+                limit = 0
+            if limit and self._transaction is not None:
+                self._transaction.folded(limit)
+            body = encode_content(self._content, limit)
+            if self._transport is not None:
+                self._transport.writelines((body, self.core.content_sent()))
+        elif kind is Kind.READY or kind is Kind.OVER:
+            self._woken = True
+        elif kind is Kind.REFUSED:
+            self._refusal = event.reply
+            self._woken = True
+        elif kind is Kind.STRAY:
+            self._lose(SessionLost(Stage.IDLE, timed_out=False))
+        else:
+            if self._transaction is not None:
+                self._transaction.take(event)
+            if kind is _END:
+                self._woken = True
 
     async def _stream(self, file: BinaryIO) -> None:
         encoder = ContentEncoder(self._line_limit)
@@ -194,23 +206,17 @@ class SmtpSession(asyncio.Protocol):
         self.data_received(b"")
 
     async def _wait(self) -> None:
-        """Until `_wake`, which may have been called already: a server can greet before we come here."""
+        """Until `_woken`, which may have come already: a server can greet before we come here."""
         if self._woken:
             self._woken = False
             return
         if self._gone is not None:
             raise self._gone
-        self._waiter = self._loop.create_future()
+        self._waiter = Signal()
         try:
             await self._waiter
         finally:
             self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is None:
-            self._woken = True
-        elif not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _lose(self, lost: SessionLost) -> None:
         if self._gone is None:

@@ -8,6 +8,8 @@ from gatepost.protocol.smtp_client import Event, Kind, Stage
 from gatepost.protocol.smtp_commands import mail_command, rcpt_command
 from gatepost.protocol.smtp_reply import SmtpReply
 
+_END, _DATA = Kind.END, Kind.DATA  # looking a member up costs more than a comparison
+
 
 class SmtpTransaction:
     """Takes the recipients that are left and gives each an outcome, or puts it back for the next server.
@@ -69,25 +71,27 @@ class SmtpTransaction:
         reply = event.reply
         if reply is None:
             return
-        positive = reply.code // 100 == 2
-        match event.kind:
-            case Kind.MAIL if reply.code == 421 and self._uses > 1:
-                self._give_back()
-            case Kind.MAIL if not positive:
-                self._fail_message(self._said(reply, "MAIL FROM"))
-            case Kind.RCPT if not positive:
-                self._done.add(event.recipient)
-                recipient = self._recipients[event.recipient]
-                self._delivery.fail([recipient], self._target, self._said(reply, "RCPT TO"), self._uses)
-            case Kind.DATA if reply.code // 100 != 3:
-                self._fail_message(self._said(reply, "DATA"))
-            case Kind.END if positive:
+        kind, positive = event.kind, reply.code // 100 == 2
+        if kind is _END:
+            if positive:
                 for recipient in self._open():
                     self._delivery.sent(recipient, self._target, reply, self._uses, relayed=self._relayed)
-            case Kind.END:
+            else:
                 self._fail_message(self._said(reply, "end of DATA"))
-            case _:
-                pass
+        elif kind is _DATA:
+            if reply.code // 100 != 3:
+                self._fail_message(self._said(reply, "DATA"))
+        elif positive:
+            return
+        elif kind is Kind.RCPT:
+            self._done.add(event.recipient)
+            recipient = self._recipients[event.recipient]
+            self._delivery.fail([recipient], self._target, self._said(reply, "RCPT TO"), self._uses)
+        elif kind is Kind.MAIL:
+            if reply.code == 421 and self._uses > 1:
+                self._give_back()
+            else:
+                self._fail_message(self._said(reply, "MAIL FROM"))
 
     def folded(self, limit: int) -> None:
         """Lines of the content had to be broken."""

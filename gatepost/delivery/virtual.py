@@ -11,6 +11,8 @@ _REASON = "4.3.5 delivery to virtual mailboxes is not supported yet"
 class VirtualAgent:
     """Defers all recipients."""
 
+    taskless = True
+
     def __init__(self, settings: Settings, log: ProgramLog) -> None:
         self._agent = ErrorAgent(settings, log, retry=True)
 

@@ -11,7 +11,7 @@ import msgspec
 from gatepost.delivery.interface import DeliveryAgent
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Draining, Frame, Hello, Result, Welcome
 from gatepost.mail.status import RecipientStatus
-from gatepost.net.stepping import carry_out
+from gatepost.net.stepping import carry_out, carry_out_taskless
 
 REMEMBERED = 5.0
 """Seconds for which results are kept after they were reported: a queue manager that dies may not have written them
@@ -44,7 +44,7 @@ class DeliveryWorker:
         self._connected = connected
         self._running: dict[int, DeliveryRequest] = {}
         self._recent: deque[tuple[float, DeliveryDone]] = deque()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[Any] = set()
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -72,10 +72,14 @@ class DeliveryWorker:
     def deliver(self, request: DeliveryRequest) -> None:
         self._running[request.request_id] = request
         self.idle.clear()
-        carry_out(self._deliver(request), self._tasks)
-
-    async def _deliver(self, request: DeliveryRequest) -> None:
         agent = self.agents.get(request.transport)
+        work = self._deliver(request, agent)
+        if agent is None or agent.taskless:
+            carry_out_taskless(work, self._tasks)
+        else:
+            carry_out(work, self._tasks)
+
+    async def _deliver(self, request: DeliveryRequest, agent: DeliveryAgent | None) -> None:
         if agent is None:  # as Postfix, which has the retry service defer it
             agent = self.agents.get("retry")
             request = msgspec.structs.replace(request, nexthop="4.3.0 mail transport unavailable")

@@ -7,6 +7,7 @@ that it waits for (`carry_on`), which costs a third of a task.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any
 
 
@@ -44,10 +45,20 @@ def carry_out(coroutine: Coroutine[Any, Any, None], tasks: set["asyncio.Task[Any
     """Step `coroutine` as `start` does; whatever it raises, at once or later, goes to the loop's exception handler."""
     try:
         start(coroutine, tasks)
-    except Exception as exc:
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "unhandled exception in a coroutine", "exception": exc}
-        )
+    except Exception as fault:
+        _report(fault)
+
+
+def carry_out_taskless(coroutine: Coroutine[Any, Any, None], under_way: set[Any]) -> None:
+    """As `carry_out` for what never asks for its task (asyncio.timeout, asyncio.wait_for and their like do)."""
+    try:
+        waited = coroutine.send(None)
+    except StopIteration:
+        pass
+    except Exception as fault:
+        _report(fault)
+    else:
+        carry_on(coroutine, waited, under_way)
 
 
 def start(
@@ -82,34 +93,39 @@ def start(
 
 
 def carry_on(
-    coroutine: Coroutine[Any, Any, Any], waited: Any, under_way: set[Any], ended: Callable[[Exception | None], object]
+    coroutine: Coroutine[Any, Any, Any],
+    waited: Any,
+    under_way: set[Any],
+    ended: Callable[[Exception | None], object] | None = None,
 ) -> None:
     """Go on with a coroutine that has yielded `waited`, without a task: there is no current_task() in it.
 
-    `ended` gets the exception that the coroutine ends with, or None; it is not called if what it waits for is
-    cancelled. Until then `under_way` holds a future that is done at the end.
+    `ended` gets the exception that the coroutine ends with, or None (without `ended` it goes to the loop's exception
+    handler); it is not called if what it waits for is cancelled. Until then `under_way` holds something for it.
     """
-    _Carrier(coroutine, under_way, ended).wait(waited)
+    carrier = _Carrier(coroutine, under_way, ended)
+    under_way.add(carrier)
+    carrier.wait(waited)
 
 
 class _Carrier:
     """Steps a coroutine each time that the future which it waits for is done."""
 
-    __slots__ = ("_coroutine", "_done", "_ended", "_loop", "_under_way")
+    __slots__ = ("_coroutine", "_ended", "_under_way")
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], under_way: set[Any], ended: Callable[[Exception | None], object]
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        under_way: set[Any],
+        ended: Callable[[Exception | None], object] | None,
     ) -> None:
         self._coroutine = coroutine
         self._under_way = under_way
         self._ended = ended
-        self._loop = loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
-        under_way.add(self._done)
 
     def wait(self, waited: Any) -> None:
         if waited is None:
-            self._loop.call_soon(self._step, None)
+            asyncio.get_running_loop().call_soon(self._step, None)
         else:
             # The mark by which a future knows that somebody who yields it does wait for it.
             waited._asyncio_future_blocking = False
@@ -124,14 +140,93 @@ class _Carrier:
         except Exception as exc:
             fault = exc
         except asyncio.CancelledError:
-            self._finish()
+            self._under_way.discard(self)
             return
         else:
             self.wait(waited)
             return
+        self._under_way.discard(self)
+        if self._ended is not None:
+            self._ended(fault)
+        elif fault is not None:
+            _report(fault)
+
+
+def _report(fault: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "unhandled exception in a coroutine", "exception": fault}
+    )
+
+
+class Signal:
+    """A future for one waiter, who goes on at once where the loop's futures take another turn of the loop.
+
+    That is what most messages wait for: their commit, and the server's answers. Under a task (as in tests) it behaves
+    like any future. Whoever gives the result must be ready for what the waiter does then.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_value")
+
+    def __init__(self) -> None:
+        self._asyncio_future_blocking = False
+        self._callback: Callable[[Any], object] | None = None
+        self._context: Context | None = None
+        self._done = False
+        self._error: BaseException | None = None
+        self._value: Any = None
+
+    def set_result(self, value: Any) -> None:
+        self._value = value
         self._finish()
-        self._ended(fault)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._finish()
+
+    def done(self) -> bool:
+        return self._done
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def cancel(self, msg: object = None) -> bool:
+        """For a task that is cancelled while it waits."""
+        if self._done:
+            return False
+        self.set_exception(asyncio.CancelledError())
+        return True
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+        if self._callback is not None:
+            raise RuntimeError("somebody else waits for this already")
+        self._callback = callback
+        self._context = context
+        if self._done:
+            asyncio.get_running_loop().call_soon(callback, self)
 
     def _finish(self) -> None:
-        self._under_way.discard(self._done)
-        self._done.set_result(None)
+        if self._done:
+            raise RuntimeError("it has its result already")
+        self._done = True
+        callback = self._callback
+        if callback is None:
+            return
+        if self._context is not None:  # a task: it must not run inside of another
+            asyncio.get_running_loop().call_soon(callback, self, context=self._context)
+            return
+        try:
+            callback(self)
+        except Exception as fault:
+            # The waiter's, not that of who gives the result.
+            _report(fault)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()

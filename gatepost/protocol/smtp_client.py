@@ -23,6 +23,9 @@ from gatepost.protocol.smtp_reply import ReplyReader, SmtpReply
 class Stage(enum.Enum):
     """What the session waits for. The value is Postfix's wording in `lost connection with HOST while ...`."""
 
+    # The limits of each stage are looked up by it, several times for a message.
+    __hash__ = object.__hash__
+
     GREETING = "receiving the initial server greeting"
     EHLO = "performing the EHLO handshake"
     HELO = "performing the HELO handshake"
@@ -63,6 +66,10 @@ NEED_DATA = Event(Kind.NEED_DATA)
 _READY = Event(Kind.READY)
 _CONTENT = Event(Kind.CONTENT)
 _OVER = Event(Kind.OVER)
+
+# Looking a member up costs more than a comparison; these are asked for with every message.
+_MAIL_SENT, _RCPT_SENT, _DATA_SENT = Stage.MAIL, Stage.RCPT, Stage.DATA
+_BODY, _BODY_SENT, _IDLE = Stage.CONTENT, Stage.END, Stage.IDLE
 
 _QUIT = b"QUIT\r\n"
 _RSET = b"RSET\r\n"
@@ -108,7 +115,7 @@ class SmtpClientProtocol:
     @property
     def idle(self) -> bool:
         """May a transaction start? No reply is outstanding and no unread input is there."""
-        return self.stage is Stage.IDLE and not self._expected and not self._reader.pending
+        return self.stage is _IDLE and not self._expected and not self._reader.pending
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -128,7 +135,7 @@ class SmtpClientProtocol:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self.stage is Stage.CONTENT or self.stage is Stage.CLOSED:
+            if self.stage is _BODY or self.stage is Stage.CLOSED:
                 return NEED_DATA
             reply = self._reader.next_reply()
             if reply is None:
@@ -158,9 +165,7 @@ class SmtpClientProtocol:
             return
         if self.capabilities.pipelining:
             self._out.append(mail if not recipients else mail + b"".join(recipients) + _DATA)
-            self._expected.append(Stage.MAIL)
-            self._expected.extend([Stage.RCPT] * len(recipients))
-            self._expected.append(Stage.DATA)
+            self._expected.extend((_MAIL_SENT, *[_RCPT_SENT] * len(recipients), _DATA_SENT))
             return
         self._queue.append((Stage.MAIL, mail))
         self._queue.extend((Stage.RCPT, line) for line in recipients)
@@ -204,19 +209,18 @@ class SmtpClientProtocol:
         stage = self._expected.popleft()
         if reply.code == 421:
             self._keep = False  # RFC 5321 3.8: the server closes the connection
-        match stage:
-            case Stage.MAIL:
-                self._take_mail(reply)
-            case Stage.RCPT:
-                self._take_rcpt(reply)
-            case Stage.DATA:
-                self._take_data(reply)
-            case Stage.END:
-                self._take_end(reply)
-            case Stage.RSET:
-                self._done(_OVER)
-            case _:
-                self._take_handshake(stage, reply)
+        if stage is _RCPT_SENT:
+            self._take_rcpt(reply)
+        elif stage is _MAIL_SENT:
+            self._take_mail(reply)
+        elif stage is _DATA_SENT:
+            self._take_data(reply)
+        elif stage is _BODY_SENT:
+            self._take_end(reply)
+        elif stage is Stage.RSET:
+            self._done(_OVER)
+        else:
+            self._take_handshake(stage, reply)
 
     def _take_handshake(self, stage: Stage, reply: SmtpReply) -> None:
         positive = reply.code // 100 == 2

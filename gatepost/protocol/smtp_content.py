@@ -4,9 +4,9 @@
 def encode_content(content: bytes, line_limit: int) -> bytes:
     """Whole content with LF line ends to the octets that follow DATA, without the final `.`.
 
-    `line_limit` (octets, 0: none) is smtp_line_length_limit: longer lines are broken by CRLF SPACE.
+    `line_limit` (octets) is smtp_line_length_limit: longer lines are broken by CRLF SPACE. 0: there are none.
     """
-    if line_limit and has_long_line(content, line_limit):
+    if line_limit:
         content = fold_long_lines(content, line_limit)
     if b"\n." in content:
         content = content.replace(b"\n.", b"\n..")

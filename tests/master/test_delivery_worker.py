@@ -10,6 +10,8 @@ from gatepost.master.delivery_worker import DeliveryWorker
 class Agent:
     """Delivers when it is let."""
 
+    taskless = True
+
     def __init__(self, *, fail: bool = False) -> None:
         self.let = asyncio.Event()
         self.fail = fail

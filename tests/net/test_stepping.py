@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gatepost.net.stepping import carry_on, start
+from gatepost.net.stepping import Signal, carry_on, carry_out_taskless, start
 
 
 async def test_a_coroutine_that_does_not_suspend_runs_at_once() -> None:
@@ -126,16 +126,14 @@ async def test_a_coroutine_goes_on_without_a_task() -> None:
         ended.set()
 
     coroutine = work()
-    under_way: set[asyncio.Future[None]] = set()
+    under_way: set[object] = set()
     carry_on(coroutine, coroutine.send(None), under_way, at_end)
-    waiting = set(under_way)
-    assert len(waiting) == 1
+    assert len(under_way) == 1
     first.set_result(1)
     second.set_exception(ValueError("no"))
     await asyncio.wait_for(ended.wait(), 10)
     assert seen == [1, "no", ValueError]
     assert not under_way
-    await asyncio.wait(waiting)
 
 
 async def test_what_waits_for_something_cancelled_ends_quietly() -> None:
@@ -146,9 +144,54 @@ async def test_what_waits_for_something_cancelled_ends_quietly() -> None:
         await future
 
     coroutine = work()
-    under_way: set[asyncio.Future[None]] = set()
+    under_way: set[object] = set()
     carry_on(coroutine, coroutine.send(None), under_way, told.append)
     future.cancel()
-    await asyncio.wait(set(under_way))
+    await asyncio.sleep(0)
     assert not under_way
     assert not told
+
+
+async def test_who_waits_for_a_signal_goes_on_at_once() -> None:
+    signal, seen = Signal(), []
+
+    async def work() -> None:
+        seen.append(await signal)
+
+    carry_out_taskless(work(), under_way := set[object]())
+    assert under_way
+    signal.set_result(3)
+    assert seen == [3]
+    assert not under_way
+
+
+async def test_a_fault_of_who_waits_is_not_that_of_who_gives_the_result() -> None:
+    signal, faults = Signal(), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context["exception"]))
+
+    async def work() -> None:
+        await signal
+        raise KeyError("a fault of ours")
+
+    carry_out_taskless(work(), set())
+    signal.set_result(None)
+    assert [type(fault) for fault in faults] == [KeyError]
+
+
+async def test_a_signal_is_a_future_to_a_task() -> None:
+    async def wait(signal: Signal) -> object:
+        return await signal
+
+    given, failed, dropped, early = Signal(), Signal(), Signal(), Signal()
+    early.set_result("early")
+    tasks = [asyncio.create_task(wait(signal)) for signal in (given, failed, dropped, early)]
+    await asyncio.sleep(0)
+    given.set_result("given")
+    failed.set_exception(ValueError("no"))
+    tasks[2].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[0] == "given" and results[3] == "early"
+    assert isinstance(results[1], ValueError) and isinstance(results[2], asyncio.CancelledError)
+    assert dropped.done() and not dropped.cancel()
+    with pytest.raises(RuntimeError):
+        given.set_result("again")

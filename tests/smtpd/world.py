@@ -131,8 +131,7 @@ class World:
             talk.writer.transport.abort()
         for connection in list(self.connections):
             connection.transport.abort()
-        while self.tasks:
-            await asyncio.sleep(0)
+        await until(lambda: not self.tasks)
         # The transports report their end in a turn of the loop.
         for _ in range(10):
             await asyncio.sleep(0)
