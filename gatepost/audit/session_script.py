@@ -225,6 +225,7 @@ class SessionScript:
         return context.line() if isinstance(context, Reply) else "OK"
 
     async def _flush_dnsxl_cache(self) -> str:
+        self._facts.dns_listings = None
         return "OK"
 
     async def _judge(self, stage: str, method: Callable[[AccessPolicy, SessionFacts], Awaitable[Reply | None]]) -> str:

@@ -38,6 +38,7 @@ def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier |
         foundation.dns,
         foundation.mail_log.program("smtpd", syslog_name),
         own_addresses=foundation.own_addresses,
+        hosts=foundation.hosts,
         verifier=verifier,
         policy=foundation.policy_pools,
         sleep=pause,
