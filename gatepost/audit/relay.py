@@ -15,6 +15,9 @@ from gatepost.tables.braces import split_items
 EVERYBODY = "everybody"
 _STOPS = frozenset(("reject", "defer", "reject_unauth_destination", "defer_unauth_destination"))
 _OWN_DESTINATIONS = "mydestination, virtual_alias_domains, virtual_mailbox_domains and relay_domains"
+_BACKUP_DESTINATIONS = f"{_OWN_DESTINATIONS}, and to domains that name this host as a backup mail exchanger"
+# Tables that may refuse, but where OK is a mistake (restrictions.not_ok).
+_PERMIT_NOTHING = ("_a_access", "_mx_access", "_ns_access", "_reverse_client_hostname_access")
 
 
 class Grants(NamedTuple):
@@ -63,9 +66,11 @@ def _permitted(word: str, name: str, argument: str, params: AccessParameters) ->
         return ["clients in mynetworks"]
     if name == "permit_sasl_authenticated":
         return ["clients that have authenticated"] if params.smtpd_sasl_auth_enable else []
+    if name == "permit_inet_interfaces":
+        return ["connections from this host's own addresses"]
     if ":" in word:
         return [f"whoever {word} permits"]
-    if name.startswith("check_") and argument and name not in NOT_YET:
+    if name.startswith("check_") and argument and name not in NOT_YET and not name.endswith(_PERMIT_NOTHING):
         return [f"whoever {name} {argument} permits"]
     return []
 
@@ -75,14 +80,17 @@ def who_may_relay(params: AccessParameters) -> str:
     relay = grants(params.smtpd_relay_restrictions, params)
     recipient = grants(params.smtpd_recipient_restrictions, params)
     who = relay if relay.closed else recipient
+    texts = (params.smtpd_relay_restrictions, params.smtpd_recipient_restrictions, *params.classes.values())
+    backup = any("permit_mx_backup" in map(str.lower, split_items(text)) for text in texts)
+    destinations = _BACKUP_DESTINATIONS if backup else _OWN_DESTINATIONS
     named = list(dict.fromkeys(who.who))
     if named == [EVERYBODY] or (not relay.closed and not recipient.closed):
         return "Everybody may send to any destination: this is an open relay."
     if not named:
-        return f"Nobody may send to other destinations than {_OWN_DESTINATIONS}."
+        return f"Nobody may send to other destinations than {destinations}."
     also = list(dict.fromkeys(recipient.who)) if relay.closed and recipient.closed else named
     limit = "" if also == named else f", as far as smtpd_recipient_restrictions lets them ({_and(also) or 'nobody'})"
-    sentence = f"{_and(named)} may send to any destination{limit}; all others only to {_OWN_DESTINATIONS}."
+    sentence = f"{_and(named)} may send to any destination{limit}; all others only to {destinations}."
     return sentence[0].upper() + sentence[1:]
 
 

@@ -16,6 +16,9 @@ OWN = "mydestination, virtual_alias_domains, virtual_mailbox_domains and relay_d
         ("reject_unauth_destination, permit", [], True),
         ("warn_if_reject reject_unauth_destination, permit_mynetworks, reject", ["clients in mynetworks"], True),
         ("check_client_access hash:/pop, reject", ["whoever check_client_access hash:/pop permits"], True),
+        ("permit_inet_interfaces, reject", ["connections from this host's own addresses"], True),
+        ("check_sender_mx_access hash:/mx, check_reverse_client_hostname_access hash:/names, reject", [], True),
+        ("permit_dnswl_client good.example, reject", [], True),
         ("hash:/rcpt, reject", ["whoever hash:/rcpt permits"], True),
         ("reject_rbl_client permit, reject_unknown_client_hostname", [], False),
         ("trusted, reject", ["clients in mynetworks"], True),
@@ -49,6 +52,12 @@ def test_the_default() -> None:
             "",
             "permit_mynetworks, reject",
             f"Clients in mynetworks may send to any destination; all others only to {OWN}.",
+        ),
+        (
+            "Permit_MX_backup, reject_unauth_destination",
+            "",
+            f"Nobody may send to other destinations than {OWN}, and to domains that name this host as a backup "
+            "mail exchanger.",
         ),
         ("permit", "", "Everybody may send to any destination: this is an open relay."),
         (
