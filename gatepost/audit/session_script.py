@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from gatepost.config.declaration import Type
 from gatepost.config.errors import ConfigError
 from gatepost.config.parameters import find
-from gatepost.config.values import parse_bool, split_list
+from gatepost.config.values import parse_bool, parse_int, parse_time, split_list, unit_of_default
 from gatepost.dns.answers import Resolver
 from gatepost.mail.reply import Reply
+from gatepost.net.policy_client import PolicyPools
+from gatepost.restrictions.dns_lookup import HostNames
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import NAME_OK, NAME_TEMPORARY, Client, Effects, SessionFacts
 from gatepost.restrictions.parameters import AccessParameters
@@ -85,10 +88,23 @@ async def _no_pause(seconds: float) -> None:
 
 
 class SessionScript:
-    """One script under way: parameters, client, HELO name and sender stay until they are set again."""
+    """One script under way: parameters, client, HELO name and sender stay until they are set again.
 
-    def __init__(self, dns: Resolver, open_tables: OpenTables, *, own_addresses: frozenset[str] = frozenset()) -> None:
+    `hosts`, `policy`, `own_addresses` are as in `restrictions.ports.Ports`.
+    """
+
+    def __init__(
+        self,
+        dns: Resolver,
+        open_tables: OpenTables,
+        *,
+        hosts: HostNames | None = None,
+        policy: PolicyPools | None = None,
+        own_addresses: frozenset[str] = frozenset(),
+    ) -> None:
         self._dns = dns
+        self._hosts = hosts
+        self._pools = policy
         self._own_addresses = own_addresses
         self._output: list[str] = []
         self._values: dict[str, str] = dict(_INITIAL)
@@ -172,24 +188,20 @@ class SessionScript:
                 dns=self._dns,
                 log=self,
                 own_addresses=self._own_addresses,
+                hosts=self._hosts,
                 verifier=_AllDeliverable(),
+                policy=self._pools,
                 sleep=_no_pause,
             )
             self._policy = AccessPolicy(params, ports)
         return self._policy
 
     def _parameters(self) -> AccessParameters:
-        values: dict[str, Any] = {}
-        for field in msgspec.structs.fields(AccessParameters):
-            text = self._values.get(field.name)
-            if text is None:
-                continue
-            if field.type is bool:
-                values[field.name] = parse_bool(field.name, {"0": "no", "1": "yes"}.get(text, text))
-            elif field.type is int:
-                values[field.name] = _number(field.name, text)
-            else:
-                values[field.name] = text
+        values: dict[str, Any] = {
+            name: _value(name, self._values[name])
+            for name in AccessParameters.__struct_fields__
+            if name in self._values
+        }
         return AccessParameters(**values, classes=self._classes, smtpd_restriction_classes=" ".join(self._classes))
 
     # Commands.
@@ -217,6 +229,7 @@ class SessionScript:
             self._facts.recipient = None
 
     async def _fingerprint(self, fingerprint: str) -> str:
+        self._facts.encrypted = True
         self._facts.fingerprints = (fingerprint, fingerprint)
         return "OK"
 
@@ -235,11 +248,22 @@ class SessionScript:
         return "OK" if reply is None else reply.line()
 
 
-def _number(name: str, text: str) -> int:
+def _value(name: str, text: str) -> bool | int | str:
+    """What the text of a parameter stands for. Raises ConfigError."""
+    parameter = find(name)
+    assert parameter is not None
     try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"bad numerical value {text}", parameter=name) from None
+        match parameter.type:
+            case Type.BOOLEAN:
+                return parse_bool(name, {"0": "no", "1": "yes"}.get(text, text))
+            case Type.NUMBER | Type.SIZE:
+                return parse_int(name, text)
+            case Type.TIME:
+                return parse_time(text, unit_of_default(parameter.default))
+            case _:
+                return text
+    except ValueError as problem:
+        raise ConfigError(str(problem), parameter=name) from None
 
 
 def _address(word: str) -> str:

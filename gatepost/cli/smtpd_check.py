@@ -15,9 +15,11 @@ from gatepost.config.host_facts import ThisHost
 from gatepost.config.networks import own_interfaces
 from gatepost.dns.answers import Resolver
 from gatepost.dns.fake import FakeResolver
+from gatepost.dns.hosts import HostsFile
 from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import ResolvConf
 from gatepost.dns.zone import ZoneError
+from gatepost.net.policy_client import PolicyPools
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
 
@@ -72,7 +74,13 @@ async def _play(zone: FakeResolver | None, directory: str, script: BinaryIO, out
         clock = time.monotonic
         return Tables(TableEnvironment(clock=clock, warn=warn, directory=directory, environ=dict(os.environ)))
 
-    session = SessionScript(dns, open_tables, own_addresses=_own_addresses())
+    session = SessionScript(
+        dns,
+        open_tables,
+        hosts=None if zone else HostsFile(time.monotonic),
+        policy=PolicyPools(directory="", limit=1, clock=time.time),
+        own_addresses=_own_addresses(),
+    )
     # Line by line, so that it can be used by hand. The echo has the script's octets, whatever they are.
     while line := script.readline():
         line = line.removesuffix(b"\n")

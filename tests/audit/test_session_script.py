@@ -6,8 +6,10 @@ import pytest
 
 from gatepost.audit.session_script import SessionScript
 from gatepost.dns.fake import FakeResolver
+from gatepost.net.policy_client import PolicyPools
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
+from tests.policy_server import PolicyServer
 
 SERVER_ERROR = "451 4.3.5 Server configuration error"
 
@@ -161,10 +163,60 @@ async def test_null_sender() -> None:
 async def test_unsound_values_are_told() -> None:
     script = Script()
     assert await script.last("reject_code many", "helo x") == SERVER_ERROR
-    assert script.log == ["smtpd: warning: parameter reject_code: bad numerical value many"]
+    assert script.log == ["smtpd: warning: parameter reject_code: bad numerical configuration: reject_code = many"]
     assert await script.last("reject_code 554", "helo x") == "OK"
     assert await script.last("unknown_address_tempfail_action perhaps", "helo x") == SERVER_ERROR
 
 
 async def test_sleep_does_not_pause() -> None:
     assert await Script().last("helo_restrictions sleep,3600,reject", "helo x") != "OK"
+
+
+async def test_times_and_booleans() -> None:
+    script = Script()
+    assert await script.last("smtpd_policy_service_timeout 2x", "helo x") == SERVER_ERROR
+    assert await script.last("smtpd_policy_service_timeout 2m", "helo x") == "OK"
+    assert await script.last("soft_bounce perhaps", "helo x") == SERVER_ERROR
+    assert await script.last("soft_bounce yes", "helo_restrictions reject", "helo x") != SERVER_ERROR
+
+
+async def test_certificates() -> None:
+    script = Script()
+    plaintext = "450 4.7.1 Session encryption is required"
+    certificates = "relay_clientcerts inline:{AA:BB=x}", "client_restrictions permit_tls_clientcerts,reject"
+    assert await script.last("client_restrictions reject_plaintext_session", "client a 192.0.2.1") == plaintext
+    assert await script.last("fingerprint AA:BB", "client a 192.0.2.1") == "OK"
+    assert await script.last(*certificates, "client a 192.0.2.1") == "OK"
+    assert (await script.last("fingerprint CC:DD", "client a 192.0.2.1")).startswith("554")
+    by_key = "client_restrictions check_ccert_access,inline:{CC:DD=reject}"
+    assert (await script.last(by_key, "client a 192.0.2.1")).startswith("554 5.7.1 <>: Client certificate rejected:")
+
+
+async def test_every_address_is_deliverable() -> None:
+    lines = ("sender_restrictions reject_unverified_sender", "recipient_restrictions reject_unverified_recipient")
+    assert await Script().last(*lines, "mail a@b.example", "rcpt c@localhost") == "OK"
+
+
+async def test_dns_lists_are_asked_once() -> None:
+    dns = FakeResolver("1.2.0.192.list.example A 127.0.0.2\n")
+    session = SessionScript(dns, lambda warn: Tables(TableEnvironment(clock=time.monotonic, warn=warn)))
+    await session.answer("client_restrictions reject_rbl_client,list.example")
+    for _ in range(2):
+        assert (await session.answer("client a 192.0.2.1"))[-1].startswith("554 ")
+        await session.answer("client b 192.0.2.2")
+    assert len([name for name, rrtype in dns.asked if rrtype == "A"]) == 2
+    await session.answer("flush_dnsxl_cache")
+    await session.answer("client a 192.0.2.1")
+    assert len([name for name, rrtype in dns.asked if rrtype == "A"]) == 3
+
+
+async def test_policy_services() -> None:
+    async with PolicyServer(["action=reject not today"]) as server:
+        pools = PolicyPools(directory="", limit=1, clock=time.time)
+        session = SessionScript(
+            FakeResolver(""), lambda warn: Tables(TableEnvironment(clock=time.monotonic, warn=warn)), policy=pools
+        )
+        await session.answer(f"recipient_restrictions check_policy_service,inet:127.0.0.1:{server.port}")
+        reply = (await session.answer("rcpt a@localhost"))[-1]
+    assert reply == "554 5.7.1 <a@localhost>: Recipient address rejected: not today"
+    assert "recipient=a@localhost\n" in server.requests[0]
