@@ -6,6 +6,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.host_facts import FixedHost
 from gatepost.dns.fake import FakeResolver
 from gatepost.mail.reply import Reply
+from gatepost.net.policy_client import PolicyPools
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT, Client, SessionFacts
 from gatepost.restrictions.ports import Ports
@@ -71,6 +72,7 @@ class World:
             dns=self.dns,
             log=self.log,
             own_addresses=frozenset(own),
+            policy=PolicyPools(directory="", limit=1, clock=lambda: 100.0),
             sleep=self._sleep,
         )
         self.policy = AccessPolicy.compile(settings, self.ports)
