@@ -39,8 +39,9 @@ crash: $(VENV)/.test ## 200 runs that kill a random process under load (about an
 fuzz: $(VENV)/.test ## long runs of the property tests
 	$(BIN)/python -m pytest -q -n 2 tests -m hypothesis --hypothesis-profile long
 
-bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (needs root and Debian's postfix)
-	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py
+bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (ROWS= some only; needs root and Debian's postfix)
+	$(BIN)/python -m compileall -q gatepost
+	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py $(if $(ROWS),--rows $(ROWS))
 
 clean:
 	rm -rf $(VENV) run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -85,7 +85,7 @@ async def sessions(rounds: int, profile: bool) -> None:
     cleanup = MailCleanup(
         configuration.settings, writer, log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
     )
-    rates = LinkedRates(lambda *_: None, lambda *_: None)
+    rates = LinkedRates(lambda *_: None, lambda *_: None, lambda *_: None)
     env = server_environment(foundation, configuration.master[0], cleanup, rates, lambda: 1 << 50, lambda: False)
     best = 1e9
     profiler = cProfile.Profile()
