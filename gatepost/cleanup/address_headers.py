@@ -13,22 +13,22 @@ from gatepost.rewrite.rewrite import Context, Rewriter
 
 # Headers whose every address is in standard form already (Rewriter.STANDARD_FORM), perhaps with a phrase or a comment:
 # what nearly all mail has. They need no tokenizing.
-_ADDRESS = rb"[0-9A-Za-z_+=~#$&'*/?^`{}.-]++@[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)++"
+_ADDRESS = rb"[0-9A-Za-z_+=~#$&'*/?^`{}.-]++@[0-9A-Za-z_-]++(?>(?:\.[0-9A-Za-z_-]++)+)"
 _ELEMENT = (
     rb"[ \t\n]*+(?:"
     + _ADDRESS
-    + rb'|(?:[0-9A-Za-z_+=~#$&\'*/?^`{} \t\n-]++|"[^"\\\n]*+")*+<'
+    + rb'|(?>(?:[0-9A-Za-z_+=~#$&\'*/?^`{} \t\n-]++|"[^"\\\n]*+")*)<'
     + _ADDRESS
-    + rb">)[ \t\n]*+(?:\([^()\\\n]*+\)[ \t\n]*+)?+"
+    + rb">)[ \t\n]*+(?>(?:\([^()\\\n]*+\)[ \t\n]*+)?)"
 )
-_STANDARD = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*+\Z")
+_STANDARD = re.compile(_ELEMENT + rb"(?>(?:," + _ELEMENT + rb")*)\Z")
 _ODD_DOTS = re.compile(rb"\.[.@]|(?:\A|[ \t\n,<])\.")
 _FOLD_AT = 70
 
 # One address, with or without a phrase: what nearly all mail has, seen at a glance.
 _ATOM = rb"[0-9A-Za-z_+=~#$&'*/?^`{}-]++"
-_ONE = rb"%s(?:\.%s)*+@[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)++" % (_ATOM, _ATOM)
-_PHRASE = rb"(?:[0-9A-Za-z_+=~#$&'*/?^`{} -]++|\"[^\"\\\n]*+\")*+"
+_ONE = rb"%s(?>(?:\.%s)*)@[0-9A-Za-z_-]++(?>(?:\.[0-9A-Za-z_-]++)+)" % (_ATOM, _ATOM)
+_PHRASE = rb"(?>(?:[0-9A-Za-z_+=~#$&'*/?^`{} -]++|\"[^\"\\\n]*+\")*)"
 is_standard = re.compile(rb"[ \t]*+(?:%s|%s<%s>)\n" % (_ONE, _PHRASE, _ONE)).fullmatch
 """Is this header value (with its line end) such that rewriting would not change it? If not, it may all the same."""
 

@@ -4,9 +4,9 @@ import re
 
 # RFC 822 3.3: an atom holds no specials, blanks or controls; a local part is atoms separated by single dots. Text
 # beyond ASCII is left alone, as RFC 6531 wants it and as Postfix does (8BITCLEAN).
-_DOT_STRING = re.compile(r'(?![.])(?:[^\x00-\x20\x7f()<>@,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
-_DOT_STRING_7BIT = re.compile(r'(?![.])(?:[^\x00-\x20\x7f-\U0010ffff()<>@,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
-_DOT_STRING_EXPOSE_AT = re.compile(r'(?![.])(?:[^\x00-\x20\x7f()<>,;:\\"\[\].]++|[.](?![.]))++(?<![.])')
+_DOT_STRING = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f()<>@,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
+_DOT_STRING_7BIT = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f-\U0010ffff()<>@,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
+_DOT_STRING_EXPOSE_AT = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f()<>,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
 _SPECIAL_822 = re.compile(r'["\\\r]')
 _SPECIAL_821 = re.compile(r'["\\\r\n]')
 _SPECIAL_7BIT = re.compile(r'["\\\r\x80-\U0010ffff]')

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 # A header name is printable ASCII without the colon. Blanks before the colon are obsolete (RFC 5322 4.5) but seen.
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_SECTION = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
+# `(?>(?:...)*)`, not `(?:...)*+`: Python before 3.11.5 ends the latter where its last, vain attempt has got to.
+_SECTION = re.compile(rb"(?>(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))*)")
 
 
 def header_name(line: bytes) -> bytes:

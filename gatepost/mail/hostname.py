@@ -16,7 +16,7 @@ Warn = Callable[[str], None]
 
 # Good names, at a glance; the slow way says what is wrong with the others. (All of digits and dots: not here.)
 _LABEL = r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
-_GOOD_HOSTNAME = re.compile(rf"(?=[0-9.]*+[A-Za-z_-]){_LABEL}(?:\.{_LABEL})*+")
+_GOOD_HOSTNAME = re.compile(rf"(?=[0-9.]*+[A-Za-z_-]){_LABEL}(?>(?:\.{_LABEL})*)")
 
 _LABEL_CHARS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _DIGITS = frozenset("0123456789")

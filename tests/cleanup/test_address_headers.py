@@ -99,3 +99,8 @@ def test_the_short_cut_changes_nothing(pieces: list[str]) -> None:
         assert rewrite("To", value) == quick
     finally:
         address_headers._STANDARD = pattern
+
+
+def test_a_lone_name_after_an_address_is_completed() -> None:
+    assert rewrite("To", "a@b.example,a") == "To: a@b.example, a@ours.example\n"
+    assert rewrite("To", '<a@b.example>, "a b') is not None

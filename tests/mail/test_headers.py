@@ -59,3 +59,12 @@ def test_scanners_agree_on_any_input(parts: list[bytes]) -> None:
     content = b"".join(parts)
     end = header_end(content)
     assert b"".join(text for _, text in headers(content[:end])) == content[:end]
+
+
+def test_a_body_without_separator_is_no_part_of_the_header_section() -> None:
+    for body in (b"A", b"text: none here\n", b"AB: x\nAB", b"hello world\n", b"AB :\n"):
+        content = b"Subject: x\n folded\n" + body
+        end = header_end(content)
+        assert b"".join(text for _, text in headers(content[:end])) == content[:end]
+    assert header_end(b"Subject: x\nhello world\n") == 11
+    assert header_end(b"hello") == 0
