@@ -150,8 +150,8 @@ class SmtpClientProtocol:
     def start_transaction(self, mail: bytes, recipients: list[bytes], *, keep: bool, probe: bool = False) -> None:
         """Send MAIL, RCPT and DATA. `mail`, `recipients`: complete command lines with CRLF.
 
-        `keep`: the session is wanted again after it; otherwise QUIT follows at the earliest moment. `probe`: RSET takes
-        the place of DATA, and the transaction ends with OVER.
+        `keep`: the session is wanted again after it; otherwise QUIT follows at the earliest moment. `probe`: no DATA
+        is sent; the transaction ends with OVER once all replies to RCPT are there (and that to RSET, to `keep` it).
         To be called only when `idle`.
         """
         if not self.idle:
@@ -173,13 +173,15 @@ class SmtpClientProtocol:
         self._send_next()
 
     def _start_probe(self, mail: bytes, recipients: list[bytes]) -> None:
-        lines = [(Stage.MAIL, mail), *((Stage.RCPT, line) for line in recipients), (Stage.RSET, _RSET)]
+        lines = [(Stage.MAIL, mail), *((Stage.RCPT, line) for line in recipients)]
+        if self._keep:
+            lines.append((Stage.RSET, _RSET))
         if not self.capabilities.pipelining:
             self._queue.extend(lines)
             self._send_next()
             return
         self._expected.extend(stage for stage, _ in lines)
-        self._out.append(b"".join(line for _, line in lines))
+        self._out.append(b"".join(line for _, line in lines) + (b"" if self._keep else _RSET + _QUIT))
 
     def content_sent(self) -> bytes:
         """The content has been handed to the network, with a CRLF at its end; returns what ends it.
@@ -268,6 +270,11 @@ class SmtpClientProtocol:
         self._recipient += 1
         if self._expected:
             self.stage = self._expected[0]
+        elif not self._queue:  # a probe, and the session is not wanted any more
+            if not self.capabilities.pipelining:
+                self._out.append(_QUIT)
+            self._close()
+            self._events.append(_OVER)
         elif not self._accepted and self._queue[0][0] is Stage.DATA:
             self._abort()
         else:

@@ -94,6 +94,9 @@ class Verifier:
             self.cache.put(address, None)
         if judgement.probe:
             self._probe(address, entry, now)
+            present = self.cache.at_hand(address)[1]  # some is known at once
+            if present is not None and present.status is not Status.UNKNOWN:
+                entry = present
         if entry.status is Status.UNKNOWN and wait > 0 and not self._closing:
             entry = await self._result(address, entry, wait)
         return Answer(_OUTCOMES[entry.status], entry.text)
