@@ -6,11 +6,40 @@ balancer, or nothing to lose); an idle connection is closed after `idle_interval
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from gatepost.tables.environment import TableEnvironment
+
+
+class Closable(Protocol):
+    """Something that holds connections or files."""
+
+    def close(self) -> None:
+        """Let go what is idle. It may be used again."""
+
+
+S = TypeVar("S", bound=Closable)
+
+
+class Shared:
+    """What tables share that ask the same server with the same login, or the same file."""
+
+    def __init__(self) -> None:
+        self._all: dict[Hashable, Closable] = {}
+
+    def get(self, key: Hashable, make: Callable[[], S]) -> S:
+        """What goes by `key` (the type of table first), made if it is the first time."""
+        found = self._all.get(key)
+        if found is None:
+            found = self._all[key] = make()
+        return found  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Let go everything that is idle."""
+        for shared in self._all.values():
+            shared.close()
 
 
 class Connection(Protocol):

@@ -3,28 +3,29 @@
 from collections.abc import Callable
 
 from gatepost.tables import ldap, memcache, mysql, network_tables, pgsql, sqlite
+from gatepost.tables.connection_pool import Shared
 from gatepost.tables.environment import TableSource
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import Table
 
 
-def database_openers(source: TableSource) -> dict[str, Callable[[str], Table]]:
+def database_openers(source: TableSource, shared: Shared) -> dict[str, Callable[[str], Table]]:
     """For each type what opens a table by its whole name (`pgsql:/etc/x.cf`); it raises ConfigError.
 
-    `source` opens the tables that these tables name in turn.
+    `source` opens the tables that these tables name in turn. `shared` keeps their connections.
     """
     env = source.env
 
     def compile_domains(table: str, text: str) -> MatchList:
         return MatchList.compile(table, text, source, match_parent=False)
 
-    network = network_tables.opener(env)
+    network = network_tables.opener(env, shared)
     return {
-        "pgsql": pgsql.opener(env, compile_domains),
-        "mysql": mysql.opener(env, compile_domains),
-        "sqlite": sqlite.opener(env, compile_domains),
-        "ldap": ldap.opener(env, compile_domains),
-        "memcache": lambda name: memcache.MemcacheTable(env, name, compile_domains, source.open),
+        "pgsql": pgsql.opener(env, shared, compile_domains),
+        "mysql": mysql.opener(env, shared, compile_domains),
+        "sqlite": sqlite.opener(env, shared, compile_domains),
+        "ldap": ldap.opener(env, shared, compile_domains),
+        "memcache": lambda name: memcache.MemcacheTable(env, shared, name, compile_domains, source.open),
         "tcp": network,
         "socketmap": network,
     }

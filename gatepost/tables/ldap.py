@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
 from gatepost.tables.asking import in_own_task
-from gatepost.tables.connection_pool import ConnectionPool, NoAnswer, PoolLimits
+from gatepost.tables.connection_pool import ConnectionPool, NoAnswer, PoolLimits, Shared
 from gatepost.tables.database_config import NEEDED, ConfiguredTable, DatabaseConfig
 from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment
@@ -44,29 +44,20 @@ _BINDS = {"yes": "simple", "simple": "simple", "no": "none", "none": "none", "sa
 _LOGIN_TEXTS = [name for name, kind in LdapLogin.__annotations__.items() if kind is str and name != "bind"]
 
 
-class LdapPools:
-    """Opens connections; tables with the same servers and login share them."""
+def _pool(env: TableEnvironment, shared: Shared, config: DatabaseConfig) -> ConnectionPool[LdapConnection]:
+    """The connections that `config` asks for. Raises ConfigError."""
+    login = _login(config)
+    urls = _urls(config)
+    # To connect, to bind and to search: each may take its time.
+    limits = PoolLimits(connections=config.number("gatepost_connections", 5, 1), timeout=3 * login.timeout)
 
-    def __init__(self, env: TableEnvironment) -> None:
-        self._env = env
-        self._pools: dict[tuple[object, ...], ConnectionPool[LdapConnection]] = {}
-
-    def pool(self, config: DatabaseConfig) -> ConnectionPool[LdapConnection]:
-        """The connections that `config` asks for. Raises ConfigError."""
-        login = _login(config)
-        urls = _urls(config)
-        # To connect, to bind and to search: each may take its time.
-        limits = PoolLimits(connections=config.number("gatepost_connections", 5, 1), timeout=3 * max(login.timeout, 1))
-        key = (urls, login, limits)
-        if key not in self._pools:
-            self._pools[key] = self._make(urls, login, limits)
-        return self._pools[key]
-
-    def _make(self, urls: tuple[str, ...], login: LdapLogin, limits: PoolLimits) -> ConnectionPool[LdapConnection]:
+    def make() -> ConnectionPool[LdapConnection]:
         async def connect(url: str) -> LdapConnection:
             return await LdapConnection(library("ldap", "ldap"), url, login).open()
 
-        return ConnectionPool(self._env, "ldap", [(url, False) for url in urls], connect, limits, in_order=True)
+        return ConnectionPool(env, "ldap", [(url, False) for url in urls], connect, limits, in_order=True)
+
+    return shared.get(("ldap", urls, login, limits), make)
 
 
 def _urls(config: DatabaseConfig) -> tuple[str, ...]:
@@ -105,7 +96,9 @@ def _login(config: DatabaseConfig) -> LdapLogin:
 class LdapPlan:
     """What one configuration of a table comes to. Raises ConfigError."""
 
-    def __init__(self, config: DatabaseConfig, pools: LdapPools, compile_domains: CompileDomains) -> None:
+    def __init__(
+        self, config: DatabaseConfig, pool: ConnectionPool[LdapConnection], compile_domains: CompileDomains
+    ) -> None:
         if not config.has("search_base"):
             raise ConfigError(NEEDED, parameter="search_base")
         self.base = config.text("search_base")
@@ -127,7 +120,7 @@ class LdapPlan:
         self.recursion_limit = config.number("recursion_limit", 1000, 1)
         domains = config.text("domain")
         self.domains: DomainList | None = compile_domains(config.table, domains) if domains else None
-        self.pool = pools.pool(config)
+        self.pool = pool
 
     def request(self, key: str) -> Request | None:
         """The search for `key`; None if it lacks a part that is needed."""
@@ -197,12 +190,14 @@ class LdapTable:
         return collector.text()
 
 
-def opener(env: TableEnvironment, compile_domains: CompileDomains) -> Callable[[str], LdapTable]:
+def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], LdapTable]:
     """Opens tables by their names (`ldap:/etc/x.cf`). They raise ConfigError, also if python-ldap is not installed."""
-    pools = LdapPools(env)
+
+    def plan(config: DatabaseConfig) -> LdapPlan:
+        return LdapPlan(config, _pool(env, shared, config), compile_domains)
 
     def open_table(name: str) -> LdapTable:
         library("ldap", "ldap")
-        return LdapTable(env, name, lambda config: LdapPlan(config, pools, compile_domains))
+        return LdapTable(env, name, plan)
 
     return open_table

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import in_own_task
-from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoAnswer, PoolLimits
+from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoAnswer, PoolLimits, Shared
 from gatepost.tables.database_config import ConfiguredTable, DatabaseConfig
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.query_template import QueryForm, TemplateError
@@ -42,7 +42,12 @@ class MemcachePlan:
     """What one configuration of a table comes to. Raises ConfigError."""
 
     def __init__(
-        self, env: TableEnvironment, config: DatabaseConfig, compile_domains: CompileDomains, open_table: OpenTable
+        self,
+        env: TableEnvironment,
+        shared: Shared,
+        config: DatabaseConfig,
+        compile_domains: CompileDomains,
+        open_table: OpenTable,
     ) -> None:
         try:
             self.form = QueryForm(config.table, [config.text("key_format", "%s")])
@@ -61,7 +66,9 @@ class MemcachePlan:
         self.domains: DomainList | None = compile_domains(config.table, domains) if domains else None
         server = config.text("memcache", "inet:localhost:11211")
         try:
-            self.pool: ConnectionPool[StreamConnection] = stream_pool(env, "memcache", server, limits)
+            self.pool: ConnectionPool[StreamConnection] = shared.get(
+                ("memcache", server, limits), lambda: stream_pool(env, "memcache", server, limits)
+            )
         except ConfigError as error:
             raise ConfigError(error.message, parameter="memcache") from None
         self.backup: Table | None = None
@@ -78,13 +85,14 @@ class MemcacheTable:
     __slots__ = ("_config", "_env", "fixed", "name")
 
     def __init__(
-        self, env: TableEnvironment, name: str, compile_domains: CompileDomains, open_table: OpenTable
+        self, env: TableEnvironment, shared: Shared, name: str, compile_domains: CompileDomains, open_table: OpenTable
     ) -> None:
+        """`name`: `memcache:/etc/x.cf`. `open_table` opens the backup. Raises ConfigError."""
         self.name = name
         self.fixed = True
         self._env = env
         self._config = ConfiguredTable(
-            env, name, KEYS, lambda config: MemcachePlan(env, config, compile_domains, open_table)
+            env, name, KEYS, lambda config: MemcachePlan(env, shared, config, compile_domains, open_table)
         )
 
     @property

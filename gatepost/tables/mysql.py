@@ -8,7 +8,7 @@ from typing import Any
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
-from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits, QuestionFailure
+from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, QuestionFailure, Shared
 from gatepost.tables.database_config import DatabaseConfig
 from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment, error_text
@@ -106,42 +106,33 @@ def _words(error: Exception) -> str:
     return str(error.args[1]) if len(error.args) > 1 else str(error)
 
 
-class MysqlPools:
-    """Opens connections; tables with the same servers and login share them."""
+def _pool(env: TableEnvironment, shared: Shared, config: DatabaseConfig) -> ConnectionPool[MysqlConnection]:
+    """The connections that `config` asks for. Raises ConfigError."""
+    options = _options(env, config)
+    hosts = tuple(split_list(config.text("hosts")) or [options.get("host") or "localhost"])
+    login = _login(config, options)
+    targets = {host: _target(host, login) for host in hosts}
+    context = _tls_context(login)
+    limits = pool_limits(config)
 
-    def __init__(self, env: TableEnvironment) -> None:
-        self._env = env
-        self._pools: dict[tuple[object, ...], ConnectionPool[MysqlConnection]] = {}
-
-    def pool(self, config: DatabaseConfig) -> ConnectionPool[MysqlConnection]:
-        """The connections that `config` asks for. Raises ConfigError."""
-        options = self._options(config)
-        hosts = tuple(split_list(config.text("hosts")) or [options.get("host") or "localhost"])
-        login = _login(config, options)
-        limits = pool_limits(config)
-        key = (hosts, login, limits)
-        if key not in self._pools:
-            self._pools[key] = self._make(hosts, login, limits)
-        return self._pools[key]
-
-    def _options(self, config: DatabaseConfig) -> dict[str, str]:
-        path, group = config.text("option_file"), config.text("option_group", "client")
-        if not path:
-            return default_options(group, self._env.read_file) if group else {}
-        try:
-            return read_options(self._env.path(path), group, self._env.read_file)
-        except OSError as error:
-            raise ConfigError(f"open {path}: {error_text(error)}", parameter="option_file") from None
-
-    def _make(self, hosts: tuple[str, ...], login: Login, limits: PoolLimits) -> ConnectionPool[MysqlConnection]:
-        targets = {host: _target(host, login) for host in hosts}
-        context = _tls_context(login)
-
+    def make() -> ConnectionPool[MysqlConnection]:
         async def connect(host: str) -> MysqlConnection:
             return await _connect(library("asyncmy", "mysql"), host, targets[host], login, context)
 
         pairs = [(host, "unix_socket" in target) for host, target in targets.items()]
-        return ConnectionPool(self._env, "mysql", pairs, connect, limits)
+        return ConnectionPool(env, "mysql", pairs, connect, limits)
+
+    return shared.get(("mysql", hosts, login, limits), make)
+
+
+def _options(env: TableEnvironment, config: DatabaseConfig) -> dict[str, str]:
+    path, group = config.text("option_file"), config.text("option_group", "client")
+    if not path:
+        return default_options(group, env.read_file) if group else {}
+    try:
+        return read_options(env.path(path), group, env.read_file)
+    except OSError as error:
+        raise ConfigError(f"open {path}: {error_text(error)}", parameter="option_file") from None
 
 
 def _login(config: DatabaseConfig, options: dict[str, str]) -> Login:
@@ -214,12 +205,11 @@ async def _connect(
     return MysqlConnection(asyncmy, connection, host)
 
 
-def opener(env: TableEnvironment, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
+def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
     """Opens tables by their names (`mysql:/etc/x.cf`). They raise ConfigError, also if asyncmy is not installed."""
-    pools = MysqlPools(env)
 
     def plan(config: DatabaseConfig) -> SqlPlan:
-        pool = pools.pool(config)
+        pool = _pool(env, shared, config)
         require_result = config.flag("require_result_set", True)
 
         async def ask(make_query: MakeQuery) -> Rows:

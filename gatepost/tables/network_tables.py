@@ -5,7 +5,14 @@ from collections.abc import Callable
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import in_own_task
-from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoAnswer, PoolLimits, QuestionFailure
+from gatepost.tables.connection_pool import (
+    ConnectionFailure,
+    ConnectionPool,
+    NoAnswer,
+    PoolLimits,
+    QuestionFailure,
+    Shared,
+)
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.source import printable
 from gatepost.tables.stream_server import StreamConnection, stream_pool
@@ -127,15 +134,12 @@ async def read_netstring(connection: StreamConnection, limit: int) -> str:
         raise GarbledReply("a reply that is not UTF-8") from None
 
 
-def opener(env: TableEnvironment) -> Callable[[str], TcpTable | SocketmapTable]:
+def opener(env: TableEnvironment, shared: Shared) -> Callable[[str], TcpTable | SocketmapTable]:
     """Opens tables by their names. They raise ConfigError. Tables of one server share its connections."""
-    pools: dict[tuple[str, str], ConnectionPool[StreamConnection]] = {}
+    limits = PoolLimits(connections=CONNECTIONS, timeout=TIMEOUT)
 
     def pool(kind: str, server: str) -> ConnectionPool[StreamConnection]:
-        if (kind, server) not in pools:
-            limits = PoolLimits(connections=CONNECTIONS, timeout=TIMEOUT)
-            pools[kind, server] = stream_pool(env, kind, server, limits)
-        return pools[kind, server]
+        return shared.get((kind, server), lambda: stream_pool(env, kind, server, limits))
 
     def open_table(name: str) -> TcpTable | SocketmapTable:
         kind, _, server = name.partition(":")

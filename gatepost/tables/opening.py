@@ -6,6 +6,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import split_items
 from gatepost.tables.cidr import CidrTable
 from gatepost.tables.combined import PipeTable, RandomTable, UnionTable
+from gatepost.tables.connection_pool import Shared
 from gatepost.tables.database_tables import database_openers
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.index_files import IndexTable
@@ -28,6 +29,7 @@ class Tables:
     def __init__(self, env: TableEnvironment) -> None:
         self.env = env
         self._open: dict[str, Table] = {}
+        self._shared = Shared()
         self._openers: dict[str, Opener] = {
             "texthash": lambda spec, name, syntax: TextTable(env, spec, name),
             "inline": lambda spec, name, syntax: InlineTable(env, spec, name),
@@ -45,7 +47,7 @@ class Tables:
         }
         for kind in INDEX_SUFFIXES:
             self._openers[kind] = self._indexed
-        for kind, open_named in database_openers(self).items():
+        for kind, open_named in database_openers(self, self._shared).items():
             self._openers[kind] = lambda spec, name, syntax, opener=open_named: opener(spec)  # type: ignore[misc]
         for kind, opener in env.openers.items():
             self._openers[kind] = lambda spec, name, syntax, opener=opener: opener(spec, name)  # type: ignore[misc]
@@ -68,6 +70,13 @@ class Tables:
     def fallbacks(self) -> list[Fallback]:
         """Patterns in the tables opened so far that need an engine which a chosen text may keep busy for long."""
         return [fallback for table in self._open.values() for fallback in getattr(table, "fallbacks", ())]
+
+    def close(self) -> None:
+        """Close the connections and files that are idle. The tables can be used on; what they need is opened again."""
+        self._shared.close()
+        for table in self._open.values():
+            if isinstance(table, IndexTable):
+                table.close()
 
     def open(self, spec: str, *, syntax: str = "postmap") -> Table:
         """The table that `spec` names. Raises ConfigError for an unknown type or text that no type can read.

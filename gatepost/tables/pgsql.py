@@ -10,7 +10,7 @@ from typing import Any
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
-from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits, QuestionFailure
+from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits, QuestionFailure, Shared
 from gatepost.tables.database_config import DatabaseConfig
 from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment
@@ -94,7 +94,7 @@ def _text(value: object) -> str | None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return "{" + ",".join(map(_element, value)) + "}"
     raise ValueError(f"a column of type {type(value).__name__}; cast it to text in the query")
 
@@ -104,48 +104,31 @@ def _element(value: object) -> str:
     if value is None:
         return "NULL"
     text = _text(value) or ""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return text
     if not text or text.upper() == "NULL" or any(character in '{},"\\ \t\r\n\v\f' for character in text):
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return text
 
 
-class PgsqlPools:
-    """Opens connections; tables with the same servers and login share them."""
+def _pool(env: TableEnvironment, shared: Shared, config: DatabaseConfig) -> ConnectionPool[PgsqlConnection]:
+    """The connections that `config` asks for. Raises ConfigError."""
+    encoding = config.text("encoding", "UTF8")
+    if encoding.upper().replace("-", "") not in ("UTF8", "UNICODE"):
+        raise ConfigError(f'"{encoding}" is not supported: keys are sent as UTF-8', parameter="encoding")
+    hosts = tuple(split_list(config.text("hosts")) or ["localhost"])
+    targets = {host: _target(host) for host in hosts}
+    login = tuple(config.text(name) for name in ("user", "password", "dbname"))
+    limits = pool_limits(config)
 
-    def __init__(self, env: TableEnvironment) -> None:
-        self._env = env
-        self._pools: dict[tuple[object, ...], ConnectionPool[PgsqlConnection]] = {}
-
-    def pool(self, config: DatabaseConfig) -> ConnectionPool[PgsqlConnection]:
-        """The connections that `config` asks for. Raises ConfigError."""
-        encoding = config.text("encoding", "UTF8")
-        if encoding.upper().replace("-", "") not in ("UTF8", "UNICODE"):
-            raise ConfigError(f'"{encoding}" is not supported: keys are sent as UTF-8', parameter="encoding")
-        hosts = tuple(split_list(config.text("hosts")) or ["localhost"])
-        login = tuple(config.text(name) for name in ("user", "password", "dbname"))
-        limits = pool_limits(config)
-        key = (hosts, login, limits)
-        if key not in self._pools:
-            self._pools[key] = self._make(hosts, login, limits)
-        return self._pools[key]
-
-    def close(self) -> None:
-        """Close what is idle."""
-        for pool in self._pools.values():
-            pool.close()
-
-    def _make(
-        self, hosts: tuple[str, ...], login: tuple[str, ...], limits: PoolLimits
-    ) -> ConnectionPool[PgsqlConnection]:
-        targets = {host: _target(host) for host in hosts}
-
+    def make() -> ConnectionPool[PgsqlConnection]:
         async def connect(host: str) -> PgsqlConnection:
             return await _connect(library("asyncpg", "pgsql"), host, targets[host], login, limits)
 
-        pairs = [(host, target.get("host", "").startswith("/")) for host, target in targets.items()]
-        return ConnectionPool(self._env, "pgsql", pairs, connect, limits)
+        pairs = [(host, str(target.get("host", "")).startswith("/")) for host, target in targets.items()]
+        return ConnectionPool(env, "pgsql", pairs, connect, limits)
+
+    return shared.get(("pgsql", hosts, login, limits), make)
 
 
 def _target(host: str) -> dict[str, Any]:
@@ -178,12 +161,11 @@ async def _connect(
     return PgsqlConnection(asyncpg, connection, host)
 
 
-def opener(env: TableEnvironment, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
+def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
     """Opens tables by their names (`pgsql:/etc/x.cf`). They raise ConfigError, also if asyncpg is not installed."""
-    pools = PgsqlPools(env)
 
     def plan(config: DatabaseConfig) -> SqlPlan:
-        pool = pools.pool(config)
+        pool = _pool(env, shared, config)
 
         async def ask(make_query: MakeQuery) -> Rows:
             return await pool.ask(lambda connection: connection.ask(make_query))

@@ -12,7 +12,7 @@ import apsw
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import WorkerThread
-from gatepost.tables.connection_pool import NoAnswer
+from gatepost.tables.connection_pool import NoAnswer, Shared
 from gatepost.tables.database_config import DatabaseConfig
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.pgsql import quote_standard
@@ -105,17 +105,15 @@ class SqliteFile:
             self._connection = None
 
 
-def opener(env: TableEnvironment, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
+def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:
     """Opens tables by their names (`sqlite:/etc/x.cf`). They raise ConfigError."""
-    files: dict[tuple[str, float], SqliteFile] = {}
 
     def plan(config: DatabaseConfig) -> SqlPlan:
         path = config.needed("dbpath")
         if "\0" in path:
             raise ConfigError("NUL in a file name", parameter="dbpath")
-        key = (env.path(path), float(config.number("gatepost_timeout", 10, 1)))
-        if key not in files:
-            files[key] = SqliteFile(env, *key)
-        return sql_plan(config, compile_domains, files[key].ask)
+        timeout = config.number("gatepost_timeout", 10, 1)
+        file = shared.get(("sqlite", path, timeout), lambda: SqliteFile(env, env.path(path), timeout))
+        return sql_plan(config, compile_domains, file.ask)
 
     return lambda name: SqlTable(env, name, KEYS, plan)
