@@ -1,7 +1,6 @@
 """gatepost: one program, a subcommand a file. Linked under a Postfix command's name it acts as that command."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
@@ -24,8 +23,11 @@ COMMANDS = {
     "postqueue": ("gatepost.cli.postqueue", "main"),
     "postsuper": ("gatepost.cli.postsuper", "main"),
     "postcat": ("gatepost.cli.postcat", "main"),
+    "postmap": ("gatepost.cli.postmap", "postmap"),
+    "postalias": ("gatepost.cli.postmap", "postalias"),
+    "newaliases": ("gatepost.cli.postmap", "newaliases"),
 }
-LINKS = frozenset(("postconf", "mailq", "postqueue", "postsuper", "postcat"))
+LINKS = frozenset(("postconf", "mailq", "postqueue", "postsuper", "postcat", "postmap", "postalias", "newaliases"))
 """Names under which the program may be linked."""
 
 USAGE = 64
@@ -48,9 +50,11 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   postqueue -f | -i ID | -s SITE            try deferred mail now
   postsuper -d | -h | -H ID | ALL [QUEUE]   delete, put on hold, release from hold
   postcat -q ID                             show a queued message
+  postmap [-q KEY] [-s] [-i] [-d KEY] TABLE...  make, ask, list and change lookup tables
+  postalias | newaliases                    the same for alias databases
 
-gatepost COMMAND --help tells more of each. Linked as postconf, mailq, postqueue, postsuper or postcat it acts as that
-command.
+gatepost COMMAND --help tells more of each. Linked under the name of one of Postfix's commands (postconf, mailq,
+postmap, ...) it acts as that command.
 """
 
 
@@ -106,7 +110,9 @@ def run(program: str, arguments: list[str]) -> int:
         print(HELP, end="", file=sys.stdout if command else sys.stderr)
         return 0 if command else USAGE
     if command == "--version":
-        print(f"gatepost {importlib.metadata.version('gatepost')}")
+        from importlib.metadata import version  # loads much
+
+        print(f"gatepost {version('gatepost')}")
         return 0
     if command not in COMMANDS:
         return _wrong(f"unknown command: {command}")

@@ -9,16 +9,26 @@ from contextlib import contextmanager
 @contextmanager
 def acting_as(owner: pwd.struct_passwd | None) -> Iterator[None]:
     """Effective user and groups of `owner` meanwhile. Nothing changes for None, or without root."""
-    if owner is None or os.geteuid() != 0:
+    if owner is None:
         yield
         return
-    group, groups = os.getegid(), os.getgroups()
+    with acting_with(owner.pw_uid, owner.pw_gid):
+        yield
+
+
+@contextmanager
+def acting_with(user: int, group: int) -> Iterator[None]:
+    """This effective user and group meanwhile, and no other group. Nothing changes without root."""
+    if os.geteuid() != 0 or (user, group) == (0, os.getegid()):
+        yield
+        return
+    own_group, groups = os.getegid(), os.getgroups()
     os.setgroups([])
-    os.setegid(owner.pw_gid)
-    os.seteuid(owner.pw_uid)
+    os.setegid(group)
+    os.seteuid(user)
     try:
         yield
     finally:
         os.seteuid(0)
-        os.setegid(group)
+        os.setegid(own_group)
         os.setgroups(groups)

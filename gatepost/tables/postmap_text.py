@@ -20,7 +20,7 @@ def parse_postmap(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
     remarks = Remarks(where)
     entries: dict[str, str] = {}
     for number, line in logical_lines(text, remarks):
-        key, value, unbalanced = _split_entry(line)
+        key, value, unbalanced = split_entry(line)
         if unbalanced:
             remarks.add(number, f"unbalanced '\"' in '{printable(line)}' -- ignoring this line")
         elif not key or not value:
@@ -36,7 +36,7 @@ def parse_postmap(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
     return Parsed(entries, remarks.problems)
 
 
-def _split_entry(line: str) -> tuple[str, str, bool]:
+def split_entry(line: str) -> tuple[str, str, bool]:
     """Key, value, and whether a quote was left open. A blank inside quotes or after a backslash is of the key."""
     if '"' not in line and "\\" not in line:
         parts = _BLANK.split(line, 1)
@@ -59,7 +59,7 @@ def parse_aliases(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
     remarks = Remarks(where)
     entries: dict[str, str] = {}
     for number, line in logical_lines(text, remarks):
-        name, value, fault = _split_alias(line)
+        name, value, fault = split_alias(line)
         if fault:
             remarks.add(number, fault)
             continue
@@ -71,7 +71,7 @@ def parse_aliases(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]
     return Parsed(entries, remarks.problems)
 
 
-def _split_alias(line: str) -> tuple[str, str, str]:
+def split_alias(line: str) -> tuple[str, str, str]:
     """Name in internal form, value, and what is wrong with the line (empty: nothing)."""
     plain = _PLAIN_ALIAS.fullmatch(line)
     if plain is not None:

@@ -59,10 +59,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def logical_lines(text: str, remarks: Remarks) -> Iterator[tuple[int, str]]:
+def logical_lines(text: str, remarks: Remarks, *, utf8: bool = True) -> Iterator[tuple[int, str]]:
     """(number of the first line, text) of each logical line.
 
-    A line that starts with a blank continues the one before it; empty lines and whole-line comments end nothing.
+    A line that starts with a blank continues the one before it; empty lines and whole-line comments end nothing. With
+    `utf8` lines that are not UTF-8 are left out.
     """
     start, parts = 0, ""
     for number, line in enumerate(text.split("\n"), 1):
@@ -73,16 +74,16 @@ def logical_lines(text: str, remarks: Remarks) -> Iterator[tuple[int, str]]:
             parts += line
             continue
         if parts:
-            yield from _complete(start, parts, remarks)
+            yield from _complete(start, parts, remarks, utf8)
         start, parts = number, line
     if parts:
-        yield from _complete(start, parts, remarks)
+        yield from _complete(start, parts, remarks, utf8)
 
 
-def _complete(start: int, line: str, remarks: Remarks) -> Iterator[tuple[int, str]]:
+def _complete(start: int, line: str, remarks: Remarks, utf8: bool) -> Iterator[tuple[int, str]]:
     if line[0] in BLANKS:
         remarks.add(0, f'logical line must not start with whitespace: "{printable(line[:30])}"')
-    elif not is_valid(line):
+    elif utf8 and not is_valid(line):
         remarks.add(start, f'non-UTF-8 input "{printable(line)}" -- ignoring this line')
     else:
         yield start, line

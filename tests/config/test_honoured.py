@@ -32,6 +32,7 @@ DISPLAYED = frozenset(
     (
         "default_database_type",
         "html_directory",
+        "lmdb_map_size",  # postmap
         "mailq_path",
         "manpage_directory",
         "newaliases_path",

@@ -10,7 +10,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text(
         "default_database_type", "hash", shortest=1, since="<=2.11", owner="postalias postmap sendmail", honoured=True
     ),
-    size("lmdb_map_size", "16777216", minimum=1, since="2.11", owner="postalias postmap"),
+    size("lmdb_map_size", "16777216", minimum=1, since="2.11", owner="postalias postmap", honoured=True),
     text("non_bdb_custom_mapping", "", kind="lookup tables", since="3.11", owner="postfix-non-bdb"),
     text(
         "non_bdb_migration_allow_root_prefixes",
