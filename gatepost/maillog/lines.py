@@ -198,6 +198,16 @@ def _peak_time(when: float) -> str:
     return ctime(when)[4:19]
 
 
+def process_limit(service: str, name: str, limit: int) -> list[str]:
+    """master(8), about a listener that has no session left to give. `name`: its address and port, or its port."""
+    return [
+        f'service "{service}" ({name}) has reached its process limit "{limit}": '
+        "new clients may experience noticeable delays",
+        "to avoid this condition, increase the process count in master.cf or reduce the service time per client",
+        "see http://www.postfix.org/STRESS_README.html for examples of stress-adapting configuration settings",
+    ]
+
+
 def local_data_error(queue_id: str, stage: str, namaddr: str, reply: str) -> str:
     return f"{queue_id or 'NOQUEUE'}: reject: {stage} from {namaddr}: {reply}"
 

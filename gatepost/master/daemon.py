@@ -35,9 +35,8 @@ class Daemon:
         output, descriptor = open_log(settings, foreground=self._foreground)
         self._plan = Plan(self._configuration, self._owner, output, descriptor)
         plan = self._plan
-        plan.listeners = open_listeners(
-            smtpd_services(self._configuration), settings, plan.smtpd_processes(), f"{self._directory}/master.cf"
-        )
+        master_cf = f"{self._directory}/master.cf"
+        plan.listen(open_listeners(smtpd_services(self._configuration), settings, plan.smtpd_processes(), master_cf))
         plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
         plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
         self._new_log()

@@ -3,6 +3,8 @@
 import os
 import pwd
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import LogOutput, MailLog
 from gatepost.master.listeners import Listener
+from gatepost.master.load import ListenerLoad, SharedLoad, warnings_of
 from gatepost.master.privileges import group_id, owner_of
 
 QUEUE_FOLDERS = (("pid", 0o755), ("private", 0o700), ("public", 0o750), ("content", 0o700))
@@ -25,6 +28,7 @@ class Plan:
     output: LogOutput
     log_descriptor: int
     listeners: list[Listener] = field(default_factory=list)
+    load: SharedLoad | None = None
     queue_socket: socket.socket | None = None
     control_socket: socket.socket | None = None
 
@@ -47,6 +51,18 @@ class Plan:
     def new_log(self) -> MailLog:
         """A log for the calling process."""
         return MailLog(self.output, self.settings.syslog_name, os.getpid())
+
+    def load_of(self, number: int, slot: int, warn: Callable[[str], None]) -> ListenerLoad:
+        """What the worker in this slot knows of the load on the listener of this number."""
+        listener = self.listeners[number]
+        limit = listener.service.maxproc or self.settings.gatepost_smtpd_session_limit
+        assert self.load is not None
+        warnings = warnings_of(listener, limit)
+        return ListenerLoad(self.load.row(number), slot, limit, warnings, time.monotonic, warn)
+
+    def listen(self, listeners: list[Listener]) -> None:
+        self.listeners = listeners
+        self.load = SharedLoad(len(listeners), self.smtpd_processes())
 
     def smtpd_processes(self) -> int:
         return self.settings.gatepost_smtpd_processes or cpu_count()

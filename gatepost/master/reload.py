@@ -31,6 +31,7 @@ def renewed(old: Plan) -> Plan:
         f"{configuration.directory}/master.cf",
         old.listeners,
     )
-    return Plan(
-        configuration, old.owner, old.output, old.log_descriptor, listeners, old.queue_socket, old.control_socket
-    )
+    plan = Plan(configuration, old.owner, old.output, old.log_descriptor)
+    plan.queue_socket, plan.control_socket = old.queue_socket, old.control_socket
+    plan.listen(listeners)
+    return plan

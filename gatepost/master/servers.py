@@ -8,6 +8,7 @@ from gatepost.cleanup.interface import Cleanup, QueueUnavailable
 from gatepost.config.master_cf import Service
 from gatepost.dns.names import ClientName, client_name
 from gatepost.master.foundation import Foundation
+from gatepost.master.load import ListenerLoad
 from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import AddressVerifier, Ports
@@ -94,34 +95,32 @@ def server_environment(
 
 
 class OpenSessions(set[SmtpConnection]):
-    """A set that tells when its last session has gone."""
+    """A set that tells how many there are, and when the last session has gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: ListenerLoad) -> None:
         super().__init__()
         self.empty = asyncio.Event()
+        self._load = load
 
     def discard(self, session: object, /) -> None:
         super().discard(session)
+        self._load.count(len(self))
         if not self:
             self.empty.set()
 
     def add(self, session: SmtpConnection, /) -> None:
         super().add(session)
+        self._load.count(len(self))
         self.empty.clear()
 
 
 class Connections:
-    """The open sessions of a process, and the tasks they wait for. `limit` sessions make the listener count as busy
-    (stress).
-    """
+    """The open sessions of a process, and what they wait for. `load` is told of each."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.open = OpenSessions()
+    def __init__(self, load: ListenerLoad) -> None:
+        self.stressed = load.stressed
+        self.open = OpenSessions(load)
         self.tasks: set[object] = set()
-
-    def busy(self) -> bool:
-        return len(self.open) >= self.limit
 
     def factory(self, env: ServerEnvironment) -> Callable[[], SmtpConnection]:
         loop = asyncio.get_running_loop()

@@ -128,9 +128,8 @@ class SingleProcess:
         agents = make_agents(plan, foundation, "delivery", parts.queue)
         dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, self._report)
         made = Generation(plan, parts, worker)
-        for listener in plan.listeners:
-            limit = listener.service.maxproc or foundation.settings.gatepost_smtpd_session_limit
-            connections = Connections(max(1, limit))
+        for number, listener in enumerate(plan.listeners):
+            connections = Connections(plan.load_of(number, 0, self._master_log.warning))
             verify = parts.verification.verifier.verify
             env = server_environment(
                 foundation,
@@ -138,7 +137,7 @@ class SingleProcess:
                 parts.cleanup,
                 self._rates,
                 parts.store.free,
-                connections.busy,
+                connections.stressed,
                 verify,
             )
             made.listeners.append((connections, env))

@@ -38,11 +38,10 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     await link.ready.wait()
     servers = []
     limits = []
-    for listener in plan.listeners:
-        limit = listener.service.maxproc or settings.gatepost_smtpd_session_limit
-        connections = Connections(max(1, limit // plan.smtpd_processes()))
+    for number, listener in enumerate(plan.listeners):
+        connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
         env = server_environment(
-            foundation, listener.service, cleanup, rates, link.free, connections.busy, verification.ask
+            foundation, listener.service, cleanup, rates, link.free, connections.stressed, verification.ask
         )
         limits.append(connections)
         for sock in listener.sockets[slot]:
