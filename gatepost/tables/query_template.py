@@ -62,20 +62,17 @@ class QueryForm:
 
     def query(self, number: int, key: str, quote: Quote) -> str | None:
         """Query `number` for `key`, its parts quoted; None if the key lacks a part that a template needs."""
-        user, at, domain = key.rpartition("@")
-        if not at:
-            user, domain = key, ""
-        labels = self._key_labels(at, user, domain)
+        user, at, domain = _split(key)
+        labels = self._key_labels(user, at, domain)
         if labels is None:
             return None
         return _expand(self._queries[number], (key, user, domain), (key, user, domain), labels, quote)
 
     def suits(self, key: str) -> bool:
         """Has the key all the parts that the templates need?"""
-        user, at, domain = key.rpartition("@")
-        return self._key_labels(at, user, domain) is not None
+        return self._key_labels(*_split(key)) is not None
 
-    def _key_labels(self, at: str, user: str, domain: str) -> list[str] | None:
+    def _key_labels(self, user: str, at: str, domain: str) -> list[str] | None:
         if self._key_domain and not domain:
             return None
         if self._key_user and at and not user:
@@ -87,18 +84,20 @@ class QueryForm:
 
     def result(self, value: str, key: str) -> str | None:
         """The result for one value found, None if the value lacks a part that the format needs."""
-        user, at, domain = value.rpartition("@")
-        if not at:
-            user, domain = value, ""
+        user, at, domain = _split(value)
         if (self._value_domain and not domain) or (self._value_user and at and not user):
             return None
-        key_user, key_at, key_domain = key.rpartition("@")
-        labels = self._key_labels(key_at, key_user, key_domain)
+        key_user, key_at, key_domain = _split(key)
+        labels = self._key_labels(key_user, key_at, key_domain)
         if labels is None:
             return None
-        if not key_at:
-            key_user, key_domain = key, ""
         return _expand(self._format, (value, user, domain), (key, key_user, key_domain), labels, str)
+
+
+def _split(address: str) -> tuple[str, str, str]:
+    """Local part, `@` if there is one, domain."""
+    user, at, domain = address.rpartition("@")
+    return (user, at, domain) if at else (address, "", "")
 
 
 def _expand(

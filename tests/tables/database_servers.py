@@ -175,20 +175,21 @@ class MariaDb(DatabaseServer):
             self.mariadbd, "--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.socket}",
             "--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve", "--skip-log-bin",
             f"--pid-file={self.folder}/pid", "--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0",
-            "--performance-schema=OFF", f"--init-file={self.folder}/init.sql",
+            "--performance-schema=OFF",
         ]  # fmt: skip
 
     def create(self, sql: str) -> None:
-        """Make the system's tables, start it, and run `sql` (one statement a line) in the database."""
+        """Make the system's tables, start it, and run `sql` in the database."""
         self.run(program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data", "--skip-test-db",
                  "--auth-root-authentication-method=normal", "--innodb-log-file-size=4M")  # fmt: skip
-        (self.folder / "init.sql").write_text(
-            "CREATE DATABASE IF NOT EXISTS mail CHARACTER SET utf8mb4;\n"
-            "CREATE OR REPLACE USER mail@'127.0.0.1' IDENTIFIED BY 'it''s';\n"
-            "CREATE OR REPLACE USER mail@localhost IDENTIFIED BY 'it''s';\n"
-            "GRANT ALL ON mail.* TO mail@'127.0.0.1';\nGRANT ALL ON mail.* TO mail@localhost;\nUSE mail;\n" + sql
-        )
         self.start()
+        for host in ("127.0.0.1", "localhost"):
+            self.sql(f"CREATE USER mail@'{host}' IDENTIFIED BY 'it''s'; GRANT ALL ON mail.* TO mail@'{host}'")
+        self.sql("CREATE DATABASE mail CHARACTER SET utf8mb4; USE mail; " + sql)
+
+    def sql(self, text: str) -> None:
+        self.run(program("mariadb"), "--no-defaults", f"--socket={self.socket}", "-uroot",
+                 "--default-character-set=utf8mb4", text=text)  # fmt: skip
 
 
 class Slapd(DatabaseServer):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gatepost.config.errors import ConfigError
-from gatepost.tables.table import LookupTemporaryFailure, Table
+from gatepost.tables.table import LookupTemporaryFailure
+from tests.tables.asked import Asked
 from tests.tables.database_servers import Postgres, closing, garbage, silent, strange_server
 from tests.tables.postmap import query
-from tests.tables.surroundings import Surroundings
 
 pytestmark = pytest.mark.xdist_group("pgsql")
 
@@ -30,7 +30,7 @@ KEYS = (
     r"joe@example.com JOE@Example.COM list@example.com o'brien@example.com back\slash@example.com empty@example.com "
     r"null@example.com %s@example.com nobody@example.com joe @example.com example.com joe@ a'--@example.com "
     r"joe@mail.example.com \'@example.com joe@com $joe@example.com at@@example.com joe@a.b.c.d.e.f.g.h.i.j.k"
-).split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,26 +43,11 @@ def postgres() -> Iterator[Postgres]:
         server.remove()
 
 
-class Asked:
-    """A table's configuration file and who reads it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.world = Surroundings()
-        self.path = folder / "pgsql.cf"
-
-    def open(self, text: str) -> Table:
-        self.path.write_text(text)
-        return self.world.tables.open(f"pgsql:{self.path}")
-
-    async def close(self) -> None:
-        self.world.tables.close()
-
-
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
-    asked = Asked(tmp_path)
+    asked = Asked("pgsql", tmp_path)
     yield asked
-    await asked.close()
+    asked.close()
 
 
 def login(server: Postgres) -> str:
@@ -85,6 +70,7 @@ def login(server: Postgres) -> str:
         "query = SELECT target FROM alias WHERE address = '%s'\ndomain = !example.com, inline:{mail.example.com=x}",
         "query = SELECT active, number, number / 4.0, tags, NULL FROM alias WHERE address = '%s' ORDER BY number",
         "query = SELECT '{1,null,\"NULL\",\"\"}'::text[], '10.0.0.1'::inet, 'ab'::char(4), 1.50::float8, 'ab'::bytea",
+        "query = SELECT ROW(1, '%u'), point(1, 2.5), ARRAY[[1, 2], [3, 4]], '2020-01-31'::date, '1 day'::interval",
         "table = alias\nselect_field = target\nwhere_field = address",
         "table = alias\nselect_field = target\nwhere_field = address\nadditional_conditions = AND number < 2",
         "select_function = find",
@@ -93,11 +79,11 @@ def login(server: Postgres) -> str:
 )
 async def test_as_postfix(postgres: Postgres, asked: Asked, tmp_path: Path, settings: str) -> None:
     table = asked.open(login(postgres) + settings + "\n")
-    theirs, warnings = query(tmp_path, f"pgsql:{asked.path}", KEYS)
-    mine = {key: value for key in KEYS if (value := await table.lookup(key)) is not None}
+    theirs, warnings = query(tmp_path, table.name, KEYS.split())
+    mine = {key: value for key in KEYS.split() if (value := await table.lookup(key)) is not None}
     assert mine == theirs
     assert [text for text in asked.world.take_warnings() if "empty" in text] == [
-        text.replace(f'"pgsql:pgsql:{asked.path}"', f'"pgsql:{asked.path}"') for text in warnings if "empty" in text
+        text.replace('"pgsql:pgsql:', '"pgsql:') for text in warnings if "empty" in text
     ]
 
 
@@ -109,21 +95,16 @@ async def test_utf8(postgres: Postgres, asked: Asked) -> None:
 
 
 async def test_socket_and_uri(postgres: Postgres, asked: Asked) -> None:
-    for hosts in (
-        f"unix:{postgres.folder}:{postgres.port}",
-        f"postgresql://mail:it%27s@127.0.0.1:{postgres.port}/mail?sslmode=disable",
+    for name, hosts in (
+        ("one.cf", f"unix:{postgres.folder}:{postgres.port}"),
+        ("two.cf", f"postgresql://mail:it%27s@127.0.0.1:{postgres.port}/mail?sslmode=disable"),
     ):
-        asked.path.unlink(missing_ok=True)
-        asked.world = Surroundings()
-        table = asked.open(f"hosts = {hosts}\nuser = mail\npassword = it's\ndbname = mail\nquery = SELECT '%u'")
+        table = asked.open(f"hosts = {hosts}\nuser = mail\npassword = it's\ndbname = mail\nquery = SELECT '%u'", name)
         assert await table.lookup("joe@example.com") == "joe"
-        await asked.close()
 
 
 async def test_expansion_limit(postgres: Postgres, asked: Asked) -> None:
-    table = asked.open(
-        login(postgres) + "query = SELECT target FROM alias WHERE address = '%s'\nexpansion_limit = 1\n"
-    )
+    table = asked.open(login(postgres) + "query = SELECT target FROM alias WHERE address = '%s'\nexpansion_limit = 1\n")
     assert await table.lookup("joe@example.com") == "joe"
     with pytest.raises(LookupTemporaryFailure, match="expansion limit"):
         await table.lookup("list@example.com")
@@ -151,7 +132,7 @@ async def test_wrong_password(postgres: Postgres, asked: Asked) -> None:
 
 
 async def test_column_of_a_type_without_text(postgres: Postgres, asked: Asked) -> None:
-    table = asked.open(login(postgres) + "query = SELECT ROW(1, '%u')")
+    table = asked.open(login(postgres) + "query = SELECT '[1,5)'::int4range, '%u'")
     with pytest.raises(LookupTemporaryFailure, match="cast it to text"):
         await table.lookup("joe@example.com")
 
@@ -175,10 +156,9 @@ async def test_more_questions_than_connections(postgres: Postgres, asked: Asked)
     assert len(set(workers)) <= 3
 
 
-async def test_tables_share_connections(postgres: Postgres, asked: Asked, tmp_path: Path) -> None:
+async def test_tables_share_connections(postgres: Postgres, asked: Asked) -> None:
     one = asked.open(login(postgres) + "query = SELECT pg_backend_pid(), '%s'\nresult_format = %s")
-    (tmp_path / "two.cf").write_text(login(postgres) + "query = SELECT '%s', pg_backend_pid()")
-    two = asked.world.tables.open(f"pgsql:{tmp_path}/two.cf")
+    two = asked.open(login(postgres) + "query = SELECT '%s', pg_backend_pid()", "two.cf")
     first, second = await one.lookup("x"), await two.lookup("x")
     assert (first or "").split(",") == (second or "").split(",")[::-1]
 
