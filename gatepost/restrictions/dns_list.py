@@ -54,7 +54,7 @@ class _Reader:
 
     def field(self) -> frozenset[int]:
         if self.text[self.at : self.at + 1] != "[":
-            return frozenset((self.number(),))
+            return frozenset((self.number(' or "["'),))
         self.at += 1
         numbers: set[int] = set()
         while True:
@@ -64,23 +64,23 @@ class _Reader:
                 self.at += 2
                 last = self.number()
                 if last < first:
-                    raise _bad("bad range", self.text, start, self.at)
+                    raise _bad("numeric range error", self.text, start, self.at)
             numbers.update(range(first, last + 1))
             following = self.text[self.at : self.at + 1]
             if following == "]":
                 self.at += 1
                 return frozenset(numbers)
             if following != ";":
-                raise self.bad('need one of ";" or "]" or ".."', 1)
+                raise self.bad('need ";" or "]"', 1)
             self.at += 1
 
-    def number(self) -> int:
+    def number(self, instead: str = "") -> int:
         end = self.at
         while end < len(self.text) and self.text[end] in "0123456789":
             end += 1
         value = int(self.text[self.at : end][:4] or "256")
         if value > 255:
-            raise self.bad("need decimal number 0..255", max(end - self.at, 1))
+            raise self.bad(f"need decimal number 0..255{instead}", max(end - self.at, 1))
         self.at = end
         return value
 

@@ -19,6 +19,9 @@ NO_NAME = "Name or service not known"
 NO_ADDRESS = "No address associated with hostname"
 TRY_AGAIN = "Temporary failure in name resolution"
 
+RECORD_LIMIT = 100
+"""Records of one answer that are looked at; nobody has more, but for mischief."""
+
 _BAD_FILTER = "Invalid DNS reply filter syntax"
 _ADDRESS_TYPES: tuple[tuple[int, RRType], ...] = ((4, "A"), (6, "AAAA"))
 
@@ -89,9 +92,16 @@ class DnsLookup:
             return Found(_STATUS[answer.outcome], (), answer.reason, _why(name, rrtype, answer))
         if rrtype == "MX" and len(answer.records) == 1 and not answer.records[0].data:
             return Found(Status.NULL_MX, (), f"Domain {name} does not accept mail (nullMX)")  # RFC 7505 3
+        records = answer.records
+        if len(records) > RECORD_LIMIT:
+            self._log.warning(
+                f"DNS record count limit ({RECORD_LIMIT}) exceeded -- dropping excess record(s) "
+                f"after qname={name} qtype={rrtype}"
+            )
+            records = records[:RECORD_LIMIT]
         if not self._filter:
-            return Found(Status.OK, answer.records)
-        return await self._filtered(name, rrtype, answer.records)
+            return Found(Status.OK, records)
+        return await self._filtered(name, rrtype, records)
 
     async def first(self, name: str, rrtypes: tuple[RRType, ...], *, mx_decides: bool = False) -> Found:
         """Ask until a type is found; else the highest status of all (dns_lookup_l).

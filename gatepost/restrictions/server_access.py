@@ -104,7 +104,10 @@ async def check_servers(ctx: Context, maps: Maps, name: str, kind: Kind, reply_n
         for address in addresses:
             seen += 1
             if seen > ADDRESS_LIMIT:
-                ctx.ports.log.warning(f"{reply_class} {reply_name}: too many addresses of {kind} hosts")
+                ctx.ports.log.warning(
+                    f"check_server_access: {kind} server address count limit ({ADDRESS_LIMIT}) exceeded for "
+                    f"{reply_class} {reply_name} -- ignoring the remainder"
+                )
                 return DUNNO
             verdict = await find_in_network(ctx, maps, address, reply_name, reply_class)
             if verdict is not None:
