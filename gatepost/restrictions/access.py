@@ -80,7 +80,7 @@ async def apply_result(ctx: Context, value: str, table: str, datum: str, reply_n
     if action is not None:
         return action(result)
     word = result.command.upper()
-    if word == "OK" or word == "RELAY" or _DIGITS.issuperset(value):
+    if word == "OK" or word == "RELAY" or (value and _DIGITS.issuperset(value)):
         return await result.permit()
     if word == "DISCARD":
         return await _discard(result)

@@ -12,8 +12,10 @@ from gatepost.restrictions import (
     mx_backup,
     recipient,
     relay,
+    sasl,
     sender,
     server_access,
+    tls_checks,
     unverified,
 )
 from gatepost.restrictions.check import Check, CheckList, Run
@@ -21,13 +23,28 @@ from gatepost.restrictions.context import Context
 from gatepost.restrictions.dns_list import BadPattern, DnsList
 from gatepost.restrictions.lists import DEPTH_LIMIT, run_list
 from gatepost.restrictions.policy_parts import PolicyParts
+from gatepost.restrictions.policy_service import policy_service
 from gatepost.restrictions.registry import NOT_YET, REMOVED, Restriction, find
+from gatepost.restrictions.tls_checks import CertificateTable, certificate_options
 from gatepost.restrictions.verdict import DUNNO, ServerConfigurationError, Verdict
 from gatepost.tables.braces import split_items
 from gatepost.tables.literal import FailTable
 from gatepost.tables.maps import Maps
 
-FAMILIES = (client, dnsbl, generic, helo, mx_backup, recipient, relay, sender, server_access, unverified)
+FAMILIES = (
+    client,
+    dnsbl,
+    generic,
+    helo,
+    mx_backup,
+    recipient,
+    relay,
+    sasl,
+    sender,
+    server_access,
+    tls_checks,
+    unverified,
+)
 """Importing them is what registers their restrictions."""
 
 _RESULT_LISTS_KEPT = 1000
@@ -67,6 +84,10 @@ class Compiler:
         for name, text in self._class_texts.items():
             # In a class a bare table means what it means in the list that names the class: compiled for each.
             self._report_items(name, split_items(text))
+            if "check_policy_service" in text.lower():
+                # It may be named by no list but by a table, whose word comes when it is too late for errors.
+                self._parameter = name
+                self._compile(split_items(text), "")
 
     def parameter_list(self, parameter: str, text: str, default_access: str) -> CheckList:
         """Compile the value of a parameter."""
@@ -123,6 +144,10 @@ class Compiler:
                     text = f'restriction {entry.name}: bad argument "{shown}": need maptype:mapname'
                     return Check(name, self._misconfigured(text)), argument is not None
                 return self._with_table(entry, argument), True
+            if entry.argument == "endpoint":
+                return self._with_policy_service(entry, argument), argument is not None
+            if entry.argument == "certificates":
+                return self._with_certificates(entry, argument), argument is not None
             if entry.argument == "domain":
                 return self._with_dns_list(entry, name, argument), argument is not None
             if entry.argument == "number":
@@ -148,6 +173,33 @@ class Compiler:
     def _with_table(self, entry: Restriction, spec: str) -> Check:
         return Check(entry.name, _bound(entry, self._open(spec)))
 
+    def _with_policy_service(self, entry: Restriction, argument: str | None) -> Check:
+        if argument is None:
+            return Check(
+                entry.name, self._misconfigured(f"restriction {entry.name} must be followed by transport:server")
+            )
+        pools = self._parts.ports.policy
+        if pools is None:
+            return Check(
+                entry.name, self._misconfigured(f"restriction {entry.name}: no policy service can be asked here")
+            )
+        try:
+            service = policy_service(argument, self._parts.params, pools)
+        except ConfigError as error:
+            raise ConfigError(error.message, parameter=self._parameter) from None
+        self._parts.policy_services += 1
+        return Check(entry.name, _bound(entry, service))
+
+    def _with_certificates(self, entry: Restriction, argument: str | None) -> Check:
+        if argument is None or ":" not in argument:
+            text = f'restriction {entry.name}: bad argument "{argument or entry.name}": need maptype:mapname'
+            return Check(entry.name, self._misconfigured(text))
+        try:
+            table, order = certificate_options(argument)
+        except ConfigError as error:
+            raise ConfigError(error.message, parameter=self._parameter) from None
+        return Check(entry.name, _bound(entry, CertificateTable(self._open(table), order)))
+
     def _with_dns_list(self, entry: Restriction, name: str, argument: str | None) -> Check:
         if argument is None:
             return Check(name, self._without_domain(name))
@@ -155,7 +207,7 @@ class Compiler:
             dns_list = DnsList.parse(argument)
         except BadPattern as bad:
             return Check(name, self._misconfigured(f"RBL reply error: {bad}"))
-        return Check(entry.name, _bound(entry, dns_list), permits=entry.permits)
+        return Check(name, _bound(entry, dns_list), permits=entry.permits)
 
     def _open(self, spec: str) -> Maps:
         """The table of that name. One that cannot be opened is no reason not to start: as in Postfix, it fails when it
@@ -235,7 +287,6 @@ class Compiler:
                 self.problems.append((parameter, f"{folded} was removed from Postfix; specify {REMOVED[folded]}"))
             elif ":" not in name and folded != "warn_if_reject" and name not in self._class_names:
                 self.problems.append((parameter, f'unknown smtpd restriction: "{name}"'))
-
 
     def _report_domain(self, parameter: str, name: str, argument: str | None) -> None:
         if argument is None:

@@ -134,8 +134,4 @@ class Context:
             facts.protocol,
             self.helo_name,
         )
-        if facts.sasl_method or facts.sasl_username:
-            for name in ("sasl_method", "sasl_username", "sasl_sender"):
-                if value := getattr(facts, name):
-                    line += f" {name}={value}"
         self.ports.log.info(line)

@@ -81,6 +81,11 @@ class AccessPolicy:
     def _list(self, parameter: str, default_access: str) -> CheckList:
         return self._compiler.parameter_list(parameter, getattr(self.params, parameter), default_access)
 
+    @property
+    def asks_policy_services(self) -> bool:
+        """Does any list name a policy service?"""
+        return self.parts.policy_services > 0
+
     def unsupported(self) -> list[tuple[str, str]]:
         """Restrictions of Postfix that this version does not have, with the parameter: they answer 451 4.3.5."""
         return list(dict.fromkeys(self._compiler.unsupported))

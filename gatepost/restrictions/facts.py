@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from gatepost.mail.reply import Reply
+from gatepost.net.policy_client import Leases
 
 # Status of a client's name (smtpd_peer): as in the digits of `client NAME ADDR 2|4|5|6` of smtpd-check.
 NAME_OK = 2
@@ -82,15 +83,18 @@ class SessionFacts(msgspec.Struct):
     sasl_method: str = ""
     sasl_username: str = ""
     sasl_sender: str = ""
-    fingerprints: tuple[str, ...] = ()
+    fingerprints: tuple[str, str] | tuple[()] = ()  # of the client's certificate, and of its public key
+    ccert_name: str = ""  # its common name
+    ccert_trusted: bool = False
     encrypted: bool = False
     sent_ahead: bool = False  # improper pipelining was seen (reject_unauth_pipelining)
-    server_address: str = ""  # as XCLIENT has named it; nothing needs the real one yet, and asking costs a system call
+    server_address: str = ""  # asked for only if there is a policy service: it costs a system call
     server_port: str = ""
     stress: str = ""
     effects: Effects = msgspec.field(default_factory=Effects)
     client_pending: Pending = msgspec.field(default_factory=Pending)
     helo_pending: Pending = msgspec.field(default_factory=Pending)
     sender_pending: Pending = msgspec.field(default_factory=Pending)
+    policy_leases: Leases | None = None  # the connections to policy servers that this transaction has used
     connected_from: str = ""  # the address that the connection comes from, if XCLIENT has named another client
     dns_listings: dict[str, DnsListing | Literal["trouble"] | None] | None = None

@@ -80,6 +80,14 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     unknown_virtual_mailbox_reject_code: int = 550
     unknown_relay_recipient_reject_code: int = 550
     unknown_address_tempfail_action: str = "defer_if_permit"
+    unverified_sender_reject_code: int = 450
+    unverified_sender_defer_code: int = 450
+    unverified_sender_reject_reason: str = ""
+    unverified_sender_tempfail_action: str = "defer_if_permit"
+    unverified_recipient_reject_code: int = 450
+    unverified_recipient_defer_code: int = 450
+    unverified_recipient_reject_reason: str = ""
+    unverified_recipient_tempfail_action: str = "defer_if_permit"
 
     unknown_hostname_reject_code: int = 450
     unknown_helo_hostname_tempfail_action: str = "defer_if_permit"
@@ -91,16 +99,21 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     smtpd_expansion_filter: str = "\\t\\40" + "".join(map(chr, range(0x21, 0x7F))).replace("\\", "\\\\")
     smtpd_dns_reply_filter: str = ""
     permit_mx_backup_networks: str = ""
+    smtpd_sender_login_maps: str = ""
+    plaintext_reject_code: int = 450
+    relay_clientcerts: str = ""
+    smtpd_tls_ask_ccert: bool = False
+    stress: str = ""
+    smtpd_policy_service_timeout: int = 100
+    smtpd_policy_service_max_idle: int = 300
+    smtpd_policy_service_max_ttl: int = 1000
+    smtpd_policy_service_retry_delay: int = 1
+    smtpd_policy_service_request_limit: int = 0
+    smtpd_policy_service_try_limit: int = 2
+    smtpd_policy_service_default_action: str = "451 4.3.5 Server configuration problem"
+    smtpd_policy_service_policy_context: str = ""
     inet_protocols: str = "all"
     myhostname: str = "localhost"
-    unverified_sender_reject_code: int = 450
-    unverified_sender_defer_code: int = 450
-    unverified_sender_reject_reason: str = ""
-    unverified_sender_tempfail_action: str = "defer_if_permit"
-    unverified_recipient_reject_code: int = 450
-    unverified_recipient_defer_code: int = 450
-    unverified_recipient_reject_reason: str = ""
-    unverified_recipient_tempfail_action: str = "defer_if_permit"
 
     def __post_init__(self) -> None:
         for parameter in _TEMPFAIL_ACTIONS:
@@ -127,7 +140,6 @@ _TEMPFAIL_ACTIONS = (
     "unverified_sender_tempfail_action",
     "unverified_recipient_tempfail_action",
 )
-
 _NOT_SETTINGS = frozenset({"classes", "unset"})
 
 # Parameters whose default changed at some compatibility level, and what must be unset for that to matter.

@@ -44,12 +44,16 @@ class PolicyParts:
         "params",
         "permit_actions",
         "permit_mx_backup_networks",
+        "policy_failures",
+        "policy_services",
         "ports",
         "rbl_reply_maps",
         "recipient_canonical_maps",
+        "relay_clientcerts",
         "relay_recipient_maps",
         "replaces_addresses",
         "sender_canonical_maps",
+        "sender_login_maps",
         "virtual_alias_maps",
         "virtual_mailbox_maps",
     )
@@ -79,6 +83,10 @@ class PolicyParts:
         self.rbl_reply_maps = self._maps("rbl_reply_maps")
         self.expansion_filter = unescape(params.smtpd_expansion_filter)
         self.dns = DnsLookup(ports.dns, self._maps("smtpd_dns_reply_filter"), ports.log, _versions(params), ports.hosts)
+        self.sender_login_maps = self._maps("smtpd_sender_login_maps")
+        self.relay_clientcerts = self._maps("relay_clientcerts")
+        self.policy_services = 0  # how many the lists name
+        self.policy_failures: set[object] = set()  # contexts for which the action of one that failed is under way
         self.local_recipient_maps = self._maps("local_recipient_maps")
         self.virtual_mailbox_maps = self._maps("virtual_mailbox_maps")
         self.relay_recipient_maps = self._maps("relay_recipient_maps")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gatepost.dns.answers import Resolver
+from gatepost.net.policy_client import PolicyPools
 from gatepost.restrictions.dns_lookup import HostNames
 from gatepost.rewrite.address_classes import AddressClass
 from gatepost.rewrite.resolve import Resolved
@@ -61,9 +62,9 @@ class Ports:
     """All of it.
 
     `is_local`: is a domain $myorigin, in mydestination, or a literal of one of our interfaces (LocalDomains)?
-    `own_addresses`: those of inet_interfaces. `hosts`: the hosts file, asked for the addresses of servers before DNS is.
-    `sleep` pauses for some seconds; it may suspend.
-    `clock`: wall-clock seconds.
+    `own_addresses`: those of inet_interfaces. `hosts`: the hosts file, asked for the addresses of servers before DNS
+    is. `policy`: connections to policy servers; without them no such restriction works. `sleep` pauses for some
+    seconds; it may suspend. `clock`: wall-clock seconds.
     """
 
     resolver: AddressResolver
@@ -75,5 +76,6 @@ class Ports:
     own_addresses: frozenset[str] = frozenset()
     hosts: HostNames | None = None
     verifier: AddressVerifier | None = None
+    policy: PolicyPools | None = None
     sleep: Callable[[float], Awaitable[None]] = field(default=_cannot_sleep)
     clock: Callable[[], float] = time.time

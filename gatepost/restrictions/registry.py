@@ -5,8 +5,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-ArgumentKind = Literal["", "table", "number", "endpoint", "domain"]
-"""What follows the name in a list: nothing, type:table, digits, a policy server, a DNS list's domain."""
+ArgumentKind = Literal["", "table", "certificates", "number", "endpoint", "domain"]
+"""What follows the name in a list: nothing, type:table, such a one with settings (certificates), digits, a policy
+server, a DNS list's domain."""
 Subject = Literal["", "list", "client", "recipient"]
 """Whom a permit is logged for (smtpd_log_access_permit_actions); empty: it permits nothing, or logs for itself."""
 
@@ -64,16 +65,6 @@ def registered() -> list[Restriction]:
 
 # What Postfix knows and we do not yet, with the kind of argument that follows.
 NOT_YET: dict[str, ArgumentKind] = {
-    "check_policy_service": "endpoint",
-    "reject_plaintext_session": "",
-    "permit_tls_clientcerts": "",
-    "permit_tls_all_clientcerts": "",
-    "check_ccert_access": "table",
-    "check_sasl_access": "table",
-    "reject_authenticated_sender_login_mismatch": "",
-    "reject_known_sender_login_mismatch": "",
-    "reject_unauthenticated_sender_login_mismatch": "",
-    "reject_sender_login_mismatch": "",
 }
 
 # Gone since Postfix 3.9, and what to write instead.

@@ -22,7 +22,7 @@ class ForeignSender(enum.Enum):
 async def owned_by_another(ctx: Context, sender: str, foreign: ForeignSender) -> Verdict:
     """Refuse a sender that does not belong to the login of the client; without a login, no opinion."""
     login = ctx.facts.sasl_username
-    if not login or not ctx.parts.sender_login_maps:
+    if not login:
         return DUNNO
     owners = await _owners(ctx, sender)
     if owners is None:

@@ -52,6 +52,8 @@ async def check_ccert_access(ctx: Context, table: CertificateTable) -> Verdict:
     """Ask an access table about the client's certificate."""
     fingerprints = ctx.facts.fingerprints
     if not fingerprints:
+        if not ctx.params.smtpd_tls_ask_ccert:
+            ctx.ports.log.warning('check_ccert_access is requested, but "smtpd_tls_ask_ccert = no"')
         return DUNNO
     name = ctx.facts.ccert_name
     for place in table.order:

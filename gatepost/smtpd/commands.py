@@ -22,9 +22,8 @@ from gatepost.smtpd import (
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import escaped, printable
-from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
-from gatepost.tables.table import LookupTemporaryFailure
+from gatepost.tables.table import LookupTemporaryFailure, Table
 
 Check = Callable[[Session, Command], Any]
 Restrict = Callable[[Session, Any], Coroutine[Any, Any, Reply | None]]
@@ -133,14 +132,19 @@ async def _refuse_line(session: Session, command: Command) -> bool:
     return False
 
 
-async def _filtered(session: Session, command_filter: Maps, command: Command) -> Command:
+async def _filtered(session: Session, command_filter: Table, command: Command) -> Command:
     """smtpd_command_filter: what is executed instead, if the table has the line. Raises LookupTemporaryFailure."""
-    hit = await command_filter.find(command.line.lstrip(" \t"))
-    if hit is None:
+    line, log = command.line, session.env.log
+    try:
+        found = await command_filter.lookup(line.lstrip(" \t"))
+    except LookupTemporaryFailure:
+        log.warning(f'{command_filter.name} lookup error for "{printable(line)[:100]}"')
+        raise
+    if found is None:
         return command
-    session.env.log.info(lines.replaced_command(session.facts.client.namaddr, command.line[:100], hit.value[:100]))
-    verb, _, argument = hit.value.partition(" ")
-    return Command(verb.upper(), argument, hit.value, command.bare_newline, command.too_long)
+    log.info(lines.replaced_command(session.facts.client.namaddr, line[:100], found[:100]))
+    verb, _, argument = found.partition(" ")
+    return Command(verb.upper(), argument, found, command.bare_newline, command.too_long)
 
 
 async def _is_noop(session: Session, noop_commands: MatchList, command: Command) -> bool:

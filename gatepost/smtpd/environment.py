@@ -15,9 +15,9 @@ from gatepost.restrictions.ports import AddressResolver, Rewriter
 from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
-from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
+from gatepost.tables.table import Table
 
 
 class AccessPolicy(Protocol):
@@ -64,7 +64,7 @@ class SessionLists:
     bare_newline_exclusions: MatchList | None
     noop_commands: MatchList | None
     forbidden_commands: MatchList | None
-    command_filter: Maps | None
+    command_filter: Table | None
 
     @property
     def look_at_lines(self) -> bool:
@@ -87,7 +87,7 @@ class SessionLists:
             compiled("smtpd_forbid_bare_newline_exclusions"),
             compiled("smtpd_noop_commands"),
             compiled("smtpd_forbidden_commands"),
-            tables.maps("smtpd_command_filter", settings.smtpd_command_filter) or None,
+            tables.open(settings.smtpd_command_filter) if settings.smtpd_command_filter else None,
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from tests.compat.real_postfix import RealPostfix
 from tests.dialogs.dialog import FOLDER, Dialog, normal_log, parse, record, transcript
 from tests.dns_server import DnsServer
+from tests.policy_server import PolicyServer, normal_request
 
 # Parameters that only smtpd(8) reads can be set by `-o`; a dialogue that sets others gets a Postfix of its own.
 _SERVER_ONLY = re.compile(
@@ -52,12 +53,19 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
         dialog = parse(Path(path))
         shared = {name: value for name, value in dialog.parameters.items() if not _SERVER_ONLY.fullmatch(name)}
         groups["".join(f"{name} = {value}\n" for name, value in sorted(shared.items()))].append(dialog)
+    servers = {dialog.name: PolicyServer(list(dialog.policy), listen=dialog.needs_policy_server) for group in groups.values() for dialog in group}
+    for server in servers.values():
+        await server.start()
     results: dict[str, Any] = {}
     base = (FOLDER / "base.cf").read_text()
     for shared_text, dialogs in groups.items():
         tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
         listeners = {
-            tags[d.name]: {name: value for name, value in d.parameters.items() if _SERVER_ONLY.fullmatch(name)}
+            tags[d.name]: {
+                name: servers[d.name].placed(value)
+                for name, value in d.parameters.items()
+                if _SERVER_ONLY.fullmatch(name)
+            }
             for d in dialogs
         }
         postfix = RealPostfix(listeners, base + shared_text)
@@ -68,6 +76,10 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
             results.update(zip((d.name for d in dialogs), played, strict=True))
         finally:
             await asyncio.to_thread(postfix.stop)
+    for name, server in servers.items():
+        results[name]["log"] = [server.unplaced(line) for line in results[name]["log"]]
+        results[name]["requests"] = [normal_request(request) for request in server.requests]
+        await server.close()
     await dns.stop()
     return results
 
