@@ -21,6 +21,7 @@ from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
+from tests.smtpd.probes import Probing
 
 BASE = """
 compatibility_level = 3.6
@@ -79,6 +80,7 @@ class World:
             dns=self.dns,
             log=program,
             own_addresses=frozenset(own),
+            verifier=Probing(settings, services, self.other_log),
             policy=PolicyPools(directory="/", limit=20, clock=time.time),
             sleep=self.sleep,
         )
