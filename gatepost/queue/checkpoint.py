@@ -3,10 +3,13 @@
 The writer starts the log over by itself when all of it has been moved and nobody reads it. Under steady load the
 writer is always a little ahead; only when the log has grown beyond LARGE_OCTETS is the writer held up for
 the rest. The log file itself is kept and written over: overwriting syncs in half the time that growing takes.
+
+Pages that nothing uses any more are used for new messages; only after a large removal are some given back.
 """
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +20,15 @@ from gatepost.queue.schema import LARGE_OCTETS, open_connection
 USUAL_OCTETS = 16 * 1024 * 1024
 """How much is written to the log between checkpoints."""
 _PAGE = 4096 + 24
+
+MANY_REMOVED = 1000
+"""Messages in one commit, after which unused pages are looked for."""
+SPARE_PAGES = 16 * 1024
+"""Unused pages (64 MiB) that the file keeps; and it keeps as many as are in use."""
+STEP_PAGES = 1024
+"""Given back in one transaction, during which nothing else is written."""
+STEP_PAUSE = 0.1
+"""Seconds between two of them."""
 
 
 class Checkpointer:
@@ -48,6 +60,11 @@ class Checkpointer:
         if self._octets >= USUAL_OCTETS and not self._wake.is_set():
             self._wake.set()
 
+    def removed(self, messages: int) -> None:
+        """The writer removed so many messages in one commit."""
+        if messages >= MANY_REMOVED:
+            self._wake.set()
+
     def close(self) -> None:
         if self._thread:
             self._stopping = True
@@ -69,12 +86,31 @@ class Checkpointer:
                 self._octets = 0
                 try:
                     checkpoint(connection, self._write_lock)
+                    self._give_back(connection)
                 except (apsw.BusyError, apsw.LockedError, apsw.FullError):
                     # Another program checkpoints, or there is no room to grow the file: the log keeps everything.
                     continue
                 except apsw.Error as error:
                     self._fail(error)
                     return
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        while too_many_spare(connection) and not self._stopping:
+            give_back(connection, self._write_lock)
+            checkpoint(connection, self._write_lock)
+            time.sleep(STEP_PAUSE)
+
+
+def too_many_spare(connection: apsw.Connection) -> bool:
+    """Whether the file should become smaller. Raises apsw.Error."""
+    spare = int(connection.pragma("freelist_count"))
+    return spare > SPARE_PAGES and 2 * spare > int(connection.pragma("page_count"))
+
+
+def give_back(connection: apsw.Connection, write_lock: threading.Lock) -> None:
+    """Cut up to STEP_PAGES unused pages off the file. Raises apsw.Error."""
+    with write_lock:
+        connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
 
 
 def checkpoint(connection: apsw.Connection, write_lock: threading.Lock) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from gatepost.mail.envelope import Message
 from gatepost.queue.chunks import decode_state
+from gatepost.queue.schema import EXPIRE
 from gatepost.queue.store import Listed, QueueName, Stored
 
 ListedRow = tuple[
@@ -22,7 +23,7 @@ def listed_short(row: ListedRow) -> Listed | None:
 
     Then `listed_stored` or `listed_damaged` gives the answer.
     """
-    _, queue_id, recipients, checksum, envelope, _, content_length, queue, next_attempt, _, state, arrival = row
+    _, queue_id, recipients, checksum, envelope, _, content_length, queue, next_attempt, flags, state, arrival = row
     try:
         if recipients != 1 or zlib.crc32(envelope) != checksum:
             return None
@@ -37,6 +38,7 @@ def listed_short(row: ListedRow) -> Listed | None:
     return Listed(
         queue_id, queue, message.arrival, message.data_size, message.sender,
         [(message.recipients[0].address, reason)] if is_open else [], next_attempt or 0.0,
+        flags is not None and flags & EXPIRE != 0,
     )  # fmt: skip
 
 
@@ -53,8 +55,9 @@ def listed_stored(one: Stored) -> Listed:
     message = one.message
     recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
     return Listed(
-        message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients, one.next_attempt
-    )
+        message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients, one.next_attempt,
+        one.expire,
+    )  # fmt: skip
 
 
 def listed_damaged(row: ListedRow) -> Listed:

@@ -17,6 +17,8 @@ class _Kept:
     queue: QueueName
     next_attempt: float | None
     warn_sent: bool
+    expire: bool = False
+    requeue: bool = False
     done: set[int] = field(default_factory=set)
     reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
 
@@ -62,6 +64,12 @@ class MemoryStore:
             if kept := self._find(queue_id):
                 held = queue == "hold" or queue == "corrupt"
                 kept.queue, kept.next_attempt = (queue, None) if held else ("deferred", 0.0)
+        for queue_id in batch.expired:
+            if kept := self._find(queue_id):
+                kept.expire = True
+        for queue_id in batch.requeued:
+            if kept := self._find(queue_id):
+                kept.requeue, kept.queue, kept.next_attempt = True, "deferred", 0.0
         for queue_id, when in batch.attempt:
             if (kept := self._find(queue_id)) and kept.next_attempt is not None:
                 kept.next_attempt = when
@@ -113,7 +121,7 @@ class MemoryStore:
             recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
             yield Listed(
                 message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients,
-                one.next_attempt,
+                one.next_attempt, one.expire,
             )  # fmt: skip
 
     def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
@@ -158,7 +166,9 @@ class MemoryStore:
             message.content = b""
         open_recipients = [index for index in range(len(message.recipients)) if index not in kept.done]
         reasons = {index: pair for index, pair in kept.reasons.items() if index not in kept.done}
-        return Stored(message, kept.queue, kept.next_attempt or 0.0, open_recipients, reasons)
+        return Stored(
+            message, kept.queue, kept.next_attempt or 0.0, open_recipients, reasons, kept.expire, kept.requeue
+        )
 
 
 def _copy(message: Message) -> Message:

@@ -9,6 +9,7 @@ import msgspec
 from gatepost.mail.envelope import Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK, ChunkState, decode_state, encode_state
+from gatepost.queue.schema import EXPIRE, REQUEUE, WARN_SENT
 from gatepost.queue.store import Batch, QueueName, Stored
 
 _encoder = msgspec.json.Encoder()
@@ -27,7 +28,7 @@ class WaitingRow(msgspec.Struct, array_like=True):
     queue_id: str
     queue: QueueName
     next_attempt: float | None
-    warn_sent: int
+    flags: int
     state: str | None
 
 
@@ -83,7 +84,7 @@ def _note_special(message: Message, number: int, marks: Marks) -> None:
     if message.content_file:
         marks.files.append((number, message.content_file, message.size))
     if message.hold:
-        marks.waiting.append(WaitingRow(number, message.queue_id, "hold", None, message.warn_sent, None))
+        marks.waiting.append(WaitingRow(number, message.queue_id, "hold", None, int(message.warn_sent), None))
         marks.tried.append(number)
     for first in range(CHUNK, len(message.recipients), CHUNK):
         marks.chunks.append((number, first // CHUNK, message.recipients[first : first + CHUNK]))
@@ -115,10 +116,17 @@ class MarkedMessages:
                 if row.next_attempt is not None:
                     row.queue = "deferred"
                     row.next_attempt = deferral.next_attempt
-                row.warn_sent |= deferral.warn_sent
+                row.flags |= WARN_SENT if deferral.warn_sent else 0
         for queue_id, queue in batch.moved:
             if row := waiting.get(queue_id):
                 move(row, queue)
+        for queue_id in batch.expired:
+            if row := waiting.get(queue_id):
+                row.flags |= EXPIRE
+        for queue_id in batch.requeued:
+            if row := waiting.get(queue_id):
+                row.flags |= REQUEUE
+                move(row, "deferred")
         for queue_id, when in batch.attempt:
             if (row := waiting.get(queue_id)) and row.next_attempt is not None:
                 row.next_attempt = when
@@ -169,14 +177,14 @@ class MessageRow:
     content_length: int
     queue: QueueName | None
     next_attempt: float | None
-    warn_sent: int | None
+    flags: int | None
     state: str | None
     arrival: float | None
 
 
 COLUMNS = (
     "m.queue_id, m.recipients, m.checksum, m.envelope, {content}, length(m.content), "
-    "w.queue, w.next_attempt, w.warn_sent, w.state, f.arrival"
+    "w.queue, w.next_attempt, w.flags, w.state, f.arrival"
 )
 FROM = " FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id LEFT JOIN fresh AS f ON f.id = m.id "
 
@@ -199,9 +207,13 @@ def stored(row: MessageRow, chunks: list[tuple[str, str | None]], *, check_conte
             raise Damaged("content checksum mismatch")
         message.content = row.content
     open_recipients, reasons = _open_recipients(states, len(message.recipients))
-    message.warn_sent = bool(row.warn_sent) or message.warn_sent
+    flags = row.flags or 0
+    message.warn_sent = bool(flags & WARN_SENT) or message.warn_sent
     next_attempt = row.arrival if row.queue is None else row.next_attempt
-    return Stored(message, row.queue or "incoming", next_attempt or 0.0, open_recipients, reasons)
+    return Stored(
+        message, row.queue or "incoming", next_attempt or 0.0, open_recipients, reasons,
+        expire=bool(flags & EXPIRE), requeue=bool(flags & REQUEUE),
+    )  # fmt: skip
 
 
 def _check_lengths(row: MessageRow, message: Message) -> None:

@@ -16,7 +16,12 @@ FILE_NAME = "queue.db"
 """In the store's folder."""
 
 APPLICATION_ID = 0x47617465  # "Gate"
-VERSION = 1
+VERSION = 2
+
+# The bits of waiting.flags.
+WARN_SENT = 1
+EXPIRE = 2
+REQUEUE = 4
 
 # With the content last, and large, reading the columns before it touches one page per message.
 SCHEMA = """
@@ -34,7 +39,7 @@ CREATE TABLE waiting(
     queue_id TEXT NOT NULL,
     queue TEXT NOT NULL,          -- incoming, deferred, hold, corrupt
     next_attempt REAL,            -- seconds since 1970; NULL: not before an operator acts
-    warn_sent INTEGER NOT NULL,
+    flags INTEGER NOT NULL,       -- 1: a delay notice went out; 2: return it at the next attempt; 4: take it in anew
     state TEXT                    -- of the first 100 recipients, see gatepost/queue/chunks.py
 );
 CREATE INDEX waiting_due ON waiting(next_attempt, queue_id) WHERE next_attempt IS NOT NULL;
@@ -76,11 +81,11 @@ CREATE TEMP TRIGGER batch_written INSTEAD OF INSERT ON batch BEGIN
 END;
 CREATE TEMP VIEW other_marks AS SELECT NULL AS marks;
 CREATE TEMP TRIGGER other_marks_written INSTEAD OF INSERT ON other_marks BEGIN
-    INSERT INTO main.waiting(id, queue_id, queue, next_attempt, warn_sent, state)
+    INSERT INTO main.waiting(id, queue_id, queue, next_attempt, flags, state)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
         FROM json_each(NEW.marks, '$.waiting') WHERE true
         ON CONFLICT(id) DO UPDATE SET queue = excluded.queue, next_attempt = excluded.next_attempt,
-            warn_sent = excluded.warn_sent, state = excluded.state;
+            flags = excluded.flags, state = excluded.state;
     DELETE FROM main.fresh WHERE id IN (SELECT value FROM json_each(NEW.marks, '$.tried'));
     INSERT INTO main.recipient_chunk(id, number, recipients)
         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.marks, '$.chunks');
@@ -120,12 +125,17 @@ def open_connection(path: Path, vfs: str | None = None) -> apsw.Connection:
 
 
 def prepare_file(connection: apsw.Connection, first_number: int) -> None:
-    """Make the tables in an empty file. Raises NotAQueueFile, apsw.Error."""
+    """Make the tables in an empty file, or bring those of an earlier version up to date. Raises NotAQueueFile,
+    apsw.Error.
+    """
     with connection:
         if connection.pragma("application_id") == 0 and not connection.pragma("schema_version"):
             connection.execute(SCHEMA)
             connection.execute("INSERT INTO reserved VALUES(?)", (first_number,))
             connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
+        elif connection.pragma("application_id") == APPLICATION_ID and connection.pragma("user_version") == 1:
+            connection.execute("ALTER TABLE waiting RENAME COLUMN warn_sent TO flags")
             connection.pragma("user_version", VERSION)
     check_file(connection)
 

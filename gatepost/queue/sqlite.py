@@ -45,7 +45,7 @@ _NUMBERS_BEGIN = 1_704_067_200
 
 _MARKED = """
 SELECT json_group_array(json_array(m.id, m.queue_id, coalesce(w.queue, 'incoming'),
-    CASE WHEN w.id IS NULL THEN coalesce(f.arrival, 0) ELSE w.next_attempt END, coalesce(w.warn_sent, 0), w.state))
+    CASE WHEN w.id IS NULL THEN coalesce(f.arrival, 0) ELSE w.next_attempt END, coalesce(w.flags, 0), w.state))
 FROM json_each(?) AS named CROSS JOIN message AS m ON m.id = named.value
 LEFT JOIN waiting AS w ON w.id = m.id LEFT JOIN fresh AS f ON f.id = m.id
 """
@@ -141,13 +141,14 @@ class SqliteStore:
             with contextlib.suppress(OSError):
                 content_path(self._folder, name).unlink()
         self._checkpointer.written(len(octets or b""), bool(removed))
+        self._checkpointer.removed(len(batch.removed))
 
     def _prepare(self, batch: Batch, marks: Marks) -> list[str]:
         """Read what the marks need; the names of the content files to unlink once the batch is written."""
         moved = self._reader.take_damaged()
         if moved:
             batch = msgspec.structs.replace(batch, moved=[*batch.moved, *((name, "corrupt") for name in moved)])
-        if batch.done or batch.deferred or batch.moved or batch.attempt:
+        if batch.done or batch.deferred or batch.moved or batch.attempt or batch.expired or batch.requeued:
             self._mark(batch, marks)
         if batch.removed and self._files:
             numbers = json_text(self._numbers_of(batch.removed))
@@ -159,6 +160,7 @@ class SqliteStore:
         named.update(deferral.queue_id for deferral in batch.deferred)
         named.update(queue_id for queue_id, _ in batch.moved)
         named.update(queue_id for queue_id, _ in batch.attempt)
+        named.update(batch.expired, batch.requeued)
         # A row that this batch removes as well must not be written after its removal.
         named.difference_update(batch.removed)
         numbers = json_text(self._numbers_of(named))

@@ -39,7 +39,7 @@ class Batch(msgspec.Struct):
     """Everything one commit writes.
 
     A message is in `new` of one batch at most, and its marks come in later batches. Marks of a message that is not
-    there (any more) are ignored. Applied in the order done, deferred, moved, attempt, removed.
+    there (any more) are ignored. Applied in the order done, deferred, moved, expired, requeued, attempt, removed.
     """
 
     new: list[Message] = msgspec.field(default_factory=list)
@@ -49,17 +49,24 @@ class Batch(msgspec.Struct):
     removed: list[str] = msgspec.field(default_factory=list)
     # Moves between queues: queue ID and queue name: "hold", "corrupt", or any other to release it, to be tried at once.
     moved: list[tuple[str, QueueName]] = msgspec.field(default_factory=list)
+    # To be returned to their senders at the next attempt, for good.
+    expired: list[str] = msgspec.field(default_factory=list)
+    # To be taken in anew, under another queue ID: released and tried at once, when the queue manager does so.
+    requeued: list[str] = msgspec.field(default_factory=list)
     # Next attempt forced (flush), queue ID and wall-clock seconds; held and corrupt messages stay where they are.
     attempt: list[tuple[str, float]] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.new or self.done or self.deferred or self.removed or self.moved or self.attempt)
+        return any(
+            (self.new, self.done, self.deferred, self.removed, self.moved, self.attempt, self.expired, self.requeued)
+        )
 
 
 class Stored(msgspec.Struct):
     """A message as read back: its open recipients are those whose number is in `open`; `reasons` tells why they wait.
 
     `queue` is incoming (never deferred), deferred, hold or corrupt; `next_attempt` is 0 for the last two.
+    `expire`, `requeue`: see Batch.
     `message.warn_sent` tells whether a delay notice went out. Inline content may be left out (`content=False`, `due`).
     """
 
@@ -68,6 +75,8 @@ class Stored(msgspec.Struct):
     next_attempt: float
     open: list[int]
     reasons: dict[int, tuple[str, str]]
+    expire: bool = False
+    requeue: bool = False
 
 
 class Listed(msgspec.Struct, array_like=True, gc=False):
@@ -83,6 +92,7 @@ class Listed(msgspec.Struct, array_like=True, gc=False):
     sender: str
     recipients: list[tuple[str, str]]
     next_attempt: float = 0.0
+    forced_expire: bool = False
 
 
 class Store(Protocol):

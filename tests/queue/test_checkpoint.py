@@ -2,6 +2,7 @@ import os
 import threading
 from pathlib import Path
 
+import apsw
 import pytest
 
 from gatepost.queue import checkpoint
@@ -78,3 +79,27 @@ def test_a_log_that_is_too_long_holds_up_the_writer(tmp_path: Path, monkeypatch:
     assert taken
     connection.close()
     store.close()
+
+
+def test_after_a_large_removal_the_file_becomes_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MANY_REMOVED", 50), ("SPARE_PAGES", 20), ("STEP_PAGES", 64), ("STEP_PAUSE", 0.0)):
+        monkeypatch.setattr(checkpoint, name, value)
+    small = threading.Event()
+    real = checkpoint.too_many_spare
+
+    def watched(connection: apsw.Connection) -> bool:
+        if not real(connection):
+            small.set()
+            return False
+        return True
+
+    store = SqliteStore(tmp_path)
+    for first in range(1, 101, 20):
+        store.commit(Batch(new=[a_message(number, content=CONTENT) for number in range(first, first + 20)]))
+    monkeypatch.setattr(checkpoint, "too_many_spare", watched)
+    store.commit(Batch(removed=[a_message(number).queue_id for number in range(1, 81)]))
+    assert small.wait(20)
+    assert store.free() > 0
+    assert [line.queue_id for line in store.listing()] == [a_message(number).queue_id for number in range(81, 101)]
+    store.close()
+    assert (tmp_path / "queue.db").stat().st_size < 55 * len(CONTENT)

@@ -62,6 +62,18 @@ def test_messages_and_numbers_outlive_the_process(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.commit(Batch(new=[a_message(1)]))
+    store.commit(Batch(deferred=[Deferral(short_queue_id(1), 5000.0, warn_sent=True)]))
+    store.close()
+    alter(tmp_path, "ALTER TABLE waiting RENAME COLUMN flags TO warn_sent; PRAGMA user_version = 1")
+    store = SqliteStore(tmp_path)
+    stored = store.load(short_queue_id(1))
+    assert stored is not None and stored.message.warn_sent and not stored.expire
+    store.close()
+
+
 def test_a_queue_made_anew_does_not_repeat_ids(tmp_path: Path) -> None:
     first = SqliteStore(tmp_path / "a", clock=lambda: 1.8e9)
     second = SqliteStore(tmp_path / "b", clock=lambda: 1.8e9 + 3600)

@@ -221,6 +221,23 @@ def test_attempt_can_be_forced(store: Store) -> None:
     assert store.count() == {"deferred": 1, "incoming": 1}
 
 
+def test_marks_of_an_operator_stay(store: Store) -> None:
+    first, second = put(store, a_message(1), a_message(2, hold=True))
+    store.commit(Batch(expired=[first, second, "0000A00009"]))
+    store.commit(Batch(deferred=[Deferral(first, 2000.0, [(0, "4.4.1", "timeout")], warn_sent=True)]))
+    found = [store.load(queue_id) for queue_id in (first, second)]
+    assert [(one.queue, one.expire, one.requeue) for one in found if one] == [
+        ("deferred", True, False),
+        ("hold", True, False),
+    ]
+    assert [line.forced_expire for line in store.listing()] == [True, True]
+    store.commit(Batch(requeued=[second]))
+    (due,) = store.due(1000.0, 10)
+    assert (due.message.queue_id, due.queue, due.expire, due.requeue) == (second, "deferred", True, True)
+    (one,) = store.due(2000.0, 10, {second})
+    assert (one.expire, one.requeue, one.message.warn_sent) == (True, False, True)
+
+
 def test_corrupt_messages_wait_for_an_operator(store: Store) -> None:
     (queue_id,) = put(store, a_message(1))
     store.commit(Batch(moved=[(queue_id, "corrupt")]))
