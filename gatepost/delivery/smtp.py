@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
@@ -13,8 +13,9 @@ from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, parse_destination, split_destinations
 from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
-from gatepost.delivery.smtp_transaction import ProbeTransaction, SmtpTransaction
+from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
@@ -57,12 +58,14 @@ class SmtpAgent:
         self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
         self._limits = params.limits()
+        at_data = params.address_verify_target == "data"
+        self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
         """Deliver one message; never raises for what the network or the message does."""
         attempt = AttemptLog(request, self._log, self._clock, self._params)
         delivery = SmtpDelivery(request, attempt, self._log, soft_bounce=self._params.soft_bounce)
-        content: bytes | BinaryIO = request.content
+        content: bytes | BinaryIO = request.content if not request.trace else cast(BinaryIO, Withheld())
         try:
             if not content and request.content_file:
                 content = self._open_content(request.content_file)
@@ -253,7 +256,7 @@ class SmtpAgent:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
         keep = self._wants(delivery.request, session)
-        kind = ProbeTransaction if delivery.request.trace else SmtpTransaction
+        kind = self._probe if delivery.request.trace else SmtpTransaction
         transaction = kind(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities):
             session.quit()

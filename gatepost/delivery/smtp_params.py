@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gatepost.config.errors import ConfigError
 from gatepost.delivery.smtp_destination import KNOWN_PORTS, known_ports
 from gatepost.protocol.smtp_client import Stage
 
@@ -54,6 +55,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     quit_timeout: float = 300.0
     delay_logging_resolution_limit: int = 2
     soft_bounce: bool = False
+    address_verify_target: str = "rcpt"
 
     def limits(self) -> dict[Stage, float]:
         """How long each stage may take."""
@@ -98,6 +100,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in _SEPARATORS.split(text) if word)
 
 
+def _verify_target(text: str) -> str:
+    if text.lower() not in ("rcpt", "data"):
+        raise ConfigError(f'bad value "{text}"; specify rcpt or data', parameter="smtp_address_verify_target")
+    return text.lower()
+
+
 def _protocols(text: str) -> tuple[str, ...]:
     words = _words(text.lower())
     return ("ipv4", "ipv6") if not words or "all" in words else words
@@ -130,4 +138,5 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "ignored_keywords": _keywords,
     "cache_destinations": _folded_set,
     "known_tcp_ports": known_ports,
+    "address_verify_target": _verify_target,
 }

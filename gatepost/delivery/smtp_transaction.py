@@ -143,24 +143,3 @@ class SmtpTransaction:
         header_end = request.content.find(b"\n\n")
         header = request.content if header_end < 0 else request.content[:header_end]
         return not header.isascii()
-
-
-class ProbeTransaction(SmtpTransaction):
-    """A probe: what the server says to RCPT is all that is wanted. No content follows."""
-
-    __slots__ = ()
-
-    probe = True
-
-    def take(self, event: Event) -> None:
-        reply = event.reply
-        if event.kind is not Kind.RCPT or reply is None or reply.code // 100 != 2:
-            super().take(event)
-            return
-        self._done.add(event.recipient)
-        recipient = self._recipients[event.recipient]
-        self._delivery.sent(recipient, self._target, reply, self._uses, relayed=False)
-
-    def lost(self, stage: Stage, *, timed_out: bool) -> None:
-        if len(self._done) < len(self._recipients):  # else it does not matter
-            super().lost(stage, timed_out=timed_out)

@@ -14,7 +14,7 @@ from gatepost.master.foundation import Foundation
 from gatepost.master.queue_link import QueueLink
 from gatepost.restrictions.ports import Verification
 from gatepost.verify.cache import AddressCache, cache_file
-from gatepost.verify.entry import Rules
+from gatepost.verify.entry import Rules, Status
 from gatepost.verify.probe import Prober, report
 from gatepost.verify.service import Answer, Verifier
 
@@ -52,8 +52,9 @@ class VerifyService:
             cache = AddressCache(path, program.warning)
         self.verifier.configure(rules, cache, prober.send, log_cleanup, interval)
 
-    def told(self, address: str, status: object, text: str) -> None:
-        self.verifier.told(address, status, text)  # type: ignore[arg-type]
+    def told(self, address: str, status: Status, text: str) -> None:
+        """A probe of the address has come to its end."""
+        self.verifier.told(address, status, text)
 
     def report(self, recipient: Recipient, status: RecipientStatus) -> None:
         """For the queue manager: a probe has come to its end."""

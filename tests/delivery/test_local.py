@@ -11,7 +11,7 @@ from gatepost.delivery.local import LocalAgent, LocalParts, system_user
 from gatepost.delivery.mailbox import Identity
 from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient
-from gatepost.mail.envelope import NOTIFY_FAILURE, NOTIFY_SUCCESS, Message, Origin, Recipient
+from gatepost.mail.envelope import NOTIFY_FAILURE, NOTIFY_SUCCESS, PROBE, Message, Origin, Recipient
 from gatepost.mail.status import RecipientStatus
 from tests.cleanup.entrance import Entrance
 from tests.delivery.requests import NOW, Log, request
@@ -253,3 +253,31 @@ async def test_virtual_mailboxes_wait() -> None:
     assert (done.statuses[0].action, done.statuses[0].dsn) == ("deferred", "4.3.5")
     assert "delivery to virtual mailboxes is not supported yet" in log.lines[0]
     await agent.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "aliases", "dsn", "text"),
+    [
+        ("anna@ours.example", "", "2.0.0", "deliverable (delivers to mailbox)"),
+        ("anna+x@ours.example", "", "2.0.0", "deliverable (delivers to mailbox)"),
+        ("other@ours.example", "", "2.0.0", "deliverable (delivers to mailbox)"),
+        ("nobody@ours.example", "", "5.1.1", 'undeliverable (unknown user: "nobody")'),
+        ("info@ours.example", "{ info = a@x.example, anna }", "2.0.0", "deliverable (aliased to a@x.example, anna)"),
+        ("file@ours.example", "{ file = /var/mail/x }", "2.0.0", "deliverable (aliased to /var/mail/x)"),
+        ("postmaster@ours.example", "", "2.0.0", "deliverable (discarded)"),
+    ],
+)
+async def test_probes_are_answered_not_delivered(
+    tmp_path: Path, address: str, aliases: str, dsn: str, text: str
+) -> None:
+    host = Host(tmp_path, aliases)
+    done = await host.deliver(address, trace=PROBE)
+    assert [status.dsn for status in done.statuses] == [dsn]
+    assert host.lines[-1].endswith(f"to=<{address}>, dsn={dsn}, status={text}")
+    assert not list(tmp_path.iterdir()) and not host.entrance.writer.messages
+
+
+async def test_a_probe_tells_of_a_maildir(tmp_path: Path) -> None:
+    host = Host(tmp_path, home_mailbox="Maildir/")
+    await host.deliver("anna@ours.example", trace=PROBE)
+    assert host.lines[-1].endswith("status=deliverable (delivers to maildir)")

@@ -15,7 +15,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("ignore_mx_lookup_error", "no", since="<=1.0", owner="smtp", honoured=True),
     boolean("ignore_srv_lookup_error", "no", since="3.8", owner="smtp"),
     text("smtp_address_preference", "any", kind="choice", shortest=1, since="2.8", owner="smtp", honoured=True),
-    text("smtp_address_verify_target", "rcpt", shortest=1, since="3.0", owner="smtp"),
+    text("smtp_address_verify_target", "rcpt", shortest=1, since="3.0", owner="smtp", honoured=True),
     boolean("smtp_always_send_ehlo", "yes", since="<=1.0", owner="smtp", honoured=True),
     boolean("smtp_balance_inet_protocols", "yes", since="3.3", owner="smtp", honoured=True),
     text("smtp_bind_address", "", kind="list", since="<=1.0", owner="smtp", honoured=True),
