@@ -247,20 +247,24 @@ class QueueService:
             self._dispatcher.remove(peer)
             self.manager.lost(unfinished)
 
-    async def dismiss(self, patience: float) -> None:
-        """Answer what has come, take nothing more: each worker closes its connection and waits for the next queue
-        manager.
-        """
-        self.manager.dispatching = False
+    async def left_alone(self, patience: float) -> None:
+        """Until the last worker has gone; at most `patience` seconds."""
         self._gone = asyncio.Event()
-        if self._verifier is not None:
-            self._verifier.dismiss()
-        for peer in self._peers.values():
-            peer.channel.send(Stop())
         if self._peers:
             try:
                 await asyncio.wait_for(self._gone.wait(), patience)
             except TimeoutError:
                 pass
+
+    async def dismiss(self, patience: float) -> None:
+        """Answer what has come, take nothing more: each worker closes its connection and waits for the next queue
+        manager.
+        """
+        self.manager.dispatching = False
+        if self._verifier is not None:
+            self._verifier.dismiss()
+        for peer in self._peers.values():
+            peer.channel.send(Stop())
+        await self.left_alone(patience)
         for peer in list(self._peers.values()):
             peer.channel.close()

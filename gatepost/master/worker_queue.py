@@ -155,6 +155,10 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     ]
     worker.serve()
     await tell_space(worker, service)
+    if worker.orphaned and not failed:
+        # master would stop us last. What the others have yet to report must not be lost with us.
+        parts.manager.dispatching = False
+        await service.left_alone(2 * STOP_PATIENCE)
     for server in servers:
         server.close()
     if not failed:

@@ -64,6 +64,7 @@ class Worker:
         self.log = ProcessLog(plan, self.loop).log
         self.over = asyncio.Event()  # stop or drain was asked for
         self.hurry = False  # stop, not drain
+        self.orphaned = False  # master is gone
         self._leash = WorkerEnd(leash, plan.log_descriptor, self._word, self._orphaned)
 
     def serve(self) -> None:
@@ -78,6 +79,7 @@ class Worker:
 
     def _orphaned(self) -> None:
         """master is gone: nobody would start us anew, so end."""
+        self.orphaned = True
         self.hurry = True
         self.over.set()
 

@@ -1,6 +1,11 @@
-"""How many runs: a dozen in the test run, 200 with `make crash`."""
+"""How many runs: a dozen in the test run, 200 with `make crash`; what they came to, at the end."""
+
+from collections import Counter
 
 import pytest
+
+KILLED: Counter[str] = Counter()
+"""Runs by what was killed, and messages, duplicates: filled by the tests of this process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "crash_run" in metafunc.fixturenames:
         metafunc.parametrize("crash_run", range(metafunc.config.getoption("--crash-runs")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if KILLED:
+        terminalreporter.write_sep("=", "crash runs")
+        for what, count in sorted(KILLED.items()):
+            terminalreporter.write_line(f"{what}: {count}")

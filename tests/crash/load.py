@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import time
 from collections import Counter
 
 
@@ -11,6 +12,7 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.arrived: Counter[str] = Counter()
+        self.first_at: dict[str, float] = {}  # when each message arrived first, monotonic seconds
         self.first = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -36,7 +38,9 @@ class RecordingSink:
                     content = await reader.readuntil(b"\r\n.\r\n")
                     found = re.search(rb"^X-Id: (\S+)", content, re.M)
                     assert found is not None
-                    self.arrived[found[1].decode()] += 1
+                    ident = found[1].decode()
+                    self.arrived[ident] += 1
+                    self.first_at.setdefault(ident, time.monotonic())
                     self.first.set()
                     writer.write(b"250 2.0.0 Ok\r\n")
                 elif verb == b"QUIT":
