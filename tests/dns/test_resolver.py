@@ -22,6 +22,8 @@ mail1.example.org     AAAA  2001:db8::1
 null.example.org      MX    0 .
 digits.example.org    MX    10 192.0.2.9
 bad.example.org       MX    10 under-.example.org
+half.example.org      MX    10 under-.example.org
+half.example.org      MX    20 mail1.example.org
 alias.example.org     CNAME mail1.example.org
 chain.example.org     CNAME alias.example.org
 dangling.example.org  CNAME nowhere.example.org
@@ -86,7 +88,10 @@ async def test_null_mx_has_empty_data(resolver: Resolver) -> None:
 
 async def test_an_address_as_mx_passes_other_malformed_names_do_not(resolver: Resolver) -> None:
     assert data(await resolver.query("digits.example.org", "MX")) == ["192.0.2.9"]
-    assert (await resolver.query("bad.example.org", "MX")).outcome == "invalid"
+    bad = await resolver.query("bad.example.org", "MX")
+    assert (bad.outcome, bad.malformed) == ("invalid", ("under-.example.org",))
+    half = await resolver.query("half.example.org", "MX")
+    assert (data(half), half.malformed) == (["mail1.example.org"], ("under-.example.org",))
 
 
 async def test_text_and_reverse(resolver: Resolver) -> None:

@@ -57,3 +57,32 @@ async def test_host_bits_count_when_the_item_is_reached() -> None:
     failure = "451 4.3.0 <alice@ours.example>: Temporary lookup failure"
     assert await answers("mynetworks = 10.0.0.1/8", ALICE) == [failure]
     assert await answers("mynetworks = 80.62.0.0/16 10.0.0.1/8", ALICE) == ["OK"]
+
+
+async def test_inet_interfaces_is_about_the_connection() -> None:
+    main_cf = "smtpd_recipient_restrictions = permit_inet_interfaces, reject"
+    facts = SessionFacts(Client("n", "192.0.2.25"), stage="RCPT", sender="", helo_name="h")
+    assert await answers(main_cf, ALICE, facts=facts) == ["OK"]
+    facts.client.address = "192.0.2.26"
+    assert (await answers(main_cf, ALICE, facts=facts))[0].startswith("554 5.7.1 ")
+    # A front end on this host names its clients by XCLIENT.
+    facts.connected_from = "127.0.0.1"
+    assert await answers(main_cf, ALICE, facts=facts) == ["OK"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reply"),
+    [
+        ("inline:{b.example=REJECT}", "554 5.7.1 <a.b.example>: Unverified Client host rejected: Access denied"),
+        ("inline:{192.0.2=REJECT}", "554 5.7.1 <a.b.example>: Unverified Client host rejected: Access denied"),
+        ("inline:{b.example=DUNNO, 192.0.2=REJECT}", "OK"),
+        ("inline:{n=REJECT}", "OK"),
+        ("inline:{b.example=OK}", "451 4.3.5 Server configuration error"),
+        ("fail:x", "451 4.3.5 <a.b.example>: Unverified Client host rejected: Server configuration error"),
+    ],
+)
+async def test_access_by_the_unverified_name(table: str, reply: str) -> None:
+    facts = SessionFacts(Client("n", "192.0.2.7", reverse_name="a.b.example"), sender="", helo_name="h")
+    assert await answers(
+        f"smtpd_client_restrictions = check_reverse_client_hostname_access {table}", ALICE, facts=facts
+    ) == [reply]

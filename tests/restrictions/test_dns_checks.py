@@ -63,3 +63,15 @@ async def test_types_are_asked_in_order_and_only_as_needed() -> None:
         *(("sixonly.example", rrtype) for rrtype in ("MX", "A", "AAAA")),
         *(("xn--bcher-kva.example", rrtype) for rrtype in ("MX", "A", "AAAA")),
     ]
+
+
+async def test_filtered_answers_are_no_reason_to_refuse() -> None:
+    world = World(
+        "smtpd_sender_restrictions = reject_unknown_sender_domain\nsmtpd_dns_reply_filter = regexp:{{/ IN MX / IGNORE}}"
+    )
+    assert await world.rcpt(session("192.168.87.2", sender="a@client.example"), ALICE) == "OK"
+    assert world.take_log() == [
+        "ignoring DNS RR: client.example. 3600 IN MX 10 mx.client.example.",
+        "warning: client.example: MX or address lookup error: DNS reply filter drops all results",
+    ]
+    assert world.dns.asked == [("client.example", "MX")]
