@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gatepost.restrictions import compile as _registers  # noqa: F401 - without it `find` knows no restriction
 from gatepost.restrictions.parameters import AccessParameters
-from gatepost.restrictions.registry import NOT_YET, find
+from gatepost.restrictions.registry import find
 from gatepost.tables.braces import split_items
 
 EVERYBODY = "everybody"
@@ -43,7 +43,7 @@ def _grants(items: list[str], params: AccessParameters, classes: Mapping[str, st
             continue
         entry = find(word)
         argument = ""
-        if (entry is not None and entry.argument) or NOT_YET.get(name):
+        if entry is not None and entry.argument:
             argument = next(words, "")
         if name == "permit":
             return Grants([*who, EVERYBODY], False)
@@ -66,11 +66,15 @@ def _permitted(word: str, name: str, argument: str, params: AccessParameters) ->
         return ["clients in mynetworks"]
     if name == "permit_sasl_authenticated":
         return ["clients that have authenticated"] if params.smtpd_sasl_auth_enable else []
+    if name == "permit_tls_clientcerts":
+        return ["clients with a certificate that relay_clientcerts has"] if params.relay_clientcerts else []
+    if name == "permit_tls_all_clientcerts":
+        return ["clients with any certificate that can be verified"]
     if name == "permit_inet_interfaces":
         return ["connections from this host's own addresses"]
     if ":" in word:
         return [f"whoever {word} permits"]
-    if name.startswith("check_") and argument and name not in NOT_YET and not name.endswith(_PERMIT_NOTHING):
+    if name.startswith("check_") and argument and not name.endswith(_PERMIT_NOTHING):
         return [f"whoever {name} {argument} permits"]
     return []
 

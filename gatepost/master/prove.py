@@ -152,9 +152,6 @@ class _Prover:
         self._try(compiled, settings, service)
 
     def _policy(self, policy: AccessPolicy, settings: Settings) -> None:
-        for parameter, name in policy.unsupported():
-            text = f"{name} is not supported yet: mail that gets there is answered 451 4.3.5"
-            self.proof.faults.append(str(place(ConfigError(text), settings, parameter)))
         for parameter, text in policy.problems():
             heading = self.proof.remarks if text.endswith("is ignored") else self.proof.faults
             heading.append(str(place(ConfigError(text), settings, parameter)))

@@ -24,7 +24,7 @@ from gatepost.restrictions.dns_list import BadPattern, DnsList
 from gatepost.restrictions.lists import DEPTH_LIMIT, run_list
 from gatepost.restrictions.policy_parts import PolicyParts
 from gatepost.restrictions.policy_service import policy_service
-from gatepost.restrictions.registry import NOT_YET, REMOVED, Restriction, find
+from gatepost.restrictions.registry import REMOVED, Restriction, find
 from gatepost.restrictions.tls_checks import CertificateTable, certificate_options
 from gatepost.restrictions.verdict import DUNNO, ServerConfigurationError, Verdict
 from gatepost.tables.braces import split_items
@@ -65,7 +65,6 @@ class Compiler:
         self._class_names: frozenset[str] = frozenset()
         self._class_texts: dict[str, str] = {}
         self._parameter = ""
-        self.unsupported: list[tuple[str, str]] = []
         self.problems: list[tuple[str, str]] = []
         parts.compile_result = self.result_list
 
@@ -159,9 +158,6 @@ class Compiler:
             ignored = argument if entry.final and argument is not None else ""
             return Check(name, entry.function, permits=entry.permits, ignored=ignored), False  # type: ignore[arg-type]
         folded = name.lower()
-        if folded in NOT_YET:
-            text = f'restriction "{folded}" is not available in this version'
-            return Check(name, self._misconfigured(text)), bool(NOT_YET[folded]) and argument is not None
         if folded in REMOVED:
             instead = REMOVED[folded]
             text = f'support for restriction "{folded}" has been removed in Postfix 3.9; instead, specify {instead}'
@@ -271,9 +267,8 @@ class Compiler:
             folded = name.lower()
             position += 1
             entry = find(name)
-            takes_argument = bool(entry.argument if entry is not None else NOT_YET.get(folded))
             after = items[position] if position < len(items) else None
-            if takes_argument and after is not None:
+            if entry is not None and entry.argument and after is not None:
                 position += 1
             if entry is not None:
                 warned = position >= 2 and items[position - 2].lower() == "warn_if_reject"
@@ -281,8 +276,6 @@ class Compiler:
                     self._report_domain(parameter, entry.name, after)
                 if entry.final and after is not None and (entry.permits or not warned):
                     self.problems.append((parameter, f"restriction `{after}' after `{entry.name}' is ignored"))
-            elif folded in NOT_YET:
-                self.unsupported.append((parameter, folded))
             elif folded in REMOVED:
                 self.problems.append((parameter, f"{folded} was removed from Postfix; specify {REMOVED[folded]}"))
             elif ":" not in name and folded != "warn_if_reject" and name not in self._class_names:

@@ -86,12 +86,8 @@ class AccessPolicy:
         """Does any list name a policy service?"""
         return self.parts.policy_services > 0
 
-    def unsupported(self) -> list[tuple[str, str]]:
-        """Restrictions of Postfix that this version does not have, with the parameter: they answer 451 4.3.5."""
-        return list(dict.fromkeys(self._compiler.unsupported))
-
     def problems(self) -> list[tuple[str, str]]:
-        """What else is wrong with the lists: unknown names, items that are never reached. (parameter, text)."""
+        """What is wrong with the lists: unknown names, items that are never reached. (parameter, text)."""
         return list(dict.fromkeys(self._compiler.problems))
 
     # The commands, as the server sees them.

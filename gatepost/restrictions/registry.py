@@ -63,10 +63,6 @@ def registered() -> list[Restriction]:
     return sorted({entry.name: entry for entry in _by_name.values()}.values(), key=lambda entry: entry.name)
 
 
-# What Postfix knows and we do not yet, with the kind of argument that follows.
-NOT_YET: dict[str, ArgumentKind] = {
-}
-
 # Gone since Postfix 3.9, and what to write instead.
 REMOVED: dict[str, str] = {
     "check_relay_domains": '"permit_mynetworks, reject_unauth_destination"',

@@ -7,7 +7,6 @@ import pytest
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import SessionFacts
-from gatepost.restrictions.registry import NOT_YET
 from tests.restrictions.names import ACCESS_RESULTS, ALIASES, RESTRICTIONS
 from tests.restrictions.world import World, line, session
 
@@ -36,8 +35,6 @@ def test_none_is_forgotten() -> None:
 @pytest.mark.parametrize("parameter", LISTS)
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_known_name_is_no_mistake(name: str, parameter: str) -> None:
-    if name in NOT_YET:
-        pytest.xfail(f"not yet: {name}")
     stages = [("yes", LISTS[parameter])]
     if parameter in EARLY:
         stages.append(("no", EARLY[parameter]))
@@ -45,7 +42,6 @@ async def test_a_known_name_is_no_mistake(name: str, parameter: str) -> None:
         for spelling in (name, name.upper()):
             world = World(_main_cf(parameter, f"{spelling} {NAMES[name]}", delay))
             assert world.policy.problems() == []
-            assert world.policy.unsupported() == []
             facts = session("192.0.2.99", name="client.example", etrn_name="relayed.example")
             facts.stage, facts.recipient, facts.recipient_count = stage, "alice@ours.example", 1
             reply = line(await judge(world.policy, facts))
@@ -65,7 +61,7 @@ def _main_cf(parameter: str, item: str, delay: str) -> str:
 async def test_without_anything_known() -> None:
     """At connect nothing is there but the client: what needs more has no opinion."""
     for name, argument in RESTRICTIONS.items():
-        if name in NOT_YET or name in ("permit", "reject", "defer", "warn_if_reject"):
+        if name in ("permit", "reject", "defer", "warn_if_reject"):
             continue
         world = World(_main_cf("smtpd_client_restrictions", f"{name} {argument}", "no"))
         facts = session("192.0.2.99", sender=None)

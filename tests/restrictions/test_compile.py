@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatepost.config.errors import ConfigError
-from gatepost.restrictions.registry import NOT_YET, REMOVED, registered
+from gatepost.restrictions.registry import REMOVED, registered
 from tests.restrictions.world import ACCESS_DENIED, ALICE, NOBODY, SERVER_ERROR, World, answers, stranger
 
 PROTECTION = (
@@ -86,16 +86,11 @@ async def test_what_cannot_be_evaluated(item: str, warning: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET) + sorted(REMOVED))
-async def test_later_names_answer_451_and_are_told_of(name: str) -> None:
-    argument = {"": "", "table": "inline:{a=b}", "number": "1", "endpoint": "inet:h:1", "domain": "dnsbl.example"}
-    world = World(f"smtpd_client_restrictions = permit_mynetworks {name} {argument[NOT_YET.get(name, '')]}, reject")
+@pytest.mark.parametrize("name", sorted(REMOVED))
+async def test_removed_names_answer_451_and_are_told_of(name: str) -> None:
+    world = World(f"smtpd_client_restrictions = permit_mynetworks {name}, reject")
     assert await world.rcpt(stranger(), ALICE) == SERVER_ERROR
-    if name in NOT_YET:
-        assert world.policy.unsupported() == [("smtpd_client_restrictions", name)]
-        assert world.policy.problems() == []
-    else:
-        assert [parameter for parameter, _ in world.policy.problems()] == ["smtpd_client_restrictions"]
+    assert [parameter for parameter, _ in world.policy.problems()] == ["smtpd_client_restrictions"]
 
 
 def test_problems_are_told_at_load() -> None:
@@ -164,9 +159,7 @@ async def test_a_class_that_names_itself_comes_to_an_end() -> None:
 
 
 _WORDS = [entry.name for entry in registered()] + [alias for entry in registered() for alias in entry.aliases]
-_ITEM = st.sampled_from(
-    [*_WORDS, *NOT_YET, *REMOVED, "warn_if_reject", "cls", "inline:{a=b}", "{", "}", ":", "hash:", "7"]
-)
+_ITEM = st.sampled_from([*_WORDS, *REMOVED, "warn_if_reject", "cls", "inline:{a=b}", "{", "}", ":", "hash:", "7"])
 _LIST = st.one_of(st.lists(_ITEM, max_size=8).map(" ".join), st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 
 
