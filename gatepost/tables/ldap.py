@@ -14,9 +14,9 @@ from gatepost.tables.ldap_search import (
     SCOPES,
     Attributes,
     Expansion,
-    LimitExceeded,
     Request,
     Search,
+    SearchFailure,
     is_url,
     quote_dn,
     quote_filter,
@@ -162,7 +162,7 @@ class LdapTable:
             return None
         try:
             return await in_own_task(plan.pool.ask(lambda connection: self._ask(connection, plan, request, key)))
-        except (LimitExceeded, ResultTooLong) as error:
+        except (SearchFailure, ResultTooLong) as error:
             self._env.warn(f"{self.name}: {error}")
             raise LookupTemporaryFailure(self.name, key, str(error)) from None
         except NoAnswer as failure:
@@ -173,17 +173,18 @@ class LdapTable:
         warnings: list[str] = []
         collector = ResultCollector(plan.form, key, plan.expansion_limit, warnings.append)
 
-        def expansion(search: Search) -> Expansion:
-            return Expansion(
+        def carry_out(search: Search) -> None:
+            expansion = Expansion(
                 search,
                 plan.attributes,
                 collector,
                 size_limit=plan.size_limit,
                 recursion_limit=plan.recursion_limit,
             )
+            expansion.run(request, base_needed=plan.form.is_fixed(0))
 
         try:
-            await connection.ask(expansion, request, plan.size_limit)
+            await connection.ask(carry_out, plan.size_limit)
         finally:
             for warning in warnings:
                 self._env.warn(warning)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gatepost.tables.asking import WorkerThread
 from gatepost.tables.connection_pool import ConnectionFailure, QuestionFailure
 from gatepost.tables.database_library import library
-from gatepost.tables.ldap_search import Entries, Expansion, Request, Search
+from gatepost.tables.ldap_search import Entries, Request, Search
 
 
 class LdapLogin(NamedTuple):
@@ -61,15 +61,15 @@ class LdapConnection:
             raise
         return self
 
-    async def ask(self, expansion: Callable[[Search], Expansion], request: Request, size_limit: int) -> None:
+    async def ask(self, lookup: Callable[[Search], None], size_limit: int) -> None:
         """Carry out a lookup, `size_limit` entries for each search (0: any number).
 
-        `expansion` makes one for the search of this connection. Raises ConnectionFailure, QuestionFailure, and what
-        the expansion raises.
+        `lookup` gets this connection's way to search, and runs in the thread. Raises ConnectionFailure,
+        QuestionFailure, and what the lookup raises.
         """
         ldap = self._ldap
         try:
-            await self._thread.call(lambda: expansion(partial(self._search, size_limit)).run(request))
+            await self._thread.call(lookup, partial(self._search, size_limit))
         except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE, ldap.BUSY, ldap.TIMEOUT) as error:
             raise ConnectionFailure(_words(error)) from None
         except ldap.LDAPError as error:
@@ -143,7 +143,7 @@ class LdapConnection:
                 sizelimit=size_limit,
             )
         except self._ldap.NO_SUCH_OBJECT:
-            return ()  # as if it were there, without the attributes
+            return None
         # What has no DN is a referral to another server.
         return [attributes for name, attributes in found if name is not None]
 

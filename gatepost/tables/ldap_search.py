@@ -25,13 +25,13 @@ class Request(NamedTuple):
     attributes: tuple[str, ...]
 
 
-# The attributes of each entry that was found; none if the base does not exist.
-Entries = Iterable[Mapping[str, Sequence[bytes]]]
+# The attributes of each entry that was found; None if the base does not exist.
+Entries = Iterable[Mapping[str, Sequence[bytes]]] | None
 Search = Callable[[Request], Entries]
 
 
-class LimitExceeded(Exception):
-    """size_limit or recursion_limit."""
+class SearchFailure(Exception):
+    """size_limit or recursion_limit is exceeded, or the configured base is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,20 @@ class Expansion:
         self._size_limit = size_limit
         self._recursion_limit = recursion_limit
 
-    def run(self, request: Request, depth: int = 1) -> None:
-        """Search, and take what comes. Raises LimitExceeded, ResultTooLong and what the search raises."""
-        for number, entry in enumerate(self._search(request), 1):
+    def run(self, request: Request, *, base_needed: bool) -> None:
+        """Search, and take what comes.
+
+        Raises SearchFailure, also if `base_needed` and it does not exist, ResultTooLong and what the search raises.
+        """
+        entries = self._search(request)
+        if entries is None and base_needed:
+            raise SearchFailure(f"search base '{request.base}' not found")
+        self._entries(entries or (), 1)
+
+    def _entries(self, entries: Iterable[Mapping[str, Sequence[bytes]]], depth: int) -> None:
+        for number, entry in enumerate(entries, 1):
             if 0 < self._size_limit < number:
-                raise LimitExceeded(f"query size limit ({self._size_limit}) exceeded")
+                raise SearchFailure(f"query size limit ({self._size_limit}) exceeded")
             self._entry({name.lower(): values for name, values in entry.items()}, depth)
 
     def _entry(self, entry: dict[str, Sequence[bytes]], depth: int) -> None:
@@ -106,14 +115,14 @@ class Expansion:
 
     def _follow(self, name: str, reference: str, depth: int) -> None:
         if depth >= self._recursion_limit:
-            raise LimitExceeded(f"recursion limit exceeded for special attribute {name}={reference}")
+            raise SearchFailure(f"recursion limit exceeded for special attribute {name}={reference}")
         if is_url(reference):
             request = url_request(reference, self._attributes.all)
             if not request.attributes:
                 return
         else:
             request = Request(reference, SCOPES["base"], "(objectClass=*)", self._attributes.all)
-        self.run(request, depth + 1)
+        self._entries(self._search(request) or (), depth + 1)
 
 
 def is_url(text: str) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gatepost.tables.table import Table
+from tests.tables.postmap import make_old
 from tests.tables.surroundings import Surroundings
 
 
@@ -16,6 +17,7 @@ class Asked:
 
     def open(self, text: str, name: str = "table.cf") -> Table:
         (self.folder / name).write_text(text)
+        make_old(self.folder / name)
         return self.world.tables.open(f"{self.kind}:{self.folder}/{name}")
 
     def close(self) -> None:

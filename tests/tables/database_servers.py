@@ -120,6 +120,22 @@ class DatabaseServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key; both in `folder`, readable by its owner."""
+    paths = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-out", str(paths[0]), "-keyout", str(paths[1])],
+        check=True, capture_output=True, timeout=WAIT,
+    )  # fmt: skip
+    for path in paths:
+        path.chmod(0o600)
+        os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    paths[0].chmod(0o644)
+    return paths
+
+
 class Postgres(DatabaseServer):
     """PostgreSQL; the user `mail` with the password `it's`, the database `mail`."""
 
@@ -134,12 +150,14 @@ class Postgres(DatabaseServer):
 
     def command(self) -> list[str]:
         settings = ("fsync=off", "shared_buffers=16MB", "max_connections=30", f"unix_socket_directories={self.folder}")
+        settings += ("ssl=on", f"ssl_cert_file={self.certificate}", f"ssl_key_file={self.key}")
         options = [word for setting in settings for word in ("-c", setting)]
         return [self.postgres, "-D", "data", "-h", "127.0.0.1", "-p", str(self.port), *options]
 
     def create(self, sql: str) -> None:
         """Make the cluster, start it, and run `sql` in the database."""
         initdb = program("initdb", self.binaries)
+        self.certificate, self.key = certificate(self.folder)
         self.run(initdb, "-D", "data", "-U", "root", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
         rules = "local all all trust\nhost all root 127.0.0.1/32 trust\nhost all mail 127.0.0.1/32 scram-sha-256\n"
         (self.folder / "data/pg_hba.conf").write_text(rules)
@@ -175,11 +193,12 @@ class MariaDb(DatabaseServer):
             self.mariadbd, "--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.socket}",
             "--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve", "--skip-log-bin",
             f"--pid-file={self.folder}/pid", "--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0",
-            "--performance-schema=OFF",
+            "--performance-schema=OFF", f"--ssl-cert={self.certificate}", f"--ssl-key={self.key}",
         ]  # fmt: skip
 
     def create(self, sql: str) -> None:
         """Make the system's tables, start it, and run `sql` in the database."""
+        self.certificate, self.key = certificate(self.folder)
         self.run(program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data", "--skip-test-db",
                  "--auth-root-authentication-method=normal", "--innodb-log-file-size=4M")  # fmt: skip
         self.start()
@@ -201,6 +220,7 @@ class Slapd(DatabaseServer):
         self.slapd = program("slapd")
         need_library("ldap")
         super().__init__()
+        self.tls_port = free_port()
         self.socket = self.folder / "socket"
 
     @property
@@ -208,15 +228,18 @@ class Slapd(DatabaseServer):
         return "ldapi://" + str(self.socket).replace("/", "%2F")
 
     def command(self) -> list[str]:
-        return [self.slapd, "-f", "slapd.conf", "-h", f"ldap://127.0.0.1:{self.port}/ {self.local_url}/", "-d", "0"]
+        return [self.slapd, "-f", "slapd.conf", "-d", "0", "-h",
+                f"ldap://127.0.0.1:{self.port}/ ldaps://127.0.0.1:{self.tls_port}/ {self.local_url}/"]  # fmt: skip
 
     def create(self, ldif: str, settings: str = "") -> None:
         """Fill the directory, and start it. `settings`: more lines of slapd.conf's global part."""
         (self.folder / "db").mkdir()
+        self.certificate, self.key = certificate(self.folder)
         (self.folder / "slapd.conf").write_text(
             "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n"
             "include /etc/ldap/schema/inetorgperson.schema\ninclude /etc/ldap/schema/misc.schema\n"
-            f"pidfile {self.folder}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nallow bind_v2\n{settings}\n"
+            f"pidfile {self.folder}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
+            f"TLSCertificateFile {self.certificate}\nTLSCertificateKeyFile {self.key}\nallow bind_v2\n{settings}\n"
             "database mdb\nmaxsize 10485760\nsuffix dc=example\nrootdn cn=root,dc=example\nrootpw secret\n"
             f"directory {self.folder}/db\nindex objectClass eq\n"
             'access to dn.subtree="ou=private,dc=example" by users read\naccess to * by * read\n'

@@ -1,7 +1,6 @@
 """`mysql:` tables, asked of a real MariaDB, and compared with Postfix's."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -128,15 +127,20 @@ async def test_option_file_is_not_there(asked: Asked) -> None:
         await table.lookup("joe@a")
 
 
-async def test_tls_is_asked_for(mariadb: MariaDb, asked: Asked) -> None:
-    """This server has none: a table that wants it must not go on without."""
-    table = asked.open(
-        login(mariadb) + f"tls_CAfile = {ssl.get_default_verify_paths().openssl_cafile}\nquery = SELECT 1"
-    )
-    if asked.world.tables.problems():
-        pytest.skip("no certificates on this host")
-    with pytest.raises(LookupTemporaryFailure):
-        await table.lookup("joe@a")
+async def test_tls(mariadb: MariaDb, asked: Asked) -> None:
+    text = login(mariadb) + "query = SELECT variable_value FROM information_schema.session_status\n"
+    text += " WHERE variable_name = 'ssl_cipher'\n"
+    assert await asked.open(text, "plain.cf").lookup("joe") is None
+    verify = "tls_verify_cert = yes\n"
+    trusting = asked.open(f"{text}{verify}tls_CAfile = {mariadb.certificate}\n", "trusting.cf")
+    assert "TLS" in (await trusting.lookup("joe") or "")
+    with pytest.raises(LookupTemporaryFailure, match="certificate"):
+        await asked.open(f"{text}{verify}tls_ciphers = HIGH", "untrusting.cf").lookup("joe")
+
+
+async def test_certificate_is_not_there(asked: Asked) -> None:
+    asked.open("tls_cert_file = /nowhere/cert.pem\nquery = SELECT 1")
+    assert "TLS: " in asked.world.tables.problems()[0].text
 
 
 async def test_wrong_query_and_wrong_password(mariadb: MariaDb, asked: Asked) -> None:

@@ -103,6 +103,15 @@ async def test_socket_and_uri(postgres: Postgres, asked: Asked) -> None:
         assert await table.lookup("joe@example.com") == "joe"
 
 
+async def test_tls(postgres: Postgres, asked: Asked) -> None:
+    uri = f"postgresql://mail:it%27s@127.0.0.1:{postgres.port}/mail?sslrootcert={postgres.certificate}&sslmode="
+    question = "\nquery = SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert await asked.open(f"hosts = {uri}verify-full{question}").lookup("joe") == "t"
+    text = f"hosts = {uri}verify-full{question}".replace("/certificate.pem", "/log")
+    with pytest.raises(LookupTemporaryFailure):
+        await asked.open(text, "untrusted.cf").lookup("joe")
+
+
 async def test_expansion_limit(postgres: Postgres, asked: Asked) -> None:
     table = asked.open(login(postgres) + "query = SELECT target FROM alias WHERE address = '%s'\nexpansion_limit = 1\n")
     assert await table.lookup("joe@example.com") == "joe"
