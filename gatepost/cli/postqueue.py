@@ -25,14 +25,16 @@ _DESCRIPTION = """\
 Lists the queue or has deferred mail tried now. While the mail system is down, a user who may read the queue gets the
 listing from the queue itself; the other acts need a running mail system.
 
-In the traditional listing, `*` after a queue ID means that the message is being delivered, `!` that it is on hold.
+In the traditional listing, `*` after a queue ID means that the message is being delivered, `!` that it is on hold, `#`
+that it will be returned at its next attempt (postsuper -e).
 Size is in octets; the reasons are those of the last attempt.
 
 In the JSON listing each line is one object: queue_name (incoming, active, deferred, hold, corrupt), queue_id,
-arrival_time (seconds since 1970), message_size, forced_expire (false), sender, and recipients: an array of objects
+arrival_time (seconds since 1970), message_size, forced_expire, sender, and recipients: an array of objects
 with address and, after a failed attempt, delay_reason.
 """
 _MARKS = {"incoming": "", "active": "*", "deferred": "", "hold": "!", "corrupt": ""}
+_BOOLEANS = ("false", "true")
 _REASON_WIDTH = 78
 _HEAD_SHORT = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
 _HEAD_LONG = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"
@@ -114,7 +116,8 @@ def json_line(item: Listed) -> str:
     recipients = ", ".join(_json_recipient(address, why) for address, why in shown_recipients(item))
     return (
         f'{{"queue_name": {json_text(item.queue)}, "queue_id": {json_text(item.queue_id)}, '
-        f'"arrival_time": {int(item.arrival)}, "message_size": {item.size}, "forced_expire": false, '
+        f'"arrival_time": {int(item.arrival)}, "message_size": {item.size}, '
+        f'"forced_expire": {_BOOLEANS[item.forced_expire]}, '
         f'"sender": {json_text(external(item.sender) or "MAILER-DAEMON")}, "recipients": [{recipients}]}}\n'
     )
 
@@ -142,13 +145,13 @@ def traditional(listing: Iterable[Listed], *, long_ids: bool) -> Iterator[str]:
 
 
 def _lines_short(item: Listed) -> str:
-    name = item.queue_id + _MARKS[item.queue]
+    name = item.queue_id + _MARKS[item.queue] + ("#" if item.forced_expire else "")
     sender = external(item.sender) or "MAILER-DAEMON"
     return f"{name:<11} {item.size:>7} {_time(int(item.arrival))}  {sender}\n{_recipients(item, _INDENT_SHORT)}\n"
 
 
 def _lines_long(item: Listed) -> str:
-    name = item.queue_id + _MARKS[item.queue]
+    name = item.queue_id + _MARKS[item.queue] + ("#" if item.forced_expire else "")
     sender = external(item.sender) or "MAILER-DAEMON"
     return f"{name:<17} {item.size:>8} {_time(int(item.arrival))} {sender}\n{_recipients(item, _INDENT_LONG)}\n"
 

@@ -1,4 +1,4 @@
-"""postsuper(1): delete, hold and release queued messages."""
+"""postsuper(1): delete, hold, release, expire and requeue queued messages."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
-from gatepost.control.access import Session, queue_session
+from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
 from gatepost.control.operations import QUEUES
 from gatepost.mail.queue_id import valid_queue_id
@@ -26,39 +26,57 @@ class Act(NamedTuple):
     title: str
 
 
-# In the order of the counts at the end.
-ACTS = {
-    "d": Act("delete", "removed", "Deleted"),
-    "h": Act("hold", "placed on hold", "Placed on hold"),
-    "H": Act("release", "released from hold", "Released from hold"),
+# In the order in which Postfix counts them at the end.
+REQUEUE = Act("requeue", "requeued", "Requeued")
+DELETE = Act("delete", "removed", "Deleted")
+EXPIRE = Act("expire", "expired", "Force-expired")
+HOLD = Act("hold", "placed on hold", "Placed on hold")
+RELEASE = Act("release", "released from hold", "Released from hold")
+ACTS = (REQUEUE, DELETE, EXPIRE, HOLD, RELEASE)
+
+# In the order in which they are carried out.
+OPTIONS = {
+    "r": (REQUEUE,),
+    "d": (DELETE,),
+    "h": (HOLD,),
+    "H": (RELEASE,),
+    "e": (EXPIRE,),
+    "f": (EXPIRE, RELEASE),
 }
-_NOT_YET = "efr"
+_AT_ONCE = 5000
+"""Queue IDs in one request."""
 _HOUSEKEEPING = "psS"
 _DESCRIPTION = """\
-Deletes, holds or releases queued messages, whether the mail system runs or not. An act is on stable storage when it
-is reported, on standard error and in the mail log.
+Deletes, holds, releases, expires or requeues queued messages, whether the mail system runs or not. An act is on
+stable storage when it is reported, on standard error and in the mail log.
 
 ID is a queue ID, `-` for queue IDs on standard input (one per line), or ALL, in upper case. QUEUE limits the acts to
-messages in that queue: incoming, active, deferred, hold or corrupt. Without it -d takes all but corrupt, -h all but
-hold and corrupt. A message under delivery is finished with for the recipients that are under way.
+messages in that queue: incoming, active, deferred, hold or corrupt. Without it -d, -e, -f and -r take all but
+corrupt, -h all but hold and corrupt. A message under delivery is finished with for the recipients that are under way.
 
-Several -d, -h and -H may stand together.
+An expired message is returned to its sender at the next attempt (postqueue -f), without being tried again.
+
+A requeued message gets another queue ID, and its addresses are rewritten and expanded again, as after a change of
+tables; what was delivered is not sent again. While the mail system is down it waits for the next start.
+
+Several options may stand together.
 """
 
 
 def _parser() -> ManualPage:
     parser = ManualPage(
         "postsuper",
-        "delete queued messages, put them on hold, release them",
-        "[-c DIR] [-d ID]... [-h ID]... [-H ID]... [QUEUE...]",
+        "delete queued messages, put them on hold, release them, return them, take them in anew",
+        "[-c DIR] [-d ID]... [-e ID]... [-f ID]... [-h ID]... [-H ID]... [-r ID]... [QUEUE...]",
         _DESCRIPTION,
         "0: done, though there may have been no such message. 1: not done, or not all; standard error tells why.",
     )
     parser.add_argument("-d", metavar="ID", action="append", default=[], help="delete this message")
     parser.add_argument("-h", metavar="ID", action="append", default=[], help="put this message on hold")
     parser.add_argument("-H", metavar="ID", action="append", default=[], help="release it, to be tried at once")
-    for letter in _NOT_YET:
-        parser.add_argument(f"-{letter}", metavar="ID", action="append", help="(expire, requeue) not supported yet")
+    parser.add_argument("-e", metavar="ID", action="append", default=[], help="return it at its next attempt")
+    parser.add_argument("-f", metavar="ID", action="append", default=[], help="the same; if it is on hold, release it")
+    parser.add_argument("-r", metavar="ID", action="append", default=[], help="requeue it")
     for letter in _HOUSEKEEPING:
         parser.add_argument(f"-{letter}", action="store_true", help="accepted; the queue needs no such repair")
     parser.add_argument("-v", action="count", help="accepted; no effect")
@@ -73,11 +91,8 @@ def main(arguments: list[str], directory: str) -> int:
         for name in options.queues:
             if name not in QUEUES:
                 raise CommandLineError(f"invalid directory name: {name}")
-        for letter in _NOT_YET:
-            if getattr(options, letter):
-                raise CommandLineError(f"-{letter} is not supported yet")
         settings = Configuration.read(directory).settings
-        wanted = {letter: _ids(getattr(options, letter)) for letter in ACTS if getattr(options, letter)}
+        wanted = {letter: _ids(getattr(options, letter)) for letter in OPTIONS if getattr(options, letter)}
         if wanted:
             _act(wanted, options.queues, settings)
     except (CommandLineError, ConfigError, ControlError) as error:
@@ -88,29 +103,35 @@ def main(arguments: list[str], directory: str) -> int:
 
 def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) -> None:
     say = _Report(settings)
-    counts = dict.fromkeys(wanted, 0)
+    counts = {act: 0 for act in ACTS if any(act in OPTIONS[letter] for letter in wanted)}
     try:
         with queue_session(settings) as session:
             for letter, queue_ids in wanted.items():
-                for queue_id in _done(session, letter, queue_ids, queues, say):
-                    counts[letter] += 1
-                    if "ALL" not in queue_ids:
-                        say.info(superuser_act(queue_id, ACTS[letter].past))
+                for some in _valid(queue_ids, say):
+                    for act in OPTIONS[letter]:
+                        for queue_id in session.ask(act.request, ",".join(queues), *some):
+                            counts[act] += 1
+                            if some != ["ALL"]:
+                                say.info(superuser_act(queue_id, act.past))
     finally:
-        for letter, number in counts.items():
-            say.info(f"{ACTS[letter].title}: {number} message{'' if number == 1 else 's'}")
+        for act, number in counts.items():
+            say.info(f"{act.title}: {number} message{'' if number == 1 else 's'}")
         say.close()
 
 
-def _done(session: Session, letter: str, queue_ids: list[str], queues: list[str], say: "_Report") -> Iterator[str]:
-    good = ["ALL"] if "ALL" in queue_ids else []
-    for queue_id in queue_ids if not good else ():
+def _valid(queue_ids: list[str], say: "_Report") -> Iterator[list[str]]:
+    """ALL, or what there is of queue IDs, _AT_ONCE of them."""
+    if "ALL" in queue_ids:
+        yield ["ALL"]
+        return
+    good = []
+    for queue_id in queue_ids:
         if valid_queue_id(queue_id):
             good.append(queue_id)
         else:
             say.warning(f"invalid mail queue id: {queue_id}")
-    if good:
-        yield from session.ask(ACTS[letter].request, ",".join(queues), *good)
+    for first in range(0, len(good), _AT_ONCE):
+        yield good[first : first + _AT_ONCE]
 
 
 def _ids(given: list[str]) -> list[str]:

@@ -29,6 +29,8 @@ ACTS: dict[str, tuple[str, ...]] = {
     "delete": ("incoming", "active", "deferred", "hold"),
     "hold": ("incoming", "active", "deferred"),
     "release": ("hold",),
+    "expire": ("incoming", "active", "deferred", "hold"),
+    "requeue": ("incoming", "active", "deferred", "hold"),
 }
 """What may be done to messages, and to those of which queues if none are named (postsuper(1))."""
 
@@ -59,8 +61,8 @@ class Operations:
     """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop.
 
     Requests (Ask): `list`; `active`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN...`; and `delete`,
-    `hold`, `release` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The lines of the answer:
-    one per message, its JSON or, of an act and of `active`, its queue ID.
+    `hold`, `release`, `expire`, `requeue` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The
+    lines of the answer: one per message, its JSON or, of an act and of `active`, its queue ID.
     """
 
     def __init__(
@@ -182,18 +184,29 @@ class Operations:
                     manager.withdraw(queue_id, what)
             if what == "delete":
                 return Batch(removed=found)
+            if what == "expire":
+                return Batch(expired=found)
+            if what == "requeue":
+                return Batch(requeued=found)
             target: QueueName = "hold" if what == "hold" else "deferred"
             return Batch(moved=[(queue_id, target) for queue_id in found])
 
         def finished() -> None:
-            if manager is not None and what == "release":
+            if manager is not None and what in ("release", "requeue"):
                 manager.stored_due(self._clock())
 
-        allowed = {"delete": frozenset(QUEUES), "hold": frozenset(ACTS["hold"]), "release": frozenset(ACTS["release"])}
+        # Damaged messages can be deleted, no more.
+        allowed = frozenset(QUEUES if what == "delete" else ACTS[what])
+        found = self._select(queues & allowed, queue_ids, unexpired=what == "expire")
         size = REMOVED_PIECE if what == "delete" else PIECE
-        self._act(self._select(queues & allowed[what], queue_ids), batch, ticket, send, finished, size)
+        self._act(found, batch, ticket, send, finished, size)
 
-    def _select(self, queues: frozenset[str], queue_ids: list[str]) -> Iterator[str]:
+    def _select(self, queues: frozenset[str], queue_ids: list[str], *, unexpired: bool) -> Iterator[str]:
+        if "ALL" in queue_ids and unexpired:
+            for item in self._store.listing():
+                if not item.forced_expire and self._queue(item.queue_id, item.queue) in queues:
+                    yield item.queue_id
+            return
         if "ALL" in queue_ids or "corrupt" in queues:
             wanted = None if "ALL" in queue_ids else frozenset(queue_ids)
             for page in self._store.queue_ids():
@@ -203,7 +216,9 @@ class Operations:
             return
         for queue_id in dict.fromkeys(queue_ids):
             stored = self._store.load(queue_id, content=False)
-            if stored is not None and self._queue(queue_id, stored.queue) in queues:
+            if stored is None or (unexpired and stored.expire):
+                continue
+            if self._queue(queue_id, stored.queue) in queues:
                 yield queue_id
 
     def _queue(self, queue_id: str, stored: str) -> str:

@@ -117,8 +117,9 @@ def notification(queue_id: str, kind: str, new_id: str) -> str:
     return f"{queue_id}: {kind} notification: {new_id}"
 
 
-def pickup(queue_id: str, uid: int, sender: str) -> str:
-    return f"{queue_id}: uid={uid} from=<{sender}>"
+def pickup(queue_id: str, uid: int, sender: str, orig_id: str = "") -> str:
+    """`orig_id`: of the message that is taken in anew (postsuper -r)."""
+    return f"{queue_id}: uid={uid} from=<{sender}>{' orig_id=' if orig_id else ''}{orig_id}"
 
 
 def delivery(

@@ -25,6 +25,7 @@ from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
+from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.sqlite import SqliteStore
@@ -78,6 +79,7 @@ class QueueParts:
             monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self.tasks),
             call_soon=loop.call_soon,
+            requeue=Requeue(settings, self.store, self.cleanup, log.program("pickup"), user=os.geteuid()),
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
         )

@@ -40,7 +40,7 @@ class ActiveMessage:
         self.addresses: dict[int, str] = {}
         # Delivery workers lost under this pass, by request.
         self.tries = 0
-        # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold or delete.
+        # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold, requeue or delete.
         self.expire = False
         self.held = ""
-        self.unstarted = False  # a hold has taken recipients out of this pass
+        self.unstarted = False  # a hold or requeue has taken recipients out of this pass

@@ -88,20 +88,30 @@ class Conclusion:
         if entry.deferred:
             if not expired and self.backoff.warning_due(message, now):
                 message.warn_sent = await self._notify(entry, "delayed", entry.deferred)
-            self._defer(entry, now)
-        elif entry.unstarted:  # on hold, with recipients left
-            self._commit.note(Batch(done=[(message.queue_id, entry.settled)], moved=[(message.queue_id, "hold")]))
-            self._forget(entry)
+            self.defer(entry, now)
+        elif entry.unstarted:  # with recipients left
+            self._lay_aside(entry, now)
         else:
             self._remove(entry)
 
-    def _defer(self, entry: ActiveMessage, now: float) -> None:
+    def _lay_aside(self, entry: ActiveMessage, now: float) -> None:
+        queue_id = entry.message.queue_id
+        batch = Batch(done=[(queue_id, entry.settled)])
+        if entry.held == "hold":
+            batch.moved.append((queue_id, "hold"))
+        self._commit.note(batch)
+        self._forget(entry)
+        if entry.held == "requeue":
+            self._deferred_until(now)
+
+    def defer(self, entry: ActiveMessage, now: float) -> None:
+        """Every open recipient waits; those in `entry.deferred` have a new reason. `now`: wall-clock seconds."""
         message = entry.message
         queue_id = message.queue_id
         batch = Batch()
         if entry.settled:
             batch.done.append((queue_id, entry.settled))
-        attempt = self.backoff.next_attempt(message, now)
+        attempt = now if entry.held == "requeue" else self.backoff.next_attempt(message, now)
         reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
         batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent))
         if entry.held == "hold":

@@ -22,6 +22,7 @@ from gatepost.qmgr.conclusion import Conclusion
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.refill import NEVER, Refill
+from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
 from gatepost.queue.group_commit import GroupCommit
@@ -64,6 +65,7 @@ class QueueManager:
         monotonic: Callable[[], float],
         spawn: Spawn,
         call_soon: Callable[[Callable[[], None]], object],
+        requeue: Requeue | None = None,
         probe_resolver: AddressResolver | None = None,
         report_probe: Report = to_nobody,
     ) -> None:
@@ -82,14 +84,9 @@ class QueueManager:
         self._monotonic = monotonic
         self._spawn = spawn
         self._call_soon = call_soon
-        self._probes = Probes(
-            probe_resolver or resolver,
-            settings.address_verify_pending_request_limit,
-            report_probe,
-            self.active,
-            log,
-            clock,
-        )
+        self._requeue = requeue
+        pending_limit = settings.address_verify_pending_request_limit
+        self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
         self._router = Router(settings, resolver, scheduler, log, self._probes)
         self._conclusion = Conclusion(
             settings,
@@ -149,10 +146,32 @@ class QueueManager:
         await settled
 
     def _reactivate(self, stored: Stored) -> None:
-        if stored.open:
-            self.activate(stored.message, stored.open)
-        else:
+        if not stored.open:
             self.commit.removed(stored.message.queue_id)
+        elif stored.requeue and self._requeue is not None:
+            self._spawn(self._take_in_anew(stored, self._requeue))
+        elif stored.expire:
+            self._give_up(stored)
+        else:
+            self.activate(stored.message, stored.open)
+
+    def _give_up(self, stored: Stored) -> None:
+        """Forced expiration: who has been tried is not tried again (postsuper(1), -e)."""
+        entry = self.activate(stored.message, stored.open, route=False)
+        entry.expire = True
+        tried = {index: stored.reasons[index] for index in stored.open if index in stored.reasons}
+        if len(tried) < len(stored.open):
+            self._route_soon(entry, [index for index in stored.open if index not in tried])
+        self.settle(entry, [RecipientStatus(i, "deferred", dsn, "none", text) for i, (dsn, text) in tried.items()])
+
+    async def _take_in_anew(self, stored: Stored, requeue: Requeue) -> None:
+        queue_id, now = stored.message.queue_id, self._clock()
+        self.active[queue_id] = entry = ActiveMessage(stored.message, now, len(stored.open))
+        if await requeue(stored):
+            self.commit.removed(queue_id)
+            self._forget(entry)
+        else:
+            self._conclusion.defer(entry, now)
 
     def activate(self, message: Message, open_: Sequence[int], *, route: bool = True) -> ActiveMessage:
         """Begin a pass over the recipients `open_`."""
@@ -359,9 +378,14 @@ class QueueManager:
     # --- an operator's acts ---------------------------------------------------------------------------------------
 
     def withdraw(self, queue_id: str, what: str) -> None:
-        """`delete` or `hold` of a message that may be active: what has not been started is not; the rest runs on."""
+        """`delete`, `hold` or `requeue` of a message that may be active: what has not been started is not; the rest
+        runs on. `expire`: what is not delivered in this pass is returned.
+        """
         entry = self.active.get(queue_id)
         if entry is None or what == "release":
+            return
+        if what == "expire":
+            entry.expire = True
             return
         entry.held = what
         dropped = self.scheduler.remove(queue_id)

@@ -13,6 +13,7 @@ from gatepost.tables.table import LookupTemporaryFailure
 
 Place = tuple[str, str]
 UNRESOLVED: Place = ("retry", "4.3.0 address resolver failure")
+EXPIRED: Place = ("retry", "4.7.0 message is administratively expired")
 BAD_ADDRESS: Place = ("error", "5.1.3 bad address syntax")
 
 
@@ -38,6 +39,9 @@ class Router:
             if self._probes.excessive(message.queue_id):
                 self._scheduler.add(message.queue_id, *OVER_LIMIT, list(indexes), now)
                 return
+        if entry.expire:
+            self._scheduler.add(message.queue_id, *EXPIRED, list(indexes), now)
+            return
         groups: dict[Place, list[int]] = {}
         for index in indexes:
             address = message.recipients[index].address

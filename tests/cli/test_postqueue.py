@@ -133,6 +133,12 @@ def test_one_request_that_is_being_delivered(utc: None) -> None:
     assert lines[1:] == ["B2AC920C55F*     363 Sun Nov 22 16:06:11  e@example.com", "", "-- 0 Kbytes in 1 Request."]
 
 
+def test_what_an_operator_has_expired() -> None:
+    items = [listed("hold", queue_id="B2AC920C55F", forced_expire=True, recipients=[])]
+    assert printed(items)[1].startswith("B2AC920C55F!#     363 ")
+    assert '"forced_expire": true, ' in json_line(items[0])
+
+
 def test_a_reason_that_is_wider_than_its_column(utc: None) -> None:
     long = "connect to mail.example.com[/run/lmtp-socket-567890123]: No such file or directory"
     lines = printed([listed(recipients=[("a@b", long)])])

@@ -41,6 +41,22 @@ def test_each_act_on_a_message(queue: StoppedQueue, capsys: pytest.CaptureFixtur
     assert f" postfix/postsuper[{os.getpid()}]: Deleted: 1 message" in queue.log.read_text()
 
 
+def test_expired_and_requeued(queue: StoppedQueue, capsys: pytest.CaptureFixture[str]) -> None:
+    assert queue.run("postsuper", "-e", DEFERRED, "-e", HELD) == 0
+    assert queue.run("postsuper", "-f", HELD, "-e", DEFERRED, "-r", NEW) == 0
+    assert capsys.readouterr().err == (
+        f"postsuper: {DEFERRED}: expired\n"
+        f"postsuper: {HELD}: expired\n"
+        "postsuper: Force-expired: 2 messages\n"
+        f"postsuper: {NEW}: requeued\n"
+        f"postsuper: {HELD}: released from hold\n"
+        "postsuper: Requeued: 1 message\n"
+        "postsuper: Force-expired: 0 messages\n"
+        "postsuper: Released from hold: 1 message\n"
+    )
+    assert queue.stored() == {NEW: "deferred", DEFERRED: "deferred", HELD: "deferred"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "left"),
     [
@@ -50,6 +66,8 @@ def test_each_act_on_a_message(queue: StoppedQueue, capsys: pytest.CaptureFixtur
         (["-h", "ALL", "incoming"], "Placed on hold: 1 message", {NEW: "hold", DEFERRED: "deferred", HELD: "hold"}),
         (["-H", "ALL"], "Released from hold: 1 message", {NEW: "incoming", DEFERRED: "deferred", HELD: "deferred"}),
         (["-d", "ALL", "corrupt"], "Deleted: 0 messages", {NEW: "incoming", DEFERRED: "deferred", HELD: "hold"}),
+        (["-e", "ALL"], "Force-expired: 3 messages", {NEW: "incoming", DEFERRED: "deferred", HELD: "hold"}),
+        (["-r", "ALL", "hold"], "Requeued: 1 message", {NEW: "incoming", DEFERRED: "deferred", HELD: "deferred"}),
     ],
 )
 def test_all_messages_are_counted_not_named(
@@ -94,8 +112,6 @@ def test_queue_ids_on_standard_input(
     ("arguments", "text"),
     [
         (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
-        (["-r", "ALL"], "-r is not supported yet"),
-        (["-e", NEW], "-e is not supported yet"),
         (["-d"], "argument -d: expected one argument"),
     ],
 )

@@ -104,6 +104,21 @@ def test_hold_and_release(store: MemoryStore, session: StoppedSession) -> None:
     assert "hold" not in queues(store).values()
 
 
+def test_expire_once(store: MemoryStore, session: StoppedSession) -> None:
+    first, second = put(store, 2)
+    assert list(session.ask("expire", "", first)) == [first]
+    assert list(session.ask("expire", "", first)) == []
+    assert list(session.ask("expire", "", "ALL")) == [second]
+    assert [item.forced_expire for item in store.listing()] == [True, True]
+
+
+def test_requeue(store: MemoryStore, session: StoppedSession) -> None:
+    (queue_id,) = put(store, 1, hold=True)
+    assert list(session.ask("requeue", "", queue_id)) == [queue_id]
+    (due,) = store.due(NOW, 10)
+    assert due.requeue and due.queue == "deferred"
+
+
 def test_acts_are_limited_to_the_queues_named(store: MemoryStore, session: StoppedSession) -> None:
     first, second = put(store, 2)
     store.commit(Batch(moved=[(first, "hold")]))

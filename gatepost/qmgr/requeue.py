@@ -1,0 +1,94 @@
+"""A stored message taken in anew, as postsuper -r wants it: addresses rewritten and expanded again, another queue ID.
+
+As in Postfix, where pickup(8) takes it from the maildrop queue: recipients that are done are left out, the time of
+arrival stays, filters of access tables are forgotten, and a Received: header is added.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from gatepost.cleanup.interface import Cleanup, Incoming, QueueUnavailable, Transaction
+from gatepost.cleanup.received import Dates
+from gatepost.config.settings import Settings
+from gatepost.mail.address import quote_local
+from gatepost.mail.envelope import Message
+from gatepost.maillog import lines
+from gatepost.maillog.sink import ProgramLog
+from gatepost.queue.store import Store, Stored
+
+PIECE = 1 << 18
+"""Octets of a large content that are copied in one turn of the loop."""
+
+
+class Requeue:
+    """`log` is that of the program `pickup`, `user` the user ID that it names; `clock` gives wall-clock seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        cleanup: Cleanup,
+        log: ProgramLog,
+        *,
+        user: int,
+        clock: Callable[[], float] = time.time,
+        local_time: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
+        self._received = f"Received: by {settings.myhostname} ({settings.mail_name}, from userid {user})\n\tid "
+        self._store = store
+        self._cleanup = cleanup
+        self._log = log
+        self._user = user
+        self._clock = clock
+        self._dates = Dates(local_time)
+
+    async def __call__(self, stored: Stored) -> bool:
+        """True when the new message is on stable storage; else the old one is still needed."""
+        message = stored.message
+        try:
+            incoming = self._cleanup.open()
+        except QueueUnavailable:
+            return False
+        sender = message.sender and quote_local(message.sender)
+        self._log.info(lines.pickup(incoming.queue_id, self._user, sender, message.queue_id))
+        transaction = self._transaction(stored, incoming.queue_id)
+        incoming.begin(transaction)
+        try:
+            await self._copy(message, incoming)
+        except OSError as error:
+            incoming.abandon()
+            self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
+            return False
+        result = await incoming.finish(transaction)
+        if result.outcome != "ok":
+            self._log.warning(f"{message.queue_id}: not requeued: {result.text or result.outcome}")
+        return result.outcome == "ok"
+
+    def _transaction(self, stored: Stored, queue_id: str) -> Transaction:
+        message = stored.message
+        return Transaction(
+            sender=message.sender,
+            recipients=[message.recipients[index] for index in stored.open],
+            origin=message.origin,
+            body=message.body,
+            smtputf8=message.smtputf8,
+            ret=message.ret,
+            envid=message.envid,
+            received=False,
+            prepend=[f"{self._received}{queue_id}; {self._dates.at(self._clock()).date}"],
+            arrival=message.arrival,
+        )
+
+    async def _copy(self, message: Message, incoming: Incoming) -> None:
+        """Raises OSError."""
+        if not message.content_file:
+            stored = self._store.load(message.queue_id)
+            if stored is None:  # damaged: moved to the corrupt queue meanwhile
+                raise OSError(0, "damaged")
+            incoming.write(stored.message.content)
+            return
+        with open(self._store.content_path(message.content_file), "rb") as file:
+            while piece := file.read(PIECE):
+                incoming.write(piece)
+                await asyncio.sleep(0)
