@@ -147,7 +147,7 @@ class ConnectionPool(Generic[C]):
             except TimeoutError:
                 reason = f"{self._kind} server {host.text}: no answer within {self._limits.timeout:g} s"
             except ConnectionFailure as failure:
-                reason = f"connect to {self._kind} server {host.text}: {failure}"
+                reason = str(failure)
             except QuestionFailure as failure:
                 # The next server may know better, yet this one is up: a key that it refuses must not take it away.
                 reason = f"{self._kind} query failed: {failure}"
@@ -184,7 +184,11 @@ class ConnectionPool(Generic[C]):
             except ConnectionFailure:
                 # The server may have closed it long ago. What it says to a new one counts.
                 self._close_idle(host)
-        return await self._use(host, await self._connect(host.text), question)
+        try:
+            connection = await self._connect(host.text)
+        except ConnectionFailure as failure:
+            raise ConnectionFailure(f"connect to {self._kind} server {host.text}: {failure}") from None
+        return await self._use(host, connection, question)
 
     async def _use(self, host: Host[C], connection: C, question: Callable[[C], Awaitable[T]]) -> T:
         try:
@@ -192,6 +196,9 @@ class ConnectionPool(Generic[C]):
         except QuestionFailure:
             self._keep(host, connection)
             raise
+        except ConnectionFailure as failure:
+            connection.close()
+            raise ConnectionFailure(f"{self._kind} server {host.text}: {failure}") from None
         except BaseException:
             # Also when the time is over: an answer may still come, and must not be taken for the next one's.
             connection.close()

@@ -271,7 +271,9 @@ class Memcached(DatabaseServer):
 
 
 @contextlib.asynccontextmanager
-async def strange_server(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> AsyncIterator[int]:
+async def strange_server(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object], port: int = 0
+) -> AsyncIterator[int]:
     """A server of the test's own; the port. `talk` is a coroutine function."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -280,7 +282,7 @@ async def strange_server(talk: Callable[[asyncio.StreamReader, asyncio.StreamWri
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await talk(reader, writer)  # type: ignore[misc]
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
