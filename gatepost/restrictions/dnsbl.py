@@ -1,10 +1,11 @@
 """Restrictions that ask lists published in DNS about the client's address, or about a domain (postconf(5))."""
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Literal
 
 from gatepost.config.mac_expand import mac_expand
-from gatepost.mail.hostname import domain_to_ascii, valid_ipv6_hostaddr
+from gatepost.mail.hostname import domain_to_ascii
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.dns_list import DnsList
@@ -124,10 +125,13 @@ def _welcome(listing: DnsListing | Literal["trouble"] | None, what: str) -> Verd
 
 async def _find_address(ctx: Context, dns_list: DnsList, address: str) -> DnsListing | Literal["trouble"] | None:
     """RFC 5782 2.1, 2.4: octets, or nibbles, in reverse before the list's domain."""
-    if valid_ipv6_hostaddr(address):
-        reverse = ".".join(reversed(ipaddress.IPv6Address(address).exploded.replace(":", "")))
-    else:
-        reverse = ".".join(reversed(address.split(".")))
+    parts: Iterable[str] = address.split(".")
+    if ":" in address:
+        try:
+            parts = ipaddress.IPv6Address(address).exploded.replace(":", "")
+        except ValueError:
+            return None
+    reverse = ".".join(reversed([*parts]))
     return await _find(ctx, dns_list, f"{reverse}.{dns_list.zone}")
 
 

@@ -77,6 +77,12 @@ async def test_an_ipv6_client() -> None:
     )
 
 
+@pytest.mark.parametrize("address", ["1:2:3", "unknown", "", "::%lo", "192.0.2"])
+async def test_what_is_no_address_is_on_no_list(address: str) -> None:
+    world = World("smtpd_recipient_restrictions = reject_rbl_client list.example", zone=ZONE)
+    assert await world.rcpt(session(address), ALICE) == "OK"
+
+
 @pytest.mark.parametrize("sender", ["", "a", "a@7", "a@[192.0.2.7]", "a@example.7"])
 async def test_what_is_no_domain_is_not_asked_about(sender: str) -> None:
     world = World("smtpd_recipient_restrictions = reject_rhsbl_sender rhs.example", zone=ZONE)
