@@ -13,6 +13,7 @@ from pathlib import Path
 
 from accounting import Target
 from deferred_rows import Missing, deferred
+from restriction_rows import restrictions
 from servers import PORT, SINK, Gatepost, Postfix
 
 HERE = Path(__file__).resolve().parent
@@ -31,7 +32,7 @@ SIZES = {
     "64k": ("64 KiB messages", 65536, 1500, 2.0),
     "1m": ("1 MiB messages", 1 << 20, 300, 1.2),
 }
-ROWS = ("start", "rest", *LOADS, "latency", *SIZES, "idle", "deferred")
+ROWS = ("start", "rest", *LOADS, "latency", *SIZES, "idle", "deferred", "restrictions")
 QUICK = ("50", "latency")
 
 
@@ -169,6 +170,18 @@ class Comparison:
             f" {ours['octets'] / 1024:.1f} (wanted 6 or less);"
             f" inodes postfix {theirs['inodes']:.2f} gatepost {ours['inodes']:.4f}",
             ours["octets"] > 6 * 1024,
+        )
+
+    def restrictions(self) -> None:
+        self.stop()
+        found = restrictions(self.base, self.rounds)
+        theirs, ours = (found[name]["twelve"] - found[name]["empty"] for name in ("postfix", "gatepost"))
+        ratio = quotient(theirs, ours)
+        self.say(
+            f"12 restrictions, 4 tables: CPU us per recipient postfix {theirs:.0f} gatepost {ours:.0f}"
+            f" = {ratio:.1f} x less (wanted 5); with none: postfix {found['postfix']['empty']:.0f}"
+            f" gatepost {found['gatepost']['empty']:.0f}",
+            ratio < 5 or theirs <= 0 or ours <= 0,
         )
 
     # --- the load tool ------------------------------------------------------------------------------------------
