@@ -104,6 +104,8 @@ class LmdbFile:
             with self._environment.begin(buffers=False) as transaction:
                 value: bytes | None = transaction.get(key)
                 return value
+        except self._lmdb.BadValsizeError:
+            return None  # empty, or longer than any key in such a file
         except self._lmdb.Error as error:
             raise IndexFailure(str(error)) from None
         finally:

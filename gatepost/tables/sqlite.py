@@ -80,10 +80,7 @@ class SqliteFile:
         rows = []
         try:
             for row in connection.execute(query):
-                value = row[0]
-                if isinstance(value, bytes):
-                    value = value.decode("utf-8", "replace")
-                rows.append([None if value is None else str(value)])
+                rows.append([_text(connection, row[0])])
         except apsw.Error:
             self._forget()
             raise
@@ -103,6 +100,15 @@ class SqliteFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _text(connection: apsw.Connection, value: object) -> str | None:
+    """A value as SQLite writes it. Raises UnicodeDecodeError."""
+    if isinstance(value, float):
+        value = connection.execute("SELECT CAST(? AS TEXT)", (value,)).get
+    elif isinstance(value, bytes):
+        value = value.decode()
+    return None if value is None else str(value)
 
 
 def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], SqlTable]:

@@ -1,11 +1,12 @@
 """Servers that are asked over a plain stream: `inet:host:port` and `unix:path`, for tcp, socketmap and memcache."""
 
 import asyncio
+import os
 import socket
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits
-from gatepost.tables.environment import TableEnvironment, error_text
+from gatepost.tables.environment import TableEnvironment
 
 
 class StreamConnection:
@@ -22,7 +23,7 @@ class StreamConnection:
             self._writer.write(data)
             await self._writer.drain()
         except OSError as error:
-            raise ConnectionFailure(error_text(error)) from None
+            raise ConnectionFailure(_words(error)) from None
 
     async def read_until(self, end: bytes, limit: int) -> bytes:
         """The octets up to `end`, without it: at most `limit`."""
@@ -33,7 +34,7 @@ class StreamConnection:
         except asyncio.LimitOverrunError:
             raise ConnectionFailure(f"text longer than {limit}") from None
         except OSError as error:
-            raise ConnectionFailure(error_text(error)) from None
+            raise ConnectionFailure(_words(error)) from None
         if len(data) > limit:
             raise ConnectionFailure(f"text longer than {limit}")
         return data[: -len(end)]
@@ -44,10 +45,17 @@ class StreamConnection:
         except asyncio.IncompleteReadError:
             raise ConnectionFailure("unexpected EOF") from None
         except OSError as error:
-            raise ConnectionFailure(error_text(error)) from None
+            raise ConnectionFailure(_words(error)) from None
 
     def close(self) -> None:
         self._writer.transport.abort()
+
+
+def _words(error: OSError) -> str:
+    """The system's word for it; asyncio has words of its own."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def parse_server(text: str) -> tuple[str, int, str]:
@@ -85,7 +93,7 @@ def stream_pool(env: TableEnvironment, kind: str, server: str, limits: PoolLimit
             else:
                 reader, writer = await asyncio.open_connection(host, port)
         except OSError as error:
-            raise ConnectionFailure(error_text(error)) from None
+            raise ConnectionFailure(_words(error)) from None
         return StreamConnection(reader, writer)
 
     return ConnectionPool(env, kind, [(server, bool(path))], connect, limits)

@@ -155,7 +155,7 @@ async def test_gone_and_back(world: Surroundings) -> None:
     async with strange_server(answer_tcp) as port:
         table = world.tables.open(f"tcp:127.0.0.1:{port}")
         assert await table.lookup("joe") == "<joe>"
-    with pytest.raises(LookupTemporaryFailure, match="Connection refused"):
+    with pytest.raises(LookupTemporaryFailure, match="refused"):
         await table.lookup("joe")
     async with strange_server(answer_tcp, port):
         assert await table.lookup("joe") == "<joe>"
