@@ -17,6 +17,10 @@ from gatepost.tables.maps import Maps
 # local(8) gives up at this depth, too.
 _MAX_DEPTH = 100
 
+# A pattern may make longer names of names, and more of one: without bounds they would fill all memory.
+_MAX_LENGTH = 1000  # as virtual_alias_address_length_limit has it
+_MAX_ALIASES = 10_000
+
 
 class AliasError(Exception):
     """The alias cannot be expanded. `dsn` 5.x.x: the recipient bounces with `text`; 4.x.x: it is deferred."""
@@ -123,7 +127,7 @@ class Aliases:
             inner = None if fold(local) == path[-1] else await self._find(local)
             if inner is None:
                 expansion.results.setdefault(fold(address), address)
-            elif fold(local) in path or len(path) >= _MAX_DEPTH:
+            elif fold(local) in path or len(path) >= _MAX_DEPTH or len(expansion.seen) >= _MAX_ALIASES:
                 self._warn(f"alias database loop for {local}")
                 raise AliasError("5.4.6", f"possible alias database loop for {local}")
             elif fold(local) not in expansion.seen:
@@ -146,4 +150,6 @@ class Aliases:
         if extension:
             local, _, domain = internal.rpartition("@")
             internal = f"{local}{extension}@{domain}"
+        if len(internal) > _MAX_LENGTH:
+            raise AliasError("5.4.6", f"alias {name[:100]}... makes an address of {len(internal)} characters")
         return internal

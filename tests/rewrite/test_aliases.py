@@ -105,6 +105,17 @@ async def test_many_ways_to_the_same_names_end_soon() -> None:
     assert await services.all.aliases.expand("n0") == [f"n60@{HERE}"]
 
 
+async def test_names_that_grow_without_end_are_refused() -> None:
+    longer = Services(alias_maps="regexp:{ {/^(.*)$$/ $$1-$$1} }")
+    with pytest.raises(AliasError) as refused:
+        await longer.all.aliases.expand("joe")
+    assert refused.value.dsn == "5.4.6" and "makes an address of 10" in refused.value.text
+    more = Services(alias_maps="regexp:{ {/^(.*)$$/ $$1-x, $$1-y} }")
+    with pytest.raises(AliasError) as refused:
+        await more.all.aliases.expand("joe")
+    assert "possible alias database loop" in refused.value.text
+
+
 ANY = Services(
     alias_maps='regexp:{ {/^(.*)a(.*)$$/ "$$1"$$2, $$1!$$2 <$$2@a.example>} {/b/ ab} }', recipient_delimiter="+-"
 )
