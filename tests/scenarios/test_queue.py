@@ -92,6 +92,49 @@ def test_all_at_once(world: World) -> None:
     assert world.states() == {}
 
 
+def test_forced_expiration(world: World) -> None:
+    server = world.server
+    deferred = world.deferred()
+    held = server.send("held@home.example", "bob@far.example")
+    done = server.command("postsuper", "-e", deferred, "-f", held)
+    assert done.stderr == (
+        f"postsuper: {deferred}: expired\npostsuper: {held}: expired\npostsuper: {held}: released from hold\n"
+        "postsuper: Force-expired: 2 messages\npostsuper: Released from hold: 1 message\n"
+    )
+    server.wait_log(f"{held}: removed")  # its release means an attempt
+    assert re.search(rf"^{deferred}# ", server.command("mailq").stdout, re.M)
+    server.command("postqueue", "-i", deferred)
+    server.wait_log(f"{deferred}: removed")
+    for queue_id, sender in ((deferred, "ann"), (held, "held")):
+        server.wait_log(rf"qmgr\[\d+\]: {queue_id}: from=<{sender}@home.example>, status=force-expired, returned")
+        server.wait_log(rf"bounce\[\d+\]: {queue_id}: sender non-delivery notification: \w+$")
+    # What was tried is not tried again; what was not has a reason, too.
+    assert len(server.log_lines(f"{deferred}: to=<bob@far.example>.* status=deferred")) == 1
+    never = server.log_lines(f"{held}: to=<")
+    assert len(never) == 1 and "postfix/error[" in never[0]
+    assert never[0].endswith("dsn=4.7.0, status=deferred (message is administratively expired)")
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_requeue(world: World, size: int) -> None:
+    server = world.server
+    body = "Subject: again\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 78 + "\r\n") * (size // 80)
+    held = server.send("held@home.example", "bob@far.example", body)
+    world.peer.replies.clear()
+    done = server.command("postsuper", "-r", held)
+    assert done.stderr == f"postsuper: {held}: requeued\npostsuper: Requeued: 1 message\n"
+    line = server.wait_log(rf"pickup\[\d+\]: \w+: uid=\d+ from=<held@home.example> orig_id={held}$")
+    queue_id = line.split(": ")[1]
+    server.wait_log(f"cleanup.*{queue_id}: message-id=")
+    server.wait_log(f"{queue_id}: removed")
+    until(lambda: world.states() == {}, "an empty queue")
+    (message,) = world.peer.messages
+    head = rf"Received: by relay\.home\.example \(Postfix, from userid \d+\)\n\tid {queue_id}; .*\nReceived: from "
+    content = message.content.replace("\r\n", "\n")
+    assert re.match(head, content)
+    assert content.endswith(body.replace("\r\n", "\n").partition("\n\n")[2])
+
+
 def test_a_message_that_is_being_delivered(world: World) -> None:
     server = world.server
     world.peer.replies.clear()
