@@ -94,7 +94,7 @@ async def _find_domain(ctx: Context, maps: Maps, domain: str) -> Hit | None:
     hit = await maps.find(domain)
     if hit is not None or "." not in domain or valid_hostaddr(domain):
         return hit  # an address used as a name has no parents
-    past_dot = 1 if ctx.params.access_parents_by_name else 0
+    past_dot = 1 if ctx.parts.access_parents_by_name else 0
     dot = domain.find(".", 1)
     while dot >= 0 and dot + past_dot < len(domain):
         hit = await maps.find_partial(domain[dot + past_dot :])

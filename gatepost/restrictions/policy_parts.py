@@ -41,6 +41,7 @@ class PolicyParts:
         "expansion_filter",
         "local_recipient_maps",
         "mynetworks",
+        "own_or_proxied",
         "params",
         "permit_actions",
         "permit_mx_backup_networks",
@@ -63,8 +64,10 @@ class PolicyParts:
         self.ports = ports
         self.classes: dict[str, CheckList] = {}
         self.compile_result: Callable[[str, str], CheckList] = _no_lists
-        by_name = params.access_parents_by_name
-        self.access_strategy = Find.ACCESS | (Find.PMS if by_name else Find.PMDS)
+        self.access_parents_by_name = params.access_parents_by_name
+        self.access_strategy = Find.ACCESS | (Find.PMS if self.access_parents_by_name else Find.PMDS)
+        # Where mail comes to us, also by way of others (proxy_interfaces).
+        self.own_or_proxied = ports.own_addresses | frozenset(split_list(params.proxy_interfaces))
         parents = split_list(params.parent_domain_matches_subdomains)
         tables = ports.tables
         self.mynetworks = MatchList.compile(
