@@ -76,7 +76,7 @@ class _Backup:
         for one in exchangers:
             if await self._is_local(one.data):
                 return True
-        own = self.ctx.ports.own_addresses
+        own = self.ctx.parts.own_or_proxied
         for one in exchangers:
             addresses, error = await self.ctx.parts.dns.addresses(one.data)
             if error:

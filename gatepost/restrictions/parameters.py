@@ -113,6 +113,7 @@ class AccessParameters(msgspec.Struct, frozen=True, kw_only=True):
     smtpd_policy_service_default_action: str = "451 4.3.5 Server configuration problem"
     smtpd_policy_service_policy_context: str = ""
     inet_protocols: str = "all"
+    proxy_interfaces: str = ""
     myhostname: str = "localhost"
 
     def __post_init__(self) -> None:

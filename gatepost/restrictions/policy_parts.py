@@ -33,6 +33,8 @@ class PolicyParts:
     """
 
     __slots__ = (
+        "access_parents_by_name",
+        "access_parents_by_name",
         "access_strategy",
         "canonical_maps",
         "classes",
