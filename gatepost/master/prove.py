@@ -26,6 +26,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.control.acting_as import acting_as
+from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
@@ -36,6 +37,7 @@ from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.match_list import MatchList
+from gatepost.verify.cache import cache_place
 
 _IN_FILE = re.compile(r"(\w+): (/.*, line \d+): (.*)")
 
@@ -105,6 +107,9 @@ class _Prover:
             self._lists(self.settings, foundation, {})
             for service in smtpd_services(self.configuration):
                 self._listener(service, foundation)
+            for service in transports(self.configuration).values():
+                self._transport(service)
+            self._try(lambda: cache_place(self.settings))
             self._tables(foundation)
 
     def _ordered(self) -> Proof:
@@ -134,6 +139,11 @@ class _Prover:
 
     def _foundation(self) -> None:
         self.proof.foundation = Foundation(self.configuration, self.log)
+
+    def _transport(self, service: Service) -> None:
+        if service.program == "smtp":
+            settings = self.configuration.settings_for(service)
+            self._try(lambda: SmtpParams.of(settings), settings, service)
 
     def _listener(self, service: Service, foundation: Foundation) -> None:
         settings = self.configuration.settings_for(service)

@@ -13,7 +13,7 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.queue_link import QueueLink
 from gatepost.restrictions.ports import Verification
-from gatepost.verify.cache import AddressCache, cache_file
+from gatepost.verify.cache import AddressCache, cache_place
 from gatepost.verify.entry import Rules, Status
 from gatepost.verify.probe import Prober, report
 from gatepost.verify.service import Answer, Verifier
@@ -33,9 +33,9 @@ class VerifyService:
     ) -> None:
         settings = foundation.settings
         program = log.program("verify")
-        rules, path = Rules.of(settings), cache_file(settings.address_verify_map)
+        rules = Rules.of(settings)
+        named, path = cache_place(settings)
         prober = Prober(settings, cleanup, foundation.rewriter.rewrite_internal, program, time.time, self.told)
-        named = settings.address_verify_map.strip() or "internal:verify"
 
         def log_cleanup(retained: int, dropped: int) -> None:
             program.info(f"cache {named} full cleanup: retained={retained} dropped={dropped} entries")

@@ -13,6 +13,7 @@ from typing import TypeVar
 import apsw
 
 from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
 from gatepost.verify.entry import Entry, Rules
 from gatepost.verify.file import CacheFile, CacheUnusable
 
@@ -29,23 +30,27 @@ _FILE_TYPES = frozenset(("btree", "hash", "lmdb", "dbm", "sdbm", "sqlite"))
 T = TypeVar("T")
 
 
-def cache_file(address_verify_map: str) -> Path | None:
-    """The file that stands for a value of address_verify_map; None: memory only, as for an empty value in Postfix.
+def cache_place(settings: Settings) -> tuple[str, Path | None]:
+    """How the log calls the cache, and its file; no file: it is kept in memory only, as with an empty value in Postfix.
 
-    It is ours alone, whatever the type. Raises ConfigError for types that no file stands behind.
+    The file is ours alone, whatever the type in address_verify_map. Where main.cf names neither a map nor a
+    data_directory, it is in our queue directory: Postfix's data_directory need not exist. Raises ConfigError for
+    types that no file stands behind.
     """
-    spec = address_verify_map.strip()
+    spec = settings.address_verify_map.strip()
+    if not settings.defined("address_verify_map") and not settings.defined("data_directory"):
+        spec = f"btree:{settings.gatepost_queue_directory}/verify_cache"
     while spec.startswith("proxy:"):
         spec = spec[6:]
     if not spec or spec.startswith("internal:"):
-        return None
+        return spec or "internal:verify", None
     kind, _, name = spec.partition(":")
     if kind not in _FILE_TYPES or not name:
         raise ConfigError(
             f"the cache cannot be kept in {spec}; specify btree:/file/name, or nothing to keep it in memory",
             parameter="address_verify_map",
         )
-    return Path(f"{name}.sqlite")
+    return spec, Path(f"{name}.sqlite")
 
 
 class AddressCache:

@@ -36,6 +36,12 @@ def test_a_good_configuration() -> None:
         ),
         ("smtpd_restriction_classes = mine\n", "needs a definition"),
         ("smtpd_relay_restrictions =\n", "master.cf, line 1: in parameter smtpd_relay_restrictions or"),
+        (
+            "address_verify_map = memcache:/x\n",
+            "main.cf, line 5: parameter address_verify_map: the cache cannot be kept in",
+        ),
+        ("smtp_address_verify_target = mail\n", "main.cf, line 5: parameter smtp_address_verify_target: bad value"),
+        ("unverified_sender_tempfail_action = no\n", "parameter unverified_sender_tempfail_action: unexpected value"),
         ("inet_interfaces = 192.0.2.77\n", "main.cf, line 5: parameter inet_interfaces: no local interface found for"),
         ("mail_owner = nosuchuser\n", "user nosuchuser does not exist"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.verify import cache as module
-from gatepost.verify.cache import AddressCache, cache_file
+from gatepost.verify.cache import AddressCache, cache_place
 from gatepost.verify.entry import Entry, Rules, Status
 
 RULES = Rules.of(Configuration.parse("").settings)
@@ -16,22 +16,25 @@ GOOD = Entry(Status.OK, 0, 1000, "250 2.1.5 Ok")
 
 
 @pytest.mark.parametrize(
-    ("value", "path"),
+    ("main_cf", "name", "path"),
     [
-        ("btree:/var/lib/postfix/verify_cache", "/var/lib/postfix/verify_cache.sqlite"),
-        ("proxy:lmdb:/x/y", "/x/y.sqlite"),
-        ("", None),
-        ("internal:verify", None),
+        ("address_verify_map = btree:/x/cache", "btree:/x/cache", "/x/cache.sqlite"),
+        ("address_verify_map = proxy:lmdb:/x/y", "lmdb:/x/y", "/x/y.sqlite"),
+        ("data_directory = /d", "btree:/d/verify_cache", "/d/verify_cache.sqlite"),
+        ("gatepost_queue_directory = /q", "btree:/q/verify_cache", "/q/verify_cache.sqlite"),
+        ("address_verify_map =", "internal:verify", None),
+        ("address_verify_map = internal:x", "internal:x", None),
     ],
 )
-def test_where_the_cache_is_kept(value: str, path: str | None) -> None:
-    assert cache_file(value) == (None if path is None else Path(path))
+def test_where_the_cache_is_kept(main_cf: str, name: str, path: str | None) -> None:
+    settings = Configuration.parse(f"{main_cf}\n").settings
+    assert cache_place(settings) == (name, None if path is None else Path(path))
 
 
 @pytest.mark.parametrize("value", ["memcache:/etc/postfix/x.cf", "btree:", "nonsense"])
 def test_what_no_file_stands_behind_is_a_mistake(value: str) -> None:
     with pytest.raises(ConfigError, match="cannot be kept in") as caught:
-        cache_file(value)
+        cache_place(Configuration.parse(f"address_verify_map = {value}\n").settings)
     assert caught.value.parameter == "address_verify_map"
 
 
