@@ -14,6 +14,7 @@ from gatepost.config.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "gatepost").rglob("*.py"))
+BENCH = sorted((ROOT / "bench").glob("*.py"))
 BIN = Path(sys.executable).parent
 
 
@@ -34,14 +35,14 @@ def test_layers_import_downward_only() -> None:
     run("lint-imports")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *BENCH], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_fit_in_the_head(path: Path) -> None:
     if path.name.endswith(".pyi") or path.parent.name == "registry":
         return
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *BENCH], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_group_is_repeated_possessively(path: Path) -> None:
     """Python before 3.11.5 (Debian 12 has 3.11.2) ends `(?:...)*+` behind what its last, vain attempt has consumed.
 

@@ -10,33 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-DAEMONS = "/usr/lib/postfix/sbin"
+from bench.postfix_services import SERVICES
 
-_SERVICES = """\
-pickup unix n - n 600 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 3000 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-local unix - n n - - local
-virtual unix - n n - - virtual
-lmtp unix - - n - - lmtp
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
+DAEMONS = "/usr/lib/postfix/sbin"
 
 _MAIN_CF = """\
 queue_directory = {folder}/queue
@@ -90,7 +66,7 @@ class RealPostfix:
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         own = _MAIN_CF.format(folder=self.folder, user="postfix", group="postdrop")
         (config / "main.cf").write_text(f"{self._main_cf}\n{own}")
-        lines = [_SERVICES]
+        lines = [SERVICES]
         for name, overrides in self._listeners.items():
             options = "".join(f"\n  -o {{ {key} = {value} }}" for key, value in overrides.items())
             tag = f"\n  -o syslog_name={name}"
