@@ -60,11 +60,11 @@ class AddressHeaders:
         if not changed:
             return None
         text = address_tokens.externalize(tree, newlines=True, truncate=True, warn=self._warn)
-        return _fold(name, text.encode("utf-8", "surrogateescape"))
+        return fold_list(name, text.encode("utf-8", "surrogateescape"))
 
 
-def _fold(name: bytes, listed: bytes) -> bytes:
-    """One element a line comes in; as many as fit go out on each line."""
+def fold_list(name: bytes, listed: bytes) -> bytes:
+    """The header of a list of addresses: one element a line comes in, as many as fit go out on each line."""
     first, *more = (name + b": " + listed).split(b"\n")
     out = [first]
     length = len(first)

@@ -1,6 +1,7 @@
 """One pass over the headers of a message: drop, rewrite, count, and note what is there (cleanup(8))."""
 
-from gatepost.cleanup.address_headers import AddressHeaders, is_standard
+from gatepost.cleanup.address_headers import is_standard
+from gatepost.cleanup.interface import HeaderAddresses
 from gatepost.config.values import split_list
 from gatepost.mail.headers import header_name, header_value, line_end
 
@@ -15,8 +16,9 @@ RESENT_DATE = 128
 FROM = 256
 RESENT_FROM = 512
 VISIBLE_RECIPIENT = 1024
+_MAPPED = 2048
 # What asks for more than being noted.
-_ACTIONS = _DROP | _ADDRESSES | _RESENT | _RECEIVED | MESSAGE_ID | RESENT_MESSAGE_ID
+_ACTIONS = _DROP | _ADDRESSES | _RESENT | _RECEIVED | MESSAGE_ID | RESENT_MESSAGE_ID | _MAPPED
 
 # The headers that cleanup(8) knows, with what is to be done about them.
 _KINDS = {
@@ -48,9 +50,25 @@ _PLAIN = b"""subject mime-version content-type content-transfer-encoding user-ag
 dkim-signature list-id list-unsubscribe content-language thread-topic thread-index x-priority delivered-to""".split()
 
 
-def header_kinds(message_drop_headers: str, *, rewrite: bool) -> dict[bytes, int]:
-    """What to do with which header, by name in lower case. Without `rewrite` addresses are left alone."""
+# Headers with addresses of senders; all others with addresses have recipients.
+_SENDERS = frozenset(
+    b"""disposition-notification-to errors-to from mail-followup-to reply-to resent-from resent-sender
+    return-receipt-to sender""".split()
+)
+
+
+def is_sender_header(name: bytes) -> bool:
+    """Are the addresses in the header of this name those of senders (else of recipients)?"""
+    return name.lower() in _SENDERS
+
+
+def header_kinds(message_drop_headers: str, *, rewrite: bool, mapped: bool = False) -> dict[bytes, int]:
+    """What to do with which header, by name in lower case. Without `rewrite` addresses are left alone; `mapped`: those
+    in standard form are changed, too.
+    """
     kinds = {name: kind if rewrite else kind & ~_ADDRESSES for name, kind in _KINDS.items()}
+    if mapped:
+        kinds = {name: kind | _MAPPED if kind & _ADDRESSES else kind for name, kind in kinds.items()}
     for plain in _PLAIN:
         kinds[plain] = 0
     for dropped in split_list(message_drop_headers):
@@ -88,7 +106,7 @@ class HeaderPass:
 
     __slots__ = ("_addresses", "_kinds", "_size_limit", "ended", "hops", "message_ids", "out", "resent", "seen")
 
-    def __init__(self, kinds: dict[bytes, int], addresses: AddressHeaders | None, size_limit: int) -> None:
+    def __init__(self, kinds: dict[bytes, int], addresses: HeaderAddresses | None, size_limit: int) -> None:
         self._kinds = kinds
         self._addresses = addresses
         self._size_limit = size_limit

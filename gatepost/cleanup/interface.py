@@ -52,6 +52,14 @@ class QueueWriter(Protocol):
         ...
 
 
+class HeaderAddresses(Protocol):
+    """Rewrites the addresses in headers."""
+
+    def rewrite(self, name: bytes, header: bytes) -> bytes | None:
+        """The logical header `header` (with its line end) rewritten, or None if it stays as it is."""
+        ...
+
+
 class Transaction(msgspec.Struct):
     """The envelope of one MAIL ... end-of-data, or of one locally made message.
 
@@ -83,6 +91,8 @@ class Transaction(msgspec.Struct):
     # Virtual aliases are expanded (not with no_address_mappings in receive_override_options).
     mappings: bool = True
     arrival: float = 0.0
+    # What tables make of the addresses in headers; cleanup's own.
+    header_addresses: HeaderAddresses | None = None
 
 
 Outcome = Literal["ok", "size", "hops", "content", "space", "write", "defer"]

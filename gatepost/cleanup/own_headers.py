@@ -46,8 +46,7 @@ class OwnHeaders:
         """A pass in the transaction's rewriting context that holds what access tables prepend, and the trace header."""
         headers = self._header_pass(transaction)
         if transaction.prepend:
-            headers.take(("\n".join(transaction.prepend) + "\n").encode("utf-8", "surrogateescape"), last=True)
-            headers.ended = False
+            self._prepend(headers, transaction)
         if transaction.received:
             date = self._dates.at(arrival).date
             text = received_header(
@@ -81,6 +80,11 @@ class OwnHeaders:
         """The ones that came with the message."""
         for value, resent in headers.message_ids:
             self._log.info(lines.message_id(queue_id, value.decode("utf-8", "replace"), resent))
+
+    def _prepend(self, headers: HeaderPass, transaction: Transaction) -> None:
+        if transaction.prepend:
+            headers.take(("\n".join(transaction.prepend) + "\n").encode("utf-8", "surrogateescape"), last=True)
+            headers.ended = False
 
     def _header_pass(self, transaction: Transaction) -> HeaderPass:
         if transaction.origin.context == "local":

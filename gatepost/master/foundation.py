@@ -65,6 +65,7 @@ class Foundation:
         self.local_domains = services.local_domains
         self.virtual_aliases = services.virtual_aliases
         self.aliases = services.aliases
+        self.canonical = services.canonical
 
     @cached_property
     def dns(self) -> DnsResolver:

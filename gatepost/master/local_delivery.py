@@ -1,16 +1,15 @@
 """local(8) from a Foundation."""
 
 from gatepost.cleanup.interface import QueueWriter
-from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.config.settings import Settings
 from gatepost.delivery.local import LocalAgent, LocalParts
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
+from gatepost.master.notices import make_cleanup
 
 
 def local_agent(foundation: Foundation, settings: Settings, log: ProgramLog, writer: QueueWriter) -> LocalAgent:
     """The agent of a `local` transport; `writer` takes what aliases send on."""
-    cleanup_log = foundation.mail_log.program("cleanup")
-    cleanup = MailCleanup(foundation.settings, writer, cleanup_log, foundation.rewriter, foundation.virtual_aliases)
+    cleanup = make_cleanup(foundation, writer, foundation.mail_log)
     parts = LocalParts(foundation.aliases, foundation.local_domains.is_local_domain, cleanup, foundation.open_content)
     return LocalAgent(settings, log, parts)

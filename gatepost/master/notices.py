@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from gatepost.bounce.notice import NoticeWriter
 from gatepost.bounce.notify import Notifier
-from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable
+from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable, QueueWriter
+from gatepost.cleanup.mapped_incoming import mail_cleanup
 from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.cleanup.received import Dates
 from gatepost.ipc.messages import IdRange
@@ -60,10 +61,15 @@ class DirectQueue:
         return self._store.free()
 
 
-def make_cleanup(foundation: Foundation, writer: DirectQueue, log: MailLog) -> MailCleanup:
-    """Cleanup for mail that is made in this process."""
-    return MailCleanup(
-        foundation.settings, writer, log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
+def make_cleanup(foundation: Foundation, writer: QueueWriter, log: MailLog) -> MailCleanup:
+    """Cleanup for mail that comes in, or is made, in this process."""
+    return mail_cleanup(
+        foundation.settings,
+        writer,
+        log.program("cleanup"),
+        foundation.rewriter,
+        foundation.virtual_aliases,
+        foundation.canonical,
     )
 
 

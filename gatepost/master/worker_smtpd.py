@@ -6,10 +6,10 @@ import os
 import socket
 import time
 
-from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.ipc.messages import Hello
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import BACKLOG
+from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.servers import Connections, LinkedRates, server_environment
@@ -29,9 +29,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         clock=time.time,
         flush_log=worker.log.flush,
     )
-    cleanup = MailCleanup(
-        settings, link, worker.log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
-    )
+    cleanup = make_cleanup(foundation, link, worker.log)
     rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
     verification = LinkedVerification(link)
     link.start()

@@ -7,6 +7,7 @@ import msgspec
 from gatepost.config.settings import Settings
 from gatepost.rewrite.address_classes import ClassLists, LocalDomains
 from gatepost.rewrite.aliases import Aliases
+from gatepost.rewrite.canonical import CanonicalMaps, canonical_maps
 from gatepost.rewrite.resolve import AddressResolver, ResolverParameters
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.routing import Delimiters, Routing, RoutingParameters
@@ -27,6 +28,7 @@ class AddressServices(msgspec.Struct, frozen=True):
     probe_resolver: AddressResolver
     virtual_aliases: VirtualAliases
     aliases: Aliases
+    canonical: CanonicalMaps
 
 
 def address_services(
@@ -87,7 +89,14 @@ def address_services(
         warn=warn,
     )
     return AddressServices(
-        rewriter, local_domains, classes, resolver(""), resolver("address_verify_"), virtual_aliases, aliases
+        rewriter,
+        local_domains,
+        classes,
+        resolver(""),
+        resolver("address_verify_"),
+        virtual_aliases,
+        aliases,
+        canonical_maps(settings, tables, rewriter, local_domains, delimiters),
     )
 
 

@@ -3,8 +3,8 @@
 import time
 
 from gatepost.cleanup.interface import CleanupResult, Transaction
+from gatepost.cleanup.mapped_incoming import mail_cleanup
 from gatepost.cleanup.memory_writer import MemoryWriter
-from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.mail.envelope import Message, Origin, Recipient
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from tests.rewrite.services import Services
@@ -19,18 +19,19 @@ REMOTE = Origin("laptop.example", "192.0.2.7", "4321", "laptop.example", "helo.n
 class Entrance:
     """`messages`: what reached the queue. `log`: the lines so far."""
 
-    def __init__(self, **changes: str) -> None:
+    def __init__(self, main_cf: str = "", **changes: str) -> None:
         self.output = MemoryOutput()
         self._mail_log = MailLog(self.output, "postfix", 1, clock=lambda: NOW)
         log = self._mail_log.program("cleanup")
-        self.services = Services(**changes)
+        self.services = Services(main_cf, **changes)
         self.writer = MemoryWriter()
-        self.cleanup = MailCleanup(
+        self.cleanup = mail_cleanup(
             self.services.settings,
             self.writer,
             log,
             self.services.all.rewriter,
             self.services.all.virtual_aliases,
+            self.services.all.canonical,
             clock=lambda: NOW,
             local_time=time.gmtime,
         )

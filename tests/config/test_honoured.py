@@ -137,10 +137,7 @@ def test_what_is_honoured_needs_no_harmless_values() -> None:
 
 # Read in code although not honoured: what more there would have to be.
 READ_ONLY_IN_PART = {
-    "canonical_maps": "who is in it is a known recipient; nothing is rewritten",
     "queue_directory": "the name of something else: the folder of our own queue",
-    "recipient_canonical_maps": "as canonical_maps",
-    "sender_canonical_maps": "as canonical_maps",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
     "smtpd_sasl_auth_enable": "nobody can log in, but XCLIENT may say so",
     "smtputf8_autodetect_classes": "of address probes only",

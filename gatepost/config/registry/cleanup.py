@@ -14,8 +14,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.2",
         owner="cleanup",
+        honoured=True,
     ),
-    text("canonical_maps", "", kind="lookup tables", since="<=1.0", owner="cleanup proxymap smtpd", harmless=("",)),
+    text("canonical_maps", "", kind="lookup tables", since="<=1.0", owner="cleanup proxymap smtpd", honoured=True),
     boolean("cleanup_replace_stray_cr_lf", "yes", since="3.9", owner="cleanup", honoured=True),
     text("cleanup_service_name", "cleanup", kind="service", shortest=1, since="2.0", owner="all"),
     boolean("detect_8bit_encoding_header", "yes", since="2.5", owner="cleanup"),
@@ -46,9 +47,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="list",
         since="<=1.1",
         owner="cleanup",
+        honoured=True,
     ),
-    text("masquerade_domains", "", kind="list", since="<=1.0", owner="cleanup", harmless=("",)),
-    text("masquerade_exceptions", "", kind="domain match list", since="<=1.0", owner="cleanup"),
+    text("masquerade_domains", "", kind="list", since="<=1.0", owner="cleanup", honoured=True),
+    text("masquerade_exceptions", "", kind="domain match list", since="<=1.0", owner="cleanup", honoured=True),
     text(
         "message_drop_headers",
         "bcc, content-length, resent-bcc, return-path",
@@ -71,7 +73,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="<=1.0",
         owner="cleanup local smtp",
         honoured=True,
-        partly="virtual and alias are; canonical, forward, include and generic are not",
+        partly="canonical, virtual and alias are; forward, include and generic are not",
     ),
     number("queue_file_attribute_count_limit", "100", minimum=1, since="2.0", owner="cleanup"),
     text("recipient_bcc_maps", "", kind="lookup tables", since="2.1", owner="cleanup", harmless=("",)),
@@ -82,6 +84,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.2",
         owner="cleanup",
+        honoured=True,
     ),
     text(
         "recipient_canonical_maps",
@@ -89,7 +92,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="<=3.0",
         owner="cleanup proxymap smtpd",
-        harmless=("",),
+        honoured=True,
     ),
     text("sender_bcc_maps", "", kind="lookup tables", since="2.1", owner="cleanup", harmless=("",)),
     text(
@@ -99,9 +102,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         shortest=1,
         since="2.2",
         owner="cleanup",
+        honoured=True,
     ),
     text(
-        "sender_canonical_maps", "", kind="lookup tables", since="<=3.0", owner="cleanup proxymap smtpd", harmless=("",)
+        "sender_canonical_maps", "", kind="lookup tables", since="<=3.0", owner="cleanup proxymap smtpd", honoured=True
     ),
     text(
         "smtputf8_autodetect_classes",
