@@ -102,7 +102,9 @@ def prepare_queue_directory(settings: Settings) -> pwd.struct_passwd | None:
 
 
 def prepare_data_directory(settings: Settings, owner: pwd.struct_passwd | None) -> None:
-    """Make the folder of caches if it is missing. Where that cannot be, who needs it will tell."""
+    """Make the folder of caches if main.cf names one and it is missing. If that fails, who needs it will tell."""
+    if not settings.defined("data_directory"):
+        return  # Postfix's own; nothing of ours goes there
     path = Path(settings.data_directory)
     try:
         path.mkdir(mode=0o700, parents=True)
