@@ -6,6 +6,7 @@ and resolved by the four address classes alone; address verification finds every
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.parameters import find
 from gatepost.config.values import parse_bool, parse_int, parse_time, split_list, unit_of_default
 from gatepost.dns.answers import Resolver
+from gatepost.mail.hostname import valid_hostaddr
 from gatepost.mail.reply import Reply
 from gatepost.net.policy_client import PolicyPools
 from gatepost.restrictions.dns_lookup import HostNames
@@ -50,7 +52,9 @@ _INITIAL = {
 class _AsWritten:
     """Leaves addresses as they are and resolves them by the four address classes alone."""
 
-    def __init__(self, values: Mapping[str, str], params: AccessParameters, tables: Tables) -> None:
+    def __init__(
+        self, values: Mapping[str, str], params: AccessParameters, tables: Tables, own_addresses: frozenset[str]
+    ) -> None:
         by_name = "relay_domains" in split_list(params.parent_domain_matches_subdomains)
         lists = [
             MatchList.compile(
@@ -58,7 +62,8 @@ class _AsWritten:
             )
             for name in _DOMAINS
         ]
-        self.local = LocalDomains(lists[0], ("127.0.0.1",), values.get("myorigin", ""))
+        proxies = frozenset(split_list(params.proxy_interfaces))
+        self.local = LocalDomains(lists[0], own_addresses | proxies, values.get("myorigin", ""))
         self.classes = ClassLists(lists[1], lists[2], lists[3], None)
 
     def rewrite_internal(self, address: str) -> str:
@@ -68,6 +73,9 @@ class _AsWritten:
         domain = address.rpartition("@")[2]
         is_local = await self.local.is_local_domain(domain)
         address_class = AddressClass.LOCAL if is_local else await self.classes.classify(domain)
+        if address_class is AddressClass.VIRTUAL_ALIAS:
+            # What is not in virtual_alias_maps is nobody, which the real resolver says in this way, too.
+            return Resolved("error", "user unknown", address, address_class)
         return Resolved("unknown", domain, address, address_class)
 
 
@@ -90,7 +98,7 @@ async def _no_pause(seconds: float) -> None:
 class SessionScript:
     """One script under way: parameters, client, HELO name and sender stay until they are set again.
 
-    `hosts`, `policy`, `own_addresses` are as in `restrictions.ports.Ports`.
+    `hosts`, `policy`, `own_addresses` are as in `restrictions.ports.Ports`; inet_interfaces may say otherwise.
     """
 
     def __init__(
@@ -175,11 +183,12 @@ class SessionScript:
         self._policy = None
         return "OK"
 
-    def _current(self) -> AccessPolicy:
+    async def _current(self) -> AccessPolicy:
         """The policy of the parameters as they are now. Raises ConfigError."""
         if self._policy is None:
             params = self._parameters()
-            resolver = _AsWritten(self._values, params, self._tables)
+            own_addresses = await self._interfaces()
+            resolver = _AsWritten(self._values, params, self._tables, own_addresses)
             ports = Ports(
                 resolver=resolver,
                 rewriter=resolver,
@@ -187,7 +196,7 @@ class SessionScript:
                 tables=self._tables,
                 dns=self._dns,
                 log=self,
-                own_addresses=self._own_addresses,
+                own_addresses=own_addresses,
                 hosts=self._hosts,
                 verifier=_AllDeliverable(),
                 policy=self._pools,
@@ -195,6 +204,28 @@ class SessionScript:
             )
             self._policy = AccessPolicy(params, ports)
         return self._policy
+
+    async def _interfaces(self) -> frozenset[str]:
+        """The addresses that inet_interfaces gives this host, whether it has them or not."""
+        chosen: set[str] = set()
+        for item in split_list(self._values.get("inet_interfaces", "all")):
+            literal = item[1:-1] if item.startswith("[") and item.endswith("]") else item
+            if valid_hostaddr(literal):
+                chosen.add(str(ip_address(literal)))
+            elif item.lower() == "all":
+                chosen |= self._own_addresses
+            elif item.lower() == "loopback-only":
+                chosen |= {address for address in self._own_addresses if ip_address(address).is_loopback}
+            else:
+                chosen |= await self._addresses_of(literal)
+        return frozenset(chosen)
+
+    async def _addresses_of(self, name: str) -> set[str]:
+        answers = [await self._dns.query(name, "A"), await self._dns.query(name, "AAAA")]
+        addresses = {record.data for answer in answers for record in answer.records}
+        if not addresses:
+            raise ConfigError(f"host not found: {name}", parameter="inet_interfaces")
+        return addresses
 
     def _parameters(self) -> AccessParameters:
         values: dict[str, Any] = {
@@ -234,7 +265,7 @@ class SessionScript:
         return "OK"
 
     async def _rewrite(self) -> str:
-        context = await self._current().header_context(self._facts, self._facts.client.address)
+        context = await (await self._current()).header_context(self._facts, self._facts.client.address)
         return context.line() if isinstance(context, Reply) else "OK"
 
     async def _flush_dnsxl_cache(self) -> str:
@@ -244,7 +275,7 @@ class SessionScript:
     async def _judge(self, stage: str, method: Callable[[AccessPolicy, SessionFacts], Awaitable[Reply | None]]) -> str:
         self._facts.stage = stage
         self._facts.effects = Effects()
-        reply = await method(self._current(), self._facts)
+        reply = await method(await self._current(), self._facts)
         return "OK" if reply is None else reply.line()
 
 

@@ -17,6 +17,8 @@ OWN = "mydestination, virtual_alias_domains, virtual_mailbox_domains and relay_d
         ("warn_if_reject reject_unauth_destination, permit_mynetworks, reject", ["clients in mynetworks"], True),
         ("check_client_access hash:/pop, reject", ["whoever check_client_access hash:/pop permits"], True),
         ("permit_inet_interfaces, reject", ["connections from this host's own addresses"], True),
+        ("permit_tls_clientcerts, reject", [], True),
+        ("permit_tls_all_clientcerts, reject", ["clients with any certificate that can be verified"], True),
         ("check_sender_mx_access hash:/mx, check_reverse_client_hostname_access hash:/names, reject", [], True),
         ("permit_dnswl_client good.example, reject", [], True),
         ("hash:/rcpt, reject", ["whoever hash:/rcpt permits"], True),

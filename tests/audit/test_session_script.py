@@ -133,13 +133,34 @@ async def test_address_classes() -> None:
     script = Script()
     await script.last("recipient_restrictions reject_unauth_destination")
     await script.last("virtual_alias_domains va", "virtual_mailbox_domains vm", "relay_domains r.example")
-    for domain in ("localhost", "va", "vm", "r.example", "sub.r.example", "[127.0.0.1]"):
+    await script.last("inet_interfaces 127.0.0.1")
+    for domain in ("localhost", "vm", "r.example", "sub.r.example", "[127.0.0.1]"):
         assert await script.last(f"rcpt a@{domain}") == "OK", domain
+    assert await script.last("rcpt a@va") == "550 5.1.1 <a@va>: Recipient address rejected: user unknown"
+    assert await script.last("virtual_alias_maps inline:{a@va=b@c}", "rcpt a@va") == "OK"
     for domain in ("sub.va", "localhost.example", "[127.0.0.2]", "elsewhere.example"):
         assert await script.last(f"rcpt a@{domain}") == f"554 5.7.1 <a@{domain}>: Relay access denied"
     await script.last("parent_domain_matches_subdomains {}", "relay_domains r.example,.s.example")
     assert await script.last("rcpt a@sub.s.example") == "OK"
     assert (await script.last("rcpt a@sub.r.example")).startswith("554")
+
+
+async def test_own_addresses() -> None:
+    script = Script(
+        "us.example A 192.0.2.9\nb.example MX 10 mx.example\nb.example MX 20 192-0-2-9.example\n"
+        "mx.example A 192.0.2.1\n192-0-2-9.example A 192.0.2.9\n"
+    )
+    await script.last(
+        "client_restrictions permit_inet_interfaces,reject", "recipient_restrictions permit_mx_backup,reject"
+    )
+    await script.last("smtpd_delay_reject 0")
+    for interfaces in ("192.0.2.9", "127.0.0.1,[192.0.2.9]", "us.example"):
+        assert await script.last(f"inet_interfaces {interfaces}", "client x 192.0.2.9") == "OK"
+        assert await script.last("rcpt a@b.example") == "OK"
+    assert await script.last("inet_interfaces 127.0.0.1", "client x 192.0.2.9") != "OK"
+    assert (await script.last("rcpt a@b.example")).startswith("554 ")
+    assert await script.last("proxy_interfaces 192.0.2.9", "rcpt a@b.example") == "OK"
+    assert await script.last("inet_interfaces gone.example", "client x 192.0.2.9") == SERVER_ERROR
 
 
 async def test_unknown_users() -> None:

@@ -8,6 +8,7 @@ from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.config.configuration import Configuration
 from gatepost.config.host_facts import FixedHost
+from gatepost.config.values import split_list
 from gatepost.dns.fake import FakeResolver
 from gatepost.dns.names import ClientName
 from gatepost.maillog.sink import MailLog, MemoryOutput
@@ -69,7 +70,8 @@ class World:
         self.other_log = MailLog(MemoryOutput(), "postfix", 1)
         warn = self.other_log.program("trivial-rewrite").warning
         other_tables = Tables(TableEnvironment(clock=time.monotonic, warn=warn))
-        services = address_services(settings, other_tables, own, clock=time.monotonic, warn=warn)
+        reached_at = (*own, *split_list(settings.proxy_interfaces))
+        services = address_services(settings, other_tables, reached_at, clock=time.monotonic, warn=warn)
         self.dns = FakeResolver(zone)
         self.slept: list[float] = []
         ports = Ports(
