@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,6 +319,24 @@ def test_a_reload_leaves_nobody_waiting_and_forgets_nothing(mode: str, slow: Slo
             assert world.ask("u@slow.example") == ["250 2.1.5 Ok"]
             assert len([command for command in world.good.commands if command.startswith("RCPT")]) == 1
             assert len([command for command in slow.commands if command.startswith("RCPT")]) == 1
+        finally:
+            world.stop()
+
+
+def test_a_lost_queue_manager_costs_nobody_an_answer(slow: SlowPeer) -> None:
+    with temporary_folder() as folder:
+        world = World(folder, _slow(slow))
+        try:
+            waiting = world.session()
+            waiting.sock.sendall(b"RCPT TO:<u@slow.example>\r\n")
+            until(lambda: any(command.startswith("RCPT") for command in slow.commands), "the probe")
+            os.kill(world.server.workers("qmgr")[0], signal.SIGKILL)
+            world.server.wait_log("process qmgr pid .* killed by signal 9")
+            slow.release.set()
+            assert waiting.reply() == "250 2.1.5 Ok"
+            waiting.close()
+            until(lambda: not world.server.queued(), "probes gone")
+            assert not world.server.log_lines("notification")
         finally:
             world.stop()
 
