@@ -25,7 +25,7 @@ from gatepost.restrictions.lists import DEPTH_LIMIT, run_list
 from gatepost.restrictions.policy_parts import PolicyParts
 from gatepost.restrictions.policy_service import policy_service
 from gatepost.restrictions.registry import REMOVED, Restriction, find
-from gatepost.restrictions.tls_checks import CertificateTable, certificate_options
+from gatepost.restrictions.tls_checks import BadSpecification, CertificateTable, certificate_options
 from gatepost.restrictions.verdict import DUNNO, ServerConfigurationError, Verdict
 from gatepost.tables.braces import split_items
 from gatepost.tables.literal import FailTable
@@ -187,13 +187,16 @@ class Compiler:
         return Check(entry.name, _bound(entry, service))
 
     def _with_certificates(self, entry: Restriction, argument: str | None) -> Check:
-        if argument is None or ":" not in argument:
+        if argument is None or not (":" in argument or argument.startswith("{")):
             text = f'restriction {entry.name}: bad argument "{argument or entry.name}": need maptype:mapname'
             return Check(entry.name, self._misconfigured(text))
         try:
             table, order = certificate_options(argument)
-        except ConfigError as error:
-            raise ConfigError(error.message, parameter=self._parameter) from None
+        except BadSpecification as bad:
+            for words in bad.at_load:
+                self._log.warning(words)
+                self.problems.append((self._parameter, words))
+            return Check(entry.name, self._misconfigured(bad.when_met))
         return Check(entry.name, _bound(entry, CertificateTable(self._open(table), order)))
 
     def _with_dns_list(self, entry: Restriction, name: str, argument: str | None) -> Check:

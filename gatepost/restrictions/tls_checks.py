@@ -5,7 +5,6 @@ A certificate is known by its fingerprint, and by that of its public key.
 
 import msgspec
 
-from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.access import apply_result, lookup_failed
@@ -29,22 +28,48 @@ class CertificateTable(msgspec.Struct, frozen=True):
     order: tuple[int, ...] = (0, 1)
 
 
+class BadSpecification(Exception):
+    """`{ type:table, ... }` that makes no sense: what to say of it at load, and when it is met in a list."""
+
+    def __init__(self, at_load: tuple[str, ...], when_met: str) -> None:
+        self.at_load = at_load
+        self.when_met = when_met
+        super().__init__(at_load[0])
+
+
 def certificate_options(text: str) -> tuple[str, tuple[int, ...]]:
-    """Table and search order of `type:table`, or of `{ type:table, search_order = ... }`. Raises ConfigError."""
+    """Table and search order of `type:table`, or of `{ type:table, search_order = ... }`. Raises BadSpecification."""
     if not text.startswith("{"):
         return text, (0, 1)
+    met = f"See earlier parsing error messages for '{text}"
+    no_table = f'restriction check_ccert_access: bad argument "{text}": need maptype:mapname'
     try:
-        table, *options = split_list(strip_braces(text), SEPARATORS)
-        order: tuple[int, ...] = (0, 1)
-        for option in options:
-            inside = strip_braces(option) if option.startswith("{") else option
-            name, value = split_name_value(inside)
-            if name != "search_order":
-                raise ConfigError(f'unknown option: "{name} = {value}"')
-            order = tuple(SEARCH_ORDER.index(word.lower()) for word in split_list(value))
-    except (BraceError, ValueError) as error:
-        raise ConfigError(f"{text}: {error}") from None
+        items = split_list(strip_braces(text), SEPARATORS)
+    except BraceError as error:
+        raise BadSpecification((f"{error} in map specification",), met) from None
+    if not items:
+        raise BadSpecification((f"empty map specification: '{text}'",), no_table)
+    table, *options = items
+    if ":" not in table:
+        words = (f"malformed map specification: '{text}'", f"expected maptype:mapname instead of '{table}'")
+        raise BadSpecification(words, no_table)
+    order: tuple[int, ...] = (0, 1)
+    for option in options:
+        try:
+            name, value = split_name_value(strip_braces(option) if option.startswith("{") else option)
+        except BraceError as error:
+            raise BadSpecification((f"malformed map attribute in '{text}': '{error}'",), met) from None
+        if name.lower() != "search_order":
+            raise BadSpecification((f"unknown map attribute in '{text}': '{name}'",), met)
+        order = _search_order(text, split_list(value), met)
     return table, order
+
+
+def _search_order(text: str, words: list[str], met: str) -> tuple[int, ...]:
+    for word in words:
+        if word.lower() not in SEARCH_ORDER:
+            raise BadSpecification((f"unknown search type '{word}' in '{text}'",), met)
+    return tuple(SEARCH_ORDER.index(word.lower()) for word in words)
 
 
 @restriction("check_ccert_access", argument="certificates")
