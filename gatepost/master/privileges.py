@@ -30,6 +30,8 @@ def drop_to(owner: pwd.struct_passwd) -> None:
     os.setgroups([])
     os.setgid(owner.pw_gid)
     os.setuid(owner.pw_uid)
+    # Libraries look for their own settings there; in root's folder they would not even be let in.
+    os.environ["HOME"] = owner.pw_dir
 
 
 def group_id(name: str) -> int | None:
