@@ -35,7 +35,7 @@ from gatepost.master.queue_service import QueueService
 from gatepost.master.reload import renewed
 from gatepost.master.servers import STOP_PATIENCE, Connections, LinkedRates, server_environment
 from gatepost.master.worker_delivery import make_agents
-from gatepost.master.worker_queue import SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
+from gatepost.master.worker_queue import SPACE_INTERVAL, SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
 from gatepost.master.workers import ProcessLog, run_loop, set_name
 from gatepost.smtpd.environment import ServerEnvironment
 
@@ -110,7 +110,12 @@ class SingleProcess:
         await self._now.listen()
         reloading = self._loop.create_task(self._reloads())
         on_serving()
-        await self.over.wait()
+        while not self.over.is_set():
+            self._now.parts.jumps.look()
+            try:
+                await asyncio.wait_for(self.over.wait(), SPACE_INTERVAL)
+            except TimeoutError:
+                pass
         self._reload_wanted.set()
         await reloading
         control.close()
@@ -146,6 +151,7 @@ class SingleProcess:
     def _begin(self, made: Generation) -> None:
         """Its queue manager is the one from now on."""
         parts = made.parts
+        parts.begin()
         self._workers.append(made.worker)
         made.service = QueueService(
             parts.manager,

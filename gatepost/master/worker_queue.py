@@ -15,6 +15,7 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.client_counts import Statistics, hand_on
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
+from gatepost.master.host_clock import Jumps
 from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
 from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
@@ -58,8 +59,9 @@ class QueueParts:
         if earlier is None:
             self.store = SqliteStore(plan.queue_directory, program.warning)
             self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+            self.jumps = Jumps(plan.queue_directory / "private", self.commit, program.warning)
         else:
-            self.store, self.commit = earlier.store, earlier.commit
+            self.store, self.commit, self.jumps = earlier.store, earlier.commit, earlier.jumps
         self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
         self.cleanup = make_cleanup(foundation, self.queue, log)
         self.verification: VerifyService = VerifyService(
@@ -75,6 +77,7 @@ class QueueParts:
             make_notifier(foundation, self.cleanup, log),
             program,
             epoch=epoch,
+            jumps=self.jumps,
             clock=time.time,
             monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self.tasks),
@@ -84,6 +87,10 @@ class QueueParts:
             report_probe=self.verification.report,
         )
         self.queue.submit_to = self.manager.submit
+
+    def begin(self) -> None:
+        """This queue manager is the one from now on."""
+        self.jumps.stored_due = self.manager.stored_due
 
     async def settled(self, patience: float) -> None:
         """Until what was begun has ended (routing, notices); at most `patience` seconds."""
@@ -155,8 +162,9 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         await loop.create_unix_server(service.protocol, sock=plan.queue_socket, backlog=1024),
         await loop.create_unix_server(service.control_protocol, sock=plan.control_socket, backlog=100),
     ]
+    parts.begin()
     worker.serve()
-    await tell_space(worker, service)
+    await tell_space(worker, service, parts.jumps)
     if worker.orphaned and not failed:
         # master would stop us last. What the others have yet to report must not be lost with us.
         parts.manager.dispatching = False
@@ -177,10 +185,11 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         raise SystemExit(1)
 
 
-async def tell_space(worker: Worker, service: QueueService) -> None:
-    """Tell free space now and then, until it is over."""
+async def tell_space(worker: Worker, service: QueueService, jumps: Jumps) -> None:
+    """Tell free space now and then, and look at the clock, until it is over."""
     while not worker.over.is_set():
         service.tell_space()
+        jumps.look()
         try:
             await asyncio.wait_for(worker.over.wait(), SPACE_INTERVAL)
         except TimeoutError:

@@ -15,6 +15,7 @@ from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.backoff import Backoff
+from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.ports import Spawn
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import Batch, Deferral, Store
@@ -38,6 +39,7 @@ class Conclusion:
         spawn: Spawn,
         forget: Callable[[ActiveMessage], None],
         deferred_until: Callable[[float], None],
+        jumps: ClockJumps,
     ) -> None:
         self.backoff = Backoff.from_settings(settings)
         self._settings = settings
@@ -49,6 +51,7 @@ class Conclusion:
         self._spawn = spawn
         self._forget = forget
         self._deferred_until = deferred_until
+        self._jumps = jumps
 
     def pass_over(self, entry: ActiveMessage) -> None:
         """Every recipient of this pass has its result."""
@@ -70,7 +73,10 @@ class Conclusion:
     async def _conclude(self, entry: ActiveMessage) -> None:
         """Send the notices that are due, then remove or defer what is left."""
         message, now = entry.message, self._clock()
-        expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, now))
+        if entry.deferred:
+            self._jumps.look()
+        unset = self._since_set(message, now)
+        expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, unset))
         if expired:
             sender = message.sender and quote_local(message.sender)
             self._log.info(lines.expired(message.queue_id, sender, forced=entry.expire))
@@ -86,13 +92,17 @@ class Conclusion:
                     RecipientStatus(s.index, "deferred", "4.3.0", s.relay, "bounce failed") for s in entry.bounced
                 ]
         if entry.deferred:
-            if not expired and self.backoff.warning_due(message, now):
+            if not expired and self.backoff.warning_due(message, unset):
                 message.warn_sent = await self._notify(entry, "delayed", entry.deferred)
             self.defer(entry, now)
         elif entry.unstarted:  # with recipients left
             self._lay_aside(entry, now)
         else:
             self._remove(entry)
+
+    def _since_set(self, message: Message, now: float) -> float:
+        """The time by a clock that did not jump since the message came."""
+        return now - self._jumps.skipped_by(message)
 
     def _lay_aside(self, entry: ActiveMessage, now: float) -> None:
         queue_id = entry.message.queue_id
@@ -111,7 +121,8 @@ class Conclusion:
         batch = Batch()
         if entry.settled:
             batch.done.append((queue_id, entry.settled))
-        attempt = now if entry.held == "requeue" else self.backoff.next_attempt(message, now)
+        unset = self._since_set(message, now)
+        attempt = now if entry.held == "requeue" else now + self.backoff.next_attempt(message, unset) - unset
         reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
         batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent))
         if entry.held == "hold":

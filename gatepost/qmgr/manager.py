@@ -18,6 +18,7 @@ from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.claims import Claims
+from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.conclusion import Conclusion
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
@@ -31,7 +32,6 @@ from gatepost.rewrite.resolve import AddressResolver
 
 CONTENT_IN_MEMORY = 64 * 1024 * 1024
 """Octets of content kept at hand for dispatch; what is beyond is read from the store when its turn comes."""
-
 
 BUSY = 1.0
 """Seconds since the last delivery to a destination for which it counts as busy."""
@@ -62,6 +62,7 @@ class QueueManager:
         *,
         epoch: int,
         clock: Callable[[], float],
+        jumps: ClockJumps,
         monotonic: Callable[[], float],
         spawn: Spawn,
         call_soon: Callable[[Callable[[], None]], object],
@@ -80,10 +81,8 @@ class QueueManager:
         self.on_pumped: Callable[[], None] | None = None
         self._dispatcher = dispatcher
         self._log = log
-        self._clock = clock
-        self._monotonic = monotonic
-        self._spawn = spawn
-        self._call_soon = call_soon
+        self._clock, self._monotonic = clock, monotonic
+        self._spawn, self._call_soon = spawn, call_soon
         self._requeue = requeue
         pending_limit = settings.address_verify_pending_request_limit
         self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
@@ -98,13 +97,15 @@ class QueueManager:
             spawn=spawn,
             forget=self._forget,
             deferred_until=self.stored_due,
+            jumps=jumps,
         )
         self._claims = Claims(
             store, self.active, lambda m, open_: self.activate(m, open_, route=False), self._route_soon
         )
         self._refill = Refill(
-            store, commit, self.active, settings.qmgr_message_active_limit, clock, self._reactivate, self.pump_soon
-        )
+            store, commit, self.active, settings.qmgr_message_active_limit, settings.queue_run_delay, clock, jumps,
+            self._reactivate, self.pump_soon,
+        )  # fmt: skip
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
         self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
@@ -114,7 +115,6 @@ class QueueManager:
 
     def submit(self, message: Message, done: Callable[[Exception | None], None]) -> None:
         """Store a message; `done(None)` only when it is on stable storage."""
-
         uncommitted, queue_id = self._refill.uncommitted, message.queue_id
         uncommitted.add(queue_id)
 

@@ -4,9 +4,11 @@ What has just been delivered or deferred may not be marked so in the store yet. 
 are written, and messages that leave the active queue meanwhile are left out; else they would be delivered again.
 """
 
+import math
 from collections.abc import Callable, Container, Sized
 from typing import Protocol
 
+from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import Store, Stored
 
@@ -33,8 +35,9 @@ class _Union:
 
 
 class Refill:
-    """`limit`: qmgr_message_active_limit. `clock`: wall-clock seconds. `take` gets each message that is due; `done` is
-    called when all of them were taken.
+    """`limit`: qmgr_message_active_limit. `run_delay`: queue_run_delay, seconds; what becomes due in between waits for
+    the next run. `clock`: wall-clock seconds. `take` gets each message that is due; `done` is called when all of them
+    were taken.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Refill:
         commit: GroupCommit,
         active: ActiveIds,
         limit: int,
+        run_delay: float,
         clock: Callable[[], float],
+        jumps: ClockJumps,
         take: Callable[[Stored], None],
         done: Callable[[], None],
     ) -> None:
@@ -54,7 +59,10 @@ class Refill:
         self._commit = commit
         self._active = active
         self._limit = limit
+        self._run_delay = run_delay
+        self._begun = clock()
         self._clock = clock
+        self._jumps = jumps
         self._take = take
         self._done = done
         self._left: set[str] | None = None  # messages that left the active queue since a refill was asked for
@@ -70,12 +78,19 @@ class Refill:
 
     def due_at(self, when: float) -> bool:
         """Stored mail becomes due at `when` (wall clock). True if that is earlier than what was known."""
+        when = self._run_after(when)
         if self._left is not None:
             self._next_of_left = min(self._next_of_left, when)
         if when >= self.next:
             return False
         self.next = when
         return True
+
+    def _run_after(self, when: float) -> float:
+        """The first queue run then or later; what is to be done now is done now."""
+        if when <= self._clock() or when == NEVER:
+            return when
+        return self._begun + math.ceil((when - self._begun) / self._run_delay) * self._run_delay
 
     def wake_at(self) -> float:
         """When `if_due` should be called though nothing happened: wall clock, or NEVER."""
@@ -84,7 +99,7 @@ class Refill:
     def if_due(self) -> None:
         """Begin to take stored mail in, if its time has come and there is room."""
         due = len(self._active) < self._limit * 3 // 4 if self.full else self._clock() >= self.next
-        if due and self._left is None:
+        if due and self._left is None and not self._jumps.look():
             self._left = set()
             self._commit.flush(self._refill)
 
@@ -103,6 +118,6 @@ class Refill:
             self._take(stored)
         self.full = len(found) == wanted
         next_due = self._store.next_due(exclude)
-        self.next = min(NEVER if next_due is None else next_due, self._next_of_left)
+        self.next = min(NEVER if next_due is None else self._run_after(next_due), self._next_of_left)
         self._next_of_left = NEVER
         self._done()

@@ -53,6 +53,9 @@ class MemoryStore:
         new = dict(self._new(message) for message in batch.new)
         if not new.keys().isdisjoint(self._kept) or len(new) < len(batch.new):
             raise ValueError("a queue ID is in use")
+        for one in self._kept.values():
+            if one.next_attempt:
+                one.next_attempt += sum(batch.shifted)
         for queue_id, indexes in batch.done:
             if kept := self._find(queue_id):
                 kept.done.update(indexes)

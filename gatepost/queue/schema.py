@@ -99,6 +99,11 @@ END;
 
 WRITE_BATCH = "INSERT INTO batch VALUES(?, ?, ?, ?)"
 
+SHIFT = """
+UPDATE fresh SET arrival = arrival + ?;
+UPDATE waiting SET next_attempt = next_attempt + ? WHERE next_attempt > 0;
+"""
+
 BUSY_MILLISECONDS = 10_000
 """How long a connection waits for a lock that another program (sqlite3, a backup) holds."""
 

@@ -32,6 +32,7 @@ from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, me
 from gatepost.queue.schema import (
     BATCH_VIEW,
     FILE_NAME,
+    SHIFT,
     WRITE_BATCH,
     NotAQueueFile,
     open_connection,
@@ -127,6 +128,8 @@ class SqliteStore:
                 removed = json_text(self._numbers_of(batch.removed)) if batch.removed else None
                 marks.reserved = self._numbers.to_reserve()
                 other = json_text(marks) if marks else None
+                if batch.shifted:
+                    self._shift(batch)
                 if not (new or removed or other):
                     return
                 self._writer.execute(WRITE_BATCH, (new, octets, removed, other))
@@ -142,6 +145,12 @@ class SqliteStore:
                 content_path(self._folder, name).unlink()
         self._checkpointer.written(len(octets or b""), bool(removed))
         self._checkpointer.removed(len(batch.removed))
+
+    def _shift(self, batch: Batch) -> None:
+        """In a transaction of its own: it is seldom, and may be long."""
+        with self._writer:
+            self._writer.execute(SHIFT, (sum(batch.shifted),) * 2)
+        batch.shifted.clear()  # what is tried again for lack of space must not move again
 
     def _prepare(self, batch: Batch, marks: Marks) -> list[str]:
         """Read what the marks need; the names of the content files to unlink once the batch is written."""

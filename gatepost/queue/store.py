@@ -39,7 +39,8 @@ class Batch(msgspec.Struct):
     """Everything one commit writes.
 
     A message is in `new` of one batch at most, and its marks come in later batches. Marks of a message that is not
-    there (any more) are ignored. Applied in the order done, deferred, moved, expired, requeued, attempt, removed.
+    there (any more) are ignored. Applied in the order shifted, done, deferred, moved, expired, requeued, attempt,
+    removed.
     """
 
     new: list[Message] = msgspec.field(default_factory=list)
@@ -55,11 +56,16 @@ class Batch(msgspec.Struct):
     requeued: list[str] = msgspec.field(default_factory=list)
     # Next attempt forced (flush), queue ID and wall-clock seconds; held and corrupt messages stay where they are.
     attempt: list[tuple[str, float]] = msgspec.field(default_factory=list)
+    # The clock was set: seconds to add to the next attempts of all messages.
+    shifted: list[float] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any(
-            (self.new, self.done, self.deferred, self.removed, self.moved, self.attempt, self.expired, self.requeued)
-        )
+            (
+                self.new, self.done, self.deferred, self.removed, self.moved, self.attempt, self.expired,
+                self.requeued, self.shifted,
+            )
+        )  # fmt: skip
 
 
 class Stored(msgspec.Struct):

@@ -213,6 +213,22 @@ def test_hold_and_release(store: Store) -> None:
     assert set(due_ids(store, 1.0)) == {one, two}
 
 
+def test_next_attempts_move_with_the_clock(store: Store) -> None:
+    one, two, three, four = put(store, *(a_message(number) for number in range(1, 5)))
+    store.commit(
+        Batch(
+            deferred=[Deferral(one, 5000.0, [(0, "4.0.0", "x")]), Deferral(two, 6000.0)],
+            moved=[(three, "hold"), (two, "deferred")],
+        )
+    )
+    store.commit(Batch(shifted=[300.0, -100.0], deferred=[Deferral(two, 7000.0)]))
+    found = {queue_id: store.load(queue_id) for queue_id in (one, two, three, four)}
+    assert [stored and stored.next_attempt for stored in found.values()] == [5200.0, 7000.0, 0.0, 1200.0]
+    assert store.next_due() == 1200.0
+    store.commit(Batch(shifted=[-100.0]))
+    assert store.next_due() == 1100.0
+
+
 def test_attempt_can_be_forced(store: Store) -> None:
     one, two = put(store, a_message(1), a_message(2))
     store.commit(Batch(deferred=[Deferral(one, 5000.0)]))

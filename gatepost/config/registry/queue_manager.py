@@ -73,7 +73,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     number("qmgr_message_recipient_limit", "20000", minimum=1, since="<=1.0", owner="oqmgr qmgr"),
     number("qmgr_message_recipient_minimum", "10", minimum=1, since="<2.1", owner="qmgr"),
     size("queue_minfree", "0", since="<2.1", owner="smtpd", honoured=True),
-    time("queue_run_delay", "300s", minimum=1, since="<=2.4", owner="oqmgr qmgr sendmail smtp"),
+    time("queue_run_delay", "300s", minimum=1, since="<=2.4", owner="oqmgr qmgr sendmail smtp", honoured=True),
     text("queue_service_name", "qmgr", kind="service", shortest=1, since="2.0", owner="all"),
     time("transport_retry_time", "60s", minimum=1, since="<2.1", owner="oqmgr qmgr"),
 )
