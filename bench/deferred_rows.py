@@ -26,6 +26,8 @@ queue_run_delay = 8000s
 BY_SMTP = 2000
 """Messages that Postfix takes in by itself."""
 LIST_ROUNDS = 3
+PATIENCE = 120
+"""Seconds for one command. Postfix's count as so many if it needs more: deleting is slow on a busy disk."""
 Sizes = tuple[int, int]
 
 
@@ -110,7 +112,7 @@ def timed(command: list[str], output: Path) -> tuple[float, str]:
     """Seconds that the command took, and the end of what it said."""
     with open(output, "wb") as out:
         begin = time.monotonic()
-        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=240)
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=PATIENCE)
         took = time.monotonic() - begin
     said = output.read_bytes()[-300:].decode(errors="replace")
     if done.returncode:
@@ -134,15 +136,24 @@ def measure(server: Server, messages: int, fill: Callable[..., None]) -> dict[st
         if not re.search(rf"Kbytes in {messages} Requests", said):
             raise Missing(f"{server.name} does not list {messages} messages: {said[-100:]}")
         times.append(took)
-    deletion, said = timed(server.command("postsuper", "-d", "ALL"), out)
-    if f"Deleted: {messages} messages" not in said:
-        raise Missing(f"{server.name} does not delete {messages} messages: {said[-100:]}")
     return {
         "listing": statistics.median(times),
-        "deletion": deletion,
+        "deletion": deletion(server, messages, out),
         "octets": (full[0] - tenth[0]) / rest,
         "inodes": (full[1] - tenth[1]) / rest,
     }
+
+
+def deletion(server: Server, messages: int, out: Path) -> float:
+    try:
+        took, said = timed(server.command("postsuper", "-d", "ALL"), out)
+    except subprocess.TimeoutExpired:
+        if server.name == "postfix":
+            return float(PATIENCE)
+        raise
+    if f"Deleted: {messages} messages" not in said:
+        raise Missing(f"{server.name} does not delete {messages} messages: {said[-100:]}")
+    return took
 
 
 def deferred(base: Path, messages: int) -> dict[str, dict[str, float]]:
