@@ -126,7 +126,7 @@ class DnsServer:
             message.flags |= dns.flags.TC
         else:
             self._fill(message, name, rrtype)
-        return message.to_wire()
+        return message.to_wire(want_shuffle=False)  # in the order of the zone
 
     def _fill(self, message: dns.message.Message, name: str, rrtype: str) -> None:
         for _ in range(20):
