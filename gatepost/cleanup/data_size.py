@@ -81,7 +81,8 @@ class DataSize:
             self._in_body = True
         end = data.rfind(b"\n") + 1
         self._open = len(data) - end
-        self.size += end - start + data.count(b"\n", start, end)
+        # Line ends behind `start`; the line that ends there is counted already.
+        self.size += end - start + len(data) - len(data.replace(b"\n", b"")) - (start > 0)
         found = _short_lines(data, start, end)
         if found is not None and found.end() < end:
             self.size += _long_lines(data, found.end(), end, self._limit, in_body=self._in_body)

@@ -61,7 +61,9 @@ class ContentEncoder:
             head += folded + b"\n"
             self.folded = True
         self._carry = tail
-        self.folded = self.folded or has_long_line(head, self._limit)
+        if not has_long_line(head, self._limit):
+            return encode_content(head, 0)
+        self.folded = True
         return encode_content(head, self._limit)
 
     def finish(self) -> bytes:
