@@ -26,14 +26,13 @@ def content_path(folder: Path | str, name: str) -> Path:
 class ContentFile:
     """A content file being written, in the store's `folder`; `name` is the queue ID.
 
-    `size` and `checksum` (CRC-32) are of what was written so far.
+    `size` is what was written so far. Its checksum is the caller's business: it has read the content anyway.
     """
 
     def __init__(self, folder: Path | str, name: str) -> None:
         """Raises StoreFull or StoreFailure."""
         self.name = name
         self.size = 0
-        self.checksum = 0
         self._path = content_path(folder, name)
         try:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -49,7 +48,6 @@ class ContentFile:
         except OSError as error:
             raise _storage_error(error) from error
         self.size += len(data)
-        self.checksum = zlib.crc32(data, self.checksum)
 
     def finish(self) -> None:
         """Sync the file, then its folder; blocks. Only then may the message be handed over. Raises as `write`."""
