@@ -93,7 +93,7 @@ _TRANSPORT: tuple[Parameter, ...] = (
     time("transport_rate_delay", "$default_transport_rate_delay", honoured=True),
 )
 # Of pipe(8) and spawn(8) services only.
-TIME_LIMIT = time("time_limit", "$command_time_limit", minimum=1)
+TIME_LIMIT = time("time_limit", "$command_time_limit", minimum=1, honoured=True)
 
 TRANSPORT_SUFFIXES: Mapping[str, Parameter] = {
     parameter.name: parameter._replace(since="<=2.1", owner="qmgr") for parameter in (*_TRANSPORT, TIME_LIMIT)

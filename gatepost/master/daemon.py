@@ -14,8 +14,9 @@ from gatepost.master.plan import Plan, open_unix_socket
 from gatepost.master.privileges import group_id
 from gatepost.master.reload import renewed
 from gatepost.master.services import smtpd_services
+from gatepost.master.spawn import spawn_lines
 from gatepost.master.supervisor import Place, Supervisor
-from gatepost.master.workers import delivery_entry, local_needed, queue_entry, smtpd_entry
+from gatepost.master.workers import delivery_entry, local_needed, queue_entry, smtpd_entry, spawn_entry
 
 
 class Daemon:
@@ -60,6 +61,9 @@ class Daemon:
         if single_process:
             from gatepost.master.single import run_single
 
+            if spawn_lines(self._configuration):
+                self._say(lambda log: log.warning("a single process runs no commands: spawn services are not served"))
+
             if self._owner is not None and self._plan.settings.maillog_file not in ("", "/dev/stdout"):
                 # It opens the log anew itself, as mail_owner.
                 os.fchown(self._plan.log_descriptor, self._owner.pw_uid, -1)
@@ -86,6 +90,8 @@ class Daemon:
         ]
         if local_needed(plan):
             places.append(Place("local", delivery_entry(plan, "local")))
+        if spawn_lines(plan.configuration):
+            places.append(Place("spawn", spawn_entry(plan)))
         return places
 
     def _live_delivery_workers(self) -> list[int]:

@@ -22,6 +22,8 @@ from gatepost.dns.hosts import HostsFile
 from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
 from gatepost.maillog.sink import MailLog
+from gatepost.master.plan import half_the_processors
+from gatepost.master.spawn import socket_names
 from gatepost.net.policy_client import PolicyPools
 from gatepost.rewrite.assemble import address_services
 from gatepost.tables.environment import TableEnvironment
@@ -77,9 +79,13 @@ class Foundation:
     def policy_pools(self) -> PolicyPools:
         """Connections to policy servers. They may have as many in all as Postfix, which has one for each smtpd(8)."""
         settings = self.settings
-        processes = settings.gatepost_smtpd_processes or len(os.sched_getaffinity(0))
-        limit = settings.default_process_limit // processes
-        return PolicyPools(directory=settings.queue_directory, limit=limit, clock=time.time)
+        processes = settings.gatepost_smtpd_processes or half_the_processors()
+        return PolicyPools(
+            directory=settings.queue_directory,
+            own_sockets=socket_names(self.configuration),
+            limit=settings.default_process_limit // processes,
+            clock=time.time,
+        )
 
     @cached_property
     def hosts(self) -> HostsFile:

@@ -7,6 +7,7 @@ that comes that far is answered 451; a start tells of it and goes on, a reload i
 import os
 import pwd
 import re
+import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ from gatepost.master.servers import compile_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.environment import SessionLists
+from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.match_list import MatchList
 from gatepost.verify.cache import cache_place
@@ -154,6 +156,7 @@ class _Prover:
             Parameters.of(settings)
             Parameters.of(self.configuration.settings_for(service, stress="yes"))
             SessionLists.of(settings, foundation.tables)
+            RejectFooter(settings, foundation.tables, policy.parts.ports.log, time.time)
             addresses = addresses_of(service, settings, f"{self.configuration.directory}/master.cf")
             lists: dict[str, MatchList] = {}
             self._lists(settings, foundation, lists)

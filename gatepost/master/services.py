@@ -4,6 +4,7 @@ from gatepost.audit.transports import used_transports
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
+from gatepost.master.spawn import spawn_service
 
 # Services that are built in; their lines are accepted, their `-o` are not needed for anything yet.
 BUILT_IN = frozenset(
@@ -61,7 +62,12 @@ def service_problems(configuration: Configuration) -> tuple[list[ConfigError], l
         def remark(text: str, service: Service = service) -> ConfigError:
             return ConfigError(text, path=service.path, line=service.line)
 
-        if kind == "inet" and program != "smtpd":
+        if program == "spawn" and kind in ("inet", "unix"):
+            try:
+                spawn_service(configuration, service)
+            except ConfigError as error:
+                errors.append(error)
+        elif kind == "inet" and program != "smtpd":
             errors.append(remark(f"{name} inet {program}: not supported yet; take the line out"))
         elif kind == "unix" and program in ("lmtp", "pipe", "virtual"):
             if name not in used:

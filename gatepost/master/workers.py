@@ -139,6 +139,12 @@ def delivery_entry(plan: Plan, role: str) -> Entry:
     return _entry(plan, role, lambda plan, leash: serve_delivery(plan, role, leash), privileged=role == "local")
 
 
+def spawn_entry(plan: Plan) -> Entry:
+    from gatepost.master.worker_spawn import serve_spawn
+
+    return _entry(plan, "spawn", serve_spawn, privileged=True)
+
+
 def local_needed(plan: Plan) -> bool:
     """Local delivery has a process of its own only as root, which becomes the recipient."""
     return os.geteuid() == 0 and any(service.program == "local" for service in transports(plan.configuration).values())

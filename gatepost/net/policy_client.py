@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -236,11 +236,15 @@ def _time_is_up(turn: "asyncio.Future[None]") -> None:
 class PolicyPools:
     """All policy servers of one process. `directory`: where relative paths of sockets begin (queue_directory).
 
-    `limit`: connections to one server at most. `clock`: wall-clock seconds.
+    `own_sockets`: sockets of our own spawn services, by their relative path. `limit`: connections to one server at
+    most. `clock`: wall-clock seconds.
     """
 
-    def __init__(self, *, directory: str, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, directory: str, limit: int, clock: Callable[[], float], own_sockets: Mapping[str, str] | None = None
+    ) -> None:
         self._directory = directory
+        self._own_sockets = own_sockets or {}
         self._limit = max(1, limit)
         self._clock = clock
         self._pools: dict[tuple[str, str, PolicyTimes], PolicyPool] = {}
@@ -251,7 +255,9 @@ class PolicyPools:
         key = (transport, endpoint, times)
         found = self._pools.get(key)
         if found is None:
-            path = str(Path(self._directory) / endpoint) if transport == "unix" else ""
+            path = ""
+            if transport == "unix":
+                path = self._own_sockets.get(endpoint) or str(Path(self._directory) / endpoint)
             found = self._pools[key] = PolicyPool(endpoint, unix_path=path, times=times, limit=self._limit)
         return found
 

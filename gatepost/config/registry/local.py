@@ -39,7 +39,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="<=1.0",
         owner="local",
     ),
-    time("command_time_limit", "1000s", minimum=1, since="<=1.0", owner="local pipe spawn"),
+    time("command_time_limit", "1000s", minimum=1, since="<=1.0", owner="local pipe spawn", honoured=True),
     text("default_privs", "nobody", shortest=1, since="<=3.7", owner="local"),
     number(
         "deliver_lock_attempts", "20", minimum=1, since="<2.1", owner="bounce local postlock virtual", honoured=True
@@ -54,7 +54,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="local",
     ),
     boolean("expand_owner_alias", "no", since="<=1.0", owner="local"),
-    text("export_environment", "TZ MAIL_CONFIG LANG", kind="list", since="<=1.0", owner="local pipe spawn"),
+    text(
+        "export_environment", "TZ MAIL_CONFIG LANG", kind="list", since="<=1.0", owner="local pipe spawn", honoured=True
+    ),
     text("fallback_transport", "", kind="service", since="<=1.0", owner="local", harmless=("",)),
     text("fallback_transport_maps", "", kind="lookup tables", since="2.3", owner="local", harmless=("",)),
     text(

@@ -1,0 +1,129 @@
+"""The process that serves `spawn` lines of master.cf. As root it runs each command as the user whom the line names."""
+
+import asyncio
+import os
+import socket
+import subprocess
+
+from gatepost.config.errors import ConfigError
+from gatepost.maillog.sink import ProgramLog
+from gatepost.master.listeners import open_socket
+from gatepost.master.plan import Plan, open_unix_socket
+from gatepost.master.spawn import SpawnService, spawn_lines, spawn_service
+from gatepost.master.workers import Worker
+
+
+class CommandServer:
+    """Listens for one service and starts its commands. `idle` is set while none runs."""
+
+    def __init__(self, service: SpawnService, sockets: list[socket.socket], log: ProgramLog) -> None:
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._service = service
+        self._sockets = sockets
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[int, asyncio.TimerHandle] = {}
+        self._listening = False
+        self._closed = False
+
+    def listen(self) -> None:
+        """Take connections while fewer commands run than may; the others wait."""
+        limit = self._service.limit
+        wanted = not self._closed and (not limit or len(self._running) < limit)
+        if wanted is self._listening:
+            return
+        self._listening = wanted
+        for sock in self._sockets:
+            if wanted:
+                self._loop.add_reader(sock, self._accept, sock)
+            else:
+                self._loop.remove_reader(sock)
+
+    def close(self) -> None:
+        """No new connections."""
+        self._closed = True
+        self.listen()
+        for sock in self._sockets:
+            sock.close()
+
+    def _accept(self, sock: socket.socket) -> None:
+        try:
+            connection, _ = sock.accept()
+        except OSError:
+            return  # another process was faster, or the client has gone
+        with connection:
+            connection.setblocking(True)
+            self._start(connection)
+        self.listen()
+
+    def _start(self, connection: socket.socket) -> None:
+        service = self._service
+        as_root = os.geteuid() == 0
+        both_ways = connection.fileno()
+        try:
+            command = subprocess.Popen(
+                service.argv,
+                stdin=both_ways,
+                stdout=both_ways,
+                stderr=both_ways,
+                cwd=service.directory,
+                env=service.environment,
+                start_new_session=True,
+                user=service.uid if as_root else None,
+                group=service.gid if as_root else None,
+                extra_groups=[] if as_root else None,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._log.warning(f"cannot execute command {service.argv[0]}: {words}")
+            return
+        watch = os.pidfd_open(command.pid)
+        self._running[watch] = self._loop.call_later(service.time_limit, self._too_long, command)
+        self.idle.clear()
+        self._loop.add_reader(watch, self._ended, watch, command)
+
+    def _too_long(self, command: "subprocess.Popen[bytes]") -> None:
+        self._log.warning(f"process id {command.pid}: command time limit exceeded")
+        command.kill()
+
+    def _ended(self, watch: int, command: "subprocess.Popen[bytes]") -> None:
+        self._loop.remove_reader(watch)
+        os.close(watch)
+        self._running.pop(watch).cancel()
+        status = command.wait()
+        if status < 0:
+            self._log.warning(f"command {self._service.argv[0]} killed by signal {-status}")
+        elif status:
+            self._log.warning(f"command {self._service.argv[0]} exit status {status}")
+        if not self._running:
+            self.idle.set()
+        self.listen()
+
+
+async def serve_spawn(plan: Plan, leash: socket.socket) -> None:
+    worker = Worker(plan, leash)
+    servers = []
+    for line in spawn_lines(plan.configuration):
+        service = spawn_service(plan.configuration, line)
+        log = worker.log.program("spawn", service.syslog_name)
+        try:
+            servers.append(CommandServer(service, _sockets(plan, service), log))
+        except (ConfigError, OSError) as error:
+            log.fatal(str(error))
+            continue
+        servers[-1].listen()
+    worker.serve()
+    await worker.over.wait()
+    for server in servers:
+        server.close()
+    # Commands end when their clients do; those who talk to them may go on for a while after a reload.
+    await asyncio.gather(*[worker.finished(server.idle) for server in servers])
+    worker.log.flush()
+
+
+def _sockets(plan: Plan, service: SpawnService) -> list[socket.socket]:
+    if service.path:
+        # Who may reach it: as with Postfix, whoever may enter the folder, which is mail_owner's.
+        return [open_unix_socket(service.path, 0o666, plan.owner)]
+    return [open_socket(address) for address in service.addresses]
