@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import is_braced, split_items
 from gatepost.tables.environment import TableEnvironment
-from gatepost.tables.table import Table
+from gatepost.tables.table import EmptyResult, Table
 
 
 def _items(kind: str, spec: str, text: str, what: str) -> list[str]:
@@ -27,9 +27,15 @@ class PipeTable:
 
     async def lookup(self, key: str) -> str | None:
         value: str | None = key
+        last = self._tables[-1]
         for table in self._tables:
             assert value is not None
-            value = await table.lookup(value)
+            try:
+                value = await table.lookup(value)
+            except EmptyResult:
+                if table is last:
+                    raise
+                value = ""  # a key like any other
             if value is None:
                 return None
         return value

@@ -196,6 +196,8 @@ class RuleParser:
             skipping = "skipping" if self._kind == "regexp" else "ignoring"
             raise _Skip(f'no closing regexp delimiter "{printable(delimiter)}": {skipping} this rule')
         flags, rest = _flags(text[end + 1 :], stop_at_negation=self._kind == "regexp")
+        if self._kind == "pcre" and "X" in flags:
+            self._remarks.add(number, 'ignoring obsolete regexp option "X"', skipped=False)
         try:
             pattern = self._compile(text[1:end], flags)
         except (FlagError, PatternError) as error:

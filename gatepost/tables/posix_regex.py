@@ -230,7 +230,7 @@ class _Translator:
         first = True
         while True:
             if self.at >= len(pattern):
-                raise unmatched
+                raise PosixError("Invalid regular expression") if first else unmatched
             if pattern[self.at] == "]" and not first:
                 self.at += 1
                 break
@@ -242,6 +242,8 @@ class _Translator:
             if pattern.startswith("-", self.at) and self.at + 1 < len(pattern) and pattern[self.at + 1] != "]":
                 self.at += 1
                 high = self._bracket_char()
+                if self.at >= len(pattern):
+                    raise unmatched
                 if low > high:
                     raise PosixError("Invalid range end")
                 parts.append(f"\\x{ord(low):02x}-\\x{ord(high):02x}")

@@ -146,6 +146,9 @@ POSIX = r"""/\d1/ backslash d
 /[[:foo:]]/ class
 /[z-a]/ range
 /[a/ open
+/[/ open at once
+/a[^/ open at once
+/[a-[/ open range
 /(a/ open
 /\w\s\W\S8/ gnu
 /[[.a.]x]q/ collating
@@ -202,6 +205,54 @@ endif
 PCRE_KEYS = "abc xABCx good.example bad.example aa word aword WORD wordy ggg key ab 123 12 hit hip A1 vw vW VW qaz " \
     "qz j jj $m ys y xs Oo \u00e9\u00e9 \u00c9"  # fmt: skip
 
+PCRE_MISTAKES = r"""/a/Q bad flag
+/b/iX flags
+/(/ open
+/[/ class
+/a(?<n>x)/ named $1
+/c/ $2
+!/d/ $1
+/e/ ${1
+/f/ $(x)
+if
+if /g/ text
+endif
+endif
+if !/h/i
+ /hh/ y
+/h2/ z
+!!/k/ double
+! /k2/ space
+/unclosed
+/nores/
+/p q/x ext
+/U(.+)/U un $1
+/dollar/ $$1
+|alt|x| y
+iffy
+if/nospace/
+/ns/ ns
+endif
+ENDIF
+IF /upper/
+/upper2/ up
+endif
+/i(?i)nner/ in
+/\Qa.b\E/ q
+/(?x) c d # c/ cd
+/last/ $0
+/last/ $11
+/a{2,1}/ bad
+/(?<=ab)c+/ look
+/x\K y/x k
+/(a)(b)?/ [$1][$2]
+/last line/ $1
+if /unclosed/
+"""
+
+PCRE_MISTAKES_KEYS = "a b c d e f g h hh k k2 x pq U12 dollar x| iffy ns upper upper2 inner iNNER a.b cd last aac " \
+    "abc abcc ab zz nothing ax aNx"  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("kind", "source", "keys", "warnings_too"),
@@ -212,8 +263,9 @@ PCRE_KEYS = "abc xABCx good.example bad.example aa word aword WORD wordy ggg key
         ("regexp", REGEXP, REGEXP_KEYS, True),
         ("regexp", POSIX, POSIX_KEYS, True),
         ("regexp", FLAGS, FLAGS_KEYS, True),
-        ("pcre", REGEXP, REGEXP_KEYS, False),
-        ("pcre", PCRE, PCRE_KEYS, False),
+        ("pcre", REGEXP, REGEXP_KEYS, True),
+        ("pcre", PCRE, PCRE_KEYS, True),
+        ("pcre", PCRE_MISTAKES, PCRE_MISTAKES_KEYS, True),
     ],
 )
 async def test_same_answers(

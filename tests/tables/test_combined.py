@@ -1,6 +1,6 @@
 import pytest
 
-from gatepost.tables.table import LookupTemporaryFailure
+from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
 from tests.tables.surroundings import Surroundings
 
 
@@ -9,6 +9,9 @@ async def test_pipe(world: Surroundings) -> None:
     assert await table.lookup("a") == "c"
     assert await table.lookup("x") is None
     assert await table.lookup("nothing") is None
+    assert await world.tables.open("pipemap:{inline:{a=}, static:x}").lookup("a") == "x"
+    with pytest.raises(EmptyResult):
+        await world.tables.open("pipemap:{static:x, inline:{x=}}").lookup("a")
     assert table.fixed
     assert not world.tables.open("pipemap:{inline:{a=b}, regexp:{{/x/ y}}}").fixed
 

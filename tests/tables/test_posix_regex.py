@@ -50,7 +50,7 @@ def test_same_as_the_c_library(pattern: str, text: str, letters: str) -> None:
 
 
 def test_messages() -> None:
-    for pattern, message in (("a)(", "Unmatched ( or \\("), ("[", "Unmatched [, [^, [:, [., or [=")):
+    for pattern, message in (("a)(", "Unmatched ( or \\("), ("[", "Invalid regular expression")):
         with pytest.raises(PatternError) as caught:
             compile_regexp(pattern, "")
         assert str(caught.value) == message
