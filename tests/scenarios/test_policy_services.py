@@ -1,9 +1,11 @@
 """Policy services beside a whole server: one that hangs or dies, one that is run by a spawn line, and real ones."""
 
+import json
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,3 +210,20 @@ def test_postgrey_greylists(folder: Path) -> None:
     finally:
         postgrey.terminate()
         postgrey.wait(10)
+
+
+def test_policyd_spf_run_by_a_spawn_line() -> None:
+    needed("policyd-spf", "postfix-policyd-spf-python")
+    needed("ip", "iproute2")
+    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.scenarios.spf_play"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    played = json.loads(done.stdout)
+    assert played["replies"]["pass"] == played["replies"]["softfail"] == ["250 2.1.5 Ok"] * 2
+    for reply in played["replies"]["fail"]:
+        assert reply.startswith("550 5.7.23 <")
+        assert "Recipient address rejected: Message rejected due to: SPF fail - not authorized." in reply
+    # It knows by the instance that both recipients are of one message, whose header it has given already.
+    for case, word in (("pass", "Pass"), ("softfail", "Softfail"), ("none", "None")):
+        (header,) = played["headers"][case]
+        assert header.startswith(f"Received-SPF: {word} (mailfrom) identity=mailfrom; client-ip=192.0.2.")
