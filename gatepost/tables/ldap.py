@@ -161,19 +161,27 @@ class LdapTable:
         if request is None:
             return None
         try:
-            return await in_own_task(plan.pool.ask(lambda connection: self._ask(connection, plan, request, key)))
-        except (SearchFailure, ResultTooLong) as error:
-            self._env.warn(f"{self.name}: {error}")
-            raise LookupTemporaryFailure(self.name, key, str(error)) from None
+            result, fault = await in_own_task(
+                plan.pool.ask(lambda connection: self._ask(connection, plan, request, key))
+            )
         except NoAnswer as failure:
             raise LookupTemporaryFailure(self.name, key, str(failure)) from None
+        if fault:
+            self._env.warn(f"{self.name}: {fault}")
+            raise LookupTemporaryFailure(self.name, key, fault)
+        return result
 
-    async def _ask(self, connection: LdapConnection, plan: LdapPlan, request: Request, key: str) -> str | None:
+    async def _ask(
+        self, connection: LdapConnection, plan: LdapPlan, request: Request, key: str
+    ) -> tuple[str | None, str]:
+        """The result, and what is wrong with it (empty: nothing)."""
         # The thread's warnings: the log takes none from it, so that they wait until it has finished.
         warnings: list[str] = []
+        fault = ""
         collector = ResultCollector(plan.form, key, plan.expansion_limit, warnings.append)
 
         def carry_out(search: Search) -> None:
+            nonlocal fault
             expansion = Expansion(
                 search,
                 plan.attributes,
@@ -181,14 +189,17 @@ class LdapTable:
                 size_limit=plan.size_limit,
                 recursion_limit=plan.recursion_limit,
             )
-            expansion.run(request, base_needed=plan.form.is_fixed(0))
+            try:
+                expansion.run(request, base_needed=plan.form.is_fixed(0))
+            except (SearchFailure, ResultTooLong) as error:
+                fault = str(error)  # the connection is as good as before
 
         try:
             await connection.ask(carry_out, plan.size_limit)
         finally:
             for warning in warnings:
                 self._env.warn(warning)
-        return collector.text()
+        return collector.text(), fault
 
 
 def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomains) -> Callable[[str], LdapTable]:
