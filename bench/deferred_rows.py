@@ -1,7 +1,8 @@
 """Deferred mail, 4 KiB each: how long its listing and its removal take, and what it occupies.
 
 Gatepost gets all of it over SMTP. Postfix gets a part over SMTP; the rest are copies of those queue files, and of their
-defer logs, under names of their own made as Postfix makes them: taking in all would be most of the run's time.
+defer logs, under names of their own made as Postfix makes them: taking in all would be most of the run's time. (Copies
+made in one go lie closer together: Postfix lists them a fifth faster than mail that came in, and deletes them as fast.)
 """
 
 import os
