@@ -188,6 +188,10 @@ class ConnectionPool(Generic[C]):
             connection = await self._connect(host.text)
         except ConnectionFailure as failure:
             raise ConnectionFailure(f"connect to {self._kind} server {host.text}: {failure}") from None
+        except TimeoutError:
+            raise
+        except Exception as error:
+            raise ConnectionFailure(f"connect to {self._kind} server {host.text}: {_fault(error)}") from None
         return await self._use(host, connection, question)
 
     async def _use(self, host: Host[C], connection: C, question: Callable[[C], Awaitable[T]]) -> T:
@@ -199,9 +203,11 @@ class ConnectionPool(Generic[C]):
         except ConnectionFailure as failure:
             connection.close()
             raise ConnectionFailure(f"{self._kind} server {host.text}: {failure}") from None
-        except BaseException:
+        except BaseException as error:
             # Also when the time is over: an answer may still come, and must not be taken for the next one's.
             connection.close()
+            if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+                raise ConnectionFailure(f"{self._kind} server {host.text}: {_fault(error)}") from None
             raise
         self._keep(host, connection)
         return answer
@@ -231,3 +237,8 @@ class ConnectionPool(Generic[C]):
         for connection, _ in host.idle:
             connection.close()
         host.idle.clear()
+
+
+def _fault(error: Exception) -> str:
+    """What a client library raises that has met an answer which its makers had not thought of."""
+    return f"{type(error).__name__}: {error}"

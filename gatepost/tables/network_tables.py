@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from gatepost.config.errors import ConfigError
+from gatepost.config.values import parse_time
 from gatepost.tables.asking import in_own_task
 from gatepost.tables.connection_pool import (
     ConnectionFailure,
@@ -18,12 +19,15 @@ from gatepost.tables.source import printable
 from gatepost.tables.stream_server import StreamConnection, stream_pool
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
 
-# Seconds for one question, and octets of a reply: Postfix's fixed limits.
-TIMEOUT = 100
+# Octets of a reply: Postfix's fixed limits.
 TCP_REPLY_LIMIT = 4096
 SOCKETMAP_REPLY_LIMIT = 100_000
 
 CONNECTIONS = 20
+
+# Time for one question. Postfix has no parameter for its 100 seconds.
+TIMEOUT_PARAMETER = "gatepost_table_timeout"
+DEFAULT_TIMEOUT = "100s"
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%")}
 _HEX = re.compile(rb"%([0-9A-Fa-f]{2})?")
@@ -136,7 +140,11 @@ async def read_netstring(connection: StreamConnection, limit: int) -> str:
 
 def opener(env: TableEnvironment, shared: Shared) -> Callable[[str], TcpTable | SocketmapTable]:
     """Opens tables by their names. They raise ConfigError. Tables of one server share its connections."""
-    limits = PoolLimits(connections=CONNECTIONS, timeout=TIMEOUT)
+    try:
+        timeout = parse_time(env.parameter(TIMEOUT_PARAMETER) or DEFAULT_TIMEOUT, "s")
+    except ValueError as error:
+        raise ConfigError(str(error), parameter=TIMEOUT_PARAMETER) from None
+    limits = PoolLimits(connections=CONNECTIONS, timeout=timeout)
 
     def pool(kind: str, server: str) -> ConnectionPool[StreamConnection]:
         return shared.get((kind, server), lambda: stream_pool(env, kind, server, limits))

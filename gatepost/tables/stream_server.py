@@ -7,48 +7,90 @@ import socket
 from gatepost.config.errors import ConfigError
 from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits
 from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.source import printable
+
+# Octets that a server may send ahead of what is being read.
+AHEAD = 1 << 18
 
 
-class StreamConnection:
+class StreamConnection(asyncio.Protocol):
     """One connection. What goes wrong with it raises ConnectionFailure."""
 
-    __slots__ = ("_reader", "_writer")
+    __slots__ = ("_data", "_lost", "_most", "_transport", "_waiter")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    _transport: asyncio.Transport
 
-    async def send(self, data: bytes) -> None:
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError as error:
-            raise ConnectionFailure(_words(error)) from None
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._most = AHEAD
+        self._lost = ""  # why there is no more to come
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def send(self, question: bytes) -> None:
+        """Send a question. What came before it is no answer to it: then nothing on this connection can be trusted."""
+        if self._data:
+            raise ConnectionFailure(f"text that nobody asked for: {shown(self._data)}")
+        if self._lost:
+            raise ConnectionFailure(self._lost)
+        self._transport.write(question)
 
     async def read_until(self, end: bytes, limit: int) -> bytes:
         """The octets up to `end`, without it: at most `limit`."""
-        try:
-            data = await self._reader.readuntil(end)
-        except asyncio.IncompleteReadError:
-            raise ConnectionFailure("unexpected EOF") from None
-        except asyncio.LimitOverrunError:
-            raise ConnectionFailure(f"text longer than {limit}") from None
-        except OSError as error:
-            raise ConnectionFailure(_words(error)) from None
-        if len(data) > limit:
-            raise ConnectionFailure(f"text longer than {limit}")
-        return data[: -len(end)]
+        while (at := self._data.find(end)) < 0:
+            if len(self._data) > limit:
+                break
+            await self._more()
+        if not 0 <= at <= limit:
+            raise ConnectionFailure(f"text longer than {limit}: {shown(self._data)}")
+        return self._take(at + len(end))[:at]
 
     async def read_exactly(self, count: int) -> bytes:
-        try:
-            return await self._reader.readexactly(count)
-        except asyncio.IncompleteReadError:
-            raise ConnectionFailure("unexpected EOF") from None
-        except OSError as error:
-            raise ConnectionFailure(_words(error)) from None
+        self._most = max(self._most, count + AHEAD)
+        while len(self._data) < count:
+            await self._more()
+        return self._take(count)
 
     def close(self) -> None:
-        self._writer.transport.abort()
+        self._transport.abort()
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._data[:count])
+        del self._data[:count]
+        return taken
+
+    async def _more(self) -> None:
+        if self._lost:
+            raise ConnectionFailure(self._lost)
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # asyncio.Protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > self._most:
+            self._lost = self._lost or f"more than {self._most} octets: {shown(self._data)}"
+            self._transport.abort()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._lost or (_words(exc) if isinstance(exc, OSError) else "unexpected EOF")
+        self._wake()
+
+
+def shown(data: bytes | bytearray) -> str:
+    """The beginning of what a server says, for the log."""
+    return printable(bytes(data[:100]).decode("utf-8", "replace"))
 
 
 def _words(error: OSError) -> str:
@@ -87,13 +129,14 @@ def stream_pool(env: TableEnvironment, kind: str, server: str, limits: PoolLimit
     path = env.path(path) if path else ""
 
     async def connect(text: str) -> StreamConnection:
+        loop = asyncio.get_running_loop()
         try:
             if path:
-                reader, writer = await asyncio.open_unix_connection(path)
+                _, connection = await loop.create_unix_connection(StreamConnection, path)
             else:
-                reader, writer = await asyncio.open_connection(host, port)
+                _, connection = await loop.create_connection(StreamConnection, host, port)
         except OSError as error:
             raise ConnectionFailure(_words(error)) from None
-        return StreamConnection(reader, writer)
+        return connection
 
     return ConnectionPool(env, kind, [(server, bool(path))], connect, limits)

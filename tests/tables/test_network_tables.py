@@ -161,13 +161,50 @@ async def test_gone_and_back(world: Surroundings) -> None:
         assert await table.lookup("joe") == "<joe>"
 
 
+async def test_an_answer_too_many_is_not_taken_for_the_next_one(world: Surroundings) -> None:
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while await reader.readline():
+            asked += 1
+            writer.write(b"200 first\n200 second\n" if asked == 1 else b"500 not found\n")
+
+    async with strange_server(talk) as port:
+        table = world.tables.open(f"tcp:127.0.0.1:{port}")
+        assert await table.lookup("joe") == "first"
+        assert await table.lookup("ann") is None
+    world.tables.close()
+
+
+async def test_words_without_end_are_not_waited_for(world: Surroundings) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"x" * (8 << 20))
+        await reader.read(100)
+
+    async with strange_server(talk) as port:
+        for spec in (f"tcp:127.0.0.1:{port}", f"socketmap:inet:127.0.0.1:{port}:x"):
+            with pytest.raises(LookupTemporaryFailure, match="text longer than"):
+                await world.tables.open(spec).lookup("joe")
+
+
+async def test_the_limit_of_a_question_is_a_parameter() -> None:
+    world = Surroundings(parameter={"gatepost_table_timeout": "1s"}.get)
+    async with strange_server(silent) as port:
+        with pytest.raises(LookupTemporaryFailure, match="no answer within 1 s"):
+            await world.tables.open(f"tcp:127.0.0.1:{port}").lookup("joe")
+    with pytest.raises(ConfigError):
+        Surroundings(parameter={"gatepost_table_timeout": "soon"}.get)
+
+
 async def test_hangs_up_or_says_nothing(world: Surroundings) -> None:
     async with strange_server(closing) as port:
         with pytest.raises(LookupTemporaryFailure, match=r"EOF|reset"):
             await world.tables.open(f"tcp:127.0.0.1:{port}").lookup("joe")
     async with strange_server(silent) as port:
         # Nobody waits for 100 s here; it is enough that nothing else does.
-        waiting = asyncio.create_task(world.tables.open(f"tcp:127.0.0.1:{port}").lookup("joe"))  # type: ignore[arg-type]
+        waiting = asyncio.create_task(world.tables.open(f"tcp:127.0.0.1:{port}").lookup("joe"))
         async with strange_server(answer_tcp) as other:
             assert await world.tables.open(f"tcp:127.0.0.1:{other}").lookup("joe") == "<joe>"
         assert not waiting.done()

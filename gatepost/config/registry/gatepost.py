@@ -1,6 +1,6 @@
 """Gatepost's own parameters, which Postfix does not have."""
 
-from gatepost.config.declaration import Parameter, number, text
+from gatepost.config.declaration import Parameter, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
     # How many delivery worker processes; 0 = as many as there are processors.
@@ -22,4 +22,6 @@ PARAMETERS: tuple[Parameter, ...] = (
     number("gatepost_smtpd_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
     # Sessions at one time, where master.cf says `-` for the process limit of an inet smtpd line.
     number("gatepost_smtpd_session_limit", "10000", minimum=1, since="gatepost 0.1", owner="smtpd", honoured=True),
+    # For one question to a tcp or socketmap table; Postfix has no parameter for its 100 seconds.
+    time("gatepost_table_timeout", "100s", minimum=1, since="gatepost 0.1", owner="all", honoured=True),
 )

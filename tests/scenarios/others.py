@@ -1,0 +1,68 @@
+"""Sessions that have nothing to do with a fault, one after the other while it lasts: it must not be theirs."""
+
+import re
+import threading
+from pathlib import Path
+
+from tests.scenarios.server import Client, Gatepost, until
+
+
+class Others:
+    """Sends mail to `recipient` again and again until stopped. `done` counts what was taken."""
+
+    def __init__(self, server: Gatepost, recipient: str, sender: str = "ann@others.example") -> None:
+        self._server = server
+        self._sender, self._recipient = sender, recipient
+        self._end = threading.Event()
+        self.done = 0
+        self.faults: list[str] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.05):
+            try:
+                client = Client(self._server.port, self._server.host)
+                client.say("EHLO others.example")
+                reply = client.send(self._sender, self._recipient)
+                client.close()
+            except OSError as error:
+                reply = repr(error)
+            if not re.match("250 2.0.0 Ok: queued as ", reply):
+                self.faults.append(reply)
+            self.done += 1
+
+    def go_on(self, messages: int = 3) -> None:
+        """Wait until so many more have been taken; none was refused up to now."""
+        wanted = self.done + messages + 1  # the one under way may have begun before
+        until(lambda: self.done >= wanted, "mail of other sessions")
+        assert not self.faults, self.faults
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join(30)
+
+
+def descriptors(pid: int) -> int:
+    """How many files and connections a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+class Workers:
+    """The workers of one kind as they are now: they must live on, and let go again what they open."""
+
+    def __init__(self, server: Gatepost, kind: str = "smtpd") -> None:
+        self._server, self._kind = server, kind
+        self._open = {pid: descriptors(pid) for pid in server.workers(kind)}
+        assert self._open, f"no {kind} worker"
+
+    def are_as_before(self, more: int = 0) -> None:
+        """The same processes, with no more open than then. `more`: connections that may stay, and those of others."""
+        assert set(self._server.workers(self._kind)) == set(self._open), "a worker has ended"
+        for pid, before in self._open.items():
+            until(lambda pid=pid, before=before: descriptors(pid) <= before + more, self._shown(pid, before))  # type: ignore[misc]
+
+    @staticmethod
+    def _shown(pid: int, before: int) -> str:
+        folder = Path(f"/proc/{pid}/fd")
+        return f"{before} descriptors open again, now {[str(path.readlink()) for path in folder.iterdir()]}"
