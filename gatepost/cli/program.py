@@ -48,7 +48,7 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   postconf [-n] [-d] [-h] [-x] [-o N=V] [-P] [-M] [NAME ...]   show parameters, as postconf(1)
   mailq | postqueue -p | -j                 list the queue
   postqueue -f | -i ID | -s SITE            try deferred mail now
-  postsuper -d | -h | -H ID | ALL [QUEUE]   delete, put on hold, release from hold
+  postsuper -d | -e | -f | -h | -H | -r ID | ALL [QUEUE]   delete, expire, hold, release, requeue
   postcat -q ID                             show a queued message
   postmap [-q KEY] [-s] [-i] [-d KEY] TABLE...  make, ask, list and change lookup tables
   postalias | newaliases                    the same for alias databases
