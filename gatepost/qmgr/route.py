@@ -29,6 +29,8 @@ class Router:
         self._log = log
         self._double_bounce = settings.double_bounce_sender.lower()
         self._delimiter = settings.recipient_delimiter
+        self._filter_nexthop = settings.default_filter_nexthop
+        self._hostname = settings.myhostname
 
     async def route(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """Hand these recipients to the scheduler (`now`: monotonic seconds); those that go nowhere are settled."""
@@ -41,6 +43,9 @@ class Router:
                 return
         if entry.expire:
             self._scheduler.add(message.queue_id, *EXPIRED, list(indexes), now)
+            return
+        if message.filter and not message.trace:
+            self._to_filter(entry, indexes, now)
             return
         groups: dict[Place, list[int]] = {}
         for index in indexes:
@@ -70,6 +75,24 @@ class Router:
                 self._add_each(entry, transport, nexthop, group, now)
             else:
                 self._scheduler.add(message.queue_id, transport, nexthop, group, now)
+
+    def _to_filter(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
+        """The content filter that an access table has named (`transport:nexthop`) gets it, whoever it is for.
+
+        Without a nexthop: default_filter_nexthop, or the recipient's domain.
+        """
+        message = entry.message
+        transport, _, nexthop = message.filter.partition(":")
+        nexthop = nexthop or self._filter_nexthop
+        groups: dict[str, list[int]] = {}
+        for index in indexes:
+            domain = message.recipients[index].address.rpartition("@")[2]
+            groups.setdefault(nexthop or domain or self._hostname, []).append(index)
+        for place, group in groups.items():
+            if self._scheduler.per_recipient(transport):
+                self._add_each(entry, transport, place, group, now)
+            else:
+                self._scheduler.add(message.queue_id, transport, place, group, now)
 
     def _add_each(self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float) -> None:
         """A transport whose destinations are recipients (local): each in a queue of its own, extensions apart."""

@@ -23,6 +23,8 @@ ACTIONS = {
     "prepend_received": "PREPEND Received: from nowhere",
     "discard": "DISCARD",
     "hold_and_filter": "filter_class, hold_class",
+    "filter": "FILTER smtp:[127.0.0.1]:FILTER_PORT",
+    "filter_error": "FILTER error:5.7.0 not through this filter",
     "info": "INFO hello",
     "warn": "WARN mind",
     "dunno": "DUNNO",
@@ -52,7 +54,8 @@ alias_maps =
 alias_database =
 local_recipient_maps =
 mynetworks = 127.0.0.0/8
-relayhost = [127.0.0.1]:PEER
+relayhost = [127.0.0.1]:PEER_PORT
+bounce_size_limit = 1
 default_transport = smtp
 inet_protocols = ipv4
 notify_classes =
@@ -107,17 +110,28 @@ def play(port: int) -> dict[str, str]:
     return ids
 
 
-def outcomes(ids: dict[str, str], peer: Peer, listing: str) -> dict[str, Outcome]:
+def outcomes(ids: dict[str, str], peer: Peer, content_filter: Peer, listing: str) -> dict[str, Outcome]:
     found = {}
     for name, queue_id in ids.items():
         mark = re.search(rf"^{queue_id}([*!]?)", listing, re.M)
-        found[name] = Outcome(deliveries(peer, f"{name}@x.example"), mark[1] or "deferred" if mark else "gone")
+        place = content_filter if name == "filter" else peer
+        found[name] = Outcome(deliveries(place, f"{name}@x.example"), mark[1] or "deferred" if mark else "gone")
     return found
 
 
 def _expected_deliveries() -> int:
-    """Those that are neither held nor thrown away."""
-    return sum(1 for name in ACTIONS if not name.startswith(("hold", "discard")))
+    """Those that are neither held nor thrown away, and go neither to a filter nor back."""
+    return sum(1 for name in ACTIONS if not name.startswith(("hold", "discard", "filter")))
+
+
+def _main_cf(peer: Peer, content_filter: Peer) -> str:
+    return MAIN_CF.replace("PEER_PORT", str(peer.port)).replace("FILTER_PORT", str(content_filter.port))
+
+
+def _all_there(peer: Peer, content_filter: Peer) -> bool:
+    """The bounce of the message that a filter has refused, too."""
+    bounced = any(message.sender == "" for message in peer.messages)
+    return bounced and len(peer.messages) >= _expected_deliveries() + 1 and bool(content_filter.messages)
 
 
 @pytest.fixture(scope="module")
@@ -126,31 +140,33 @@ def postfix() -> Iterator[dict[str, Outcome]]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    peer = Peer()
-    server = RealPostfix({"access": {}}, MAIN_CF.replace("PEER", str(peer.port)) + "compatibility_level = 3.6\n")
+    peer, content_filter = Peer(), Peer()
+    server = RealPostfix({"access": {}}, _main_cf(peer, content_filter) + "compatibility_level = 3.6\n")
     with server:
         ids = play(server.ports["access"])
-        until(lambda: len(peer.messages) >= _expected_deliveries(), "Postfix's deliveries")
+        until(lambda: _all_there(peer, content_filter), "Postfix's deliveries")
         command = ["postqueue", "-c", str(server.folder / "config"), "-p"]
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        yield outcomes(ids, peer, listing)
+        yield outcomes(ids, peer, content_filter, listing)
     peer.stop()
+    content_filter.stop()
 
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[tuple[dict[str, Outcome], Gatepost, dict[str, str]]]:
-    peer = Peer()
+    peer, content_filter = Peer(), Peer()
     with temporary_folder() as folder:
-        server = Gatepost(Path(folder), MAIN_CF.replace("PEER", str(peer.port))).start("--single-process")
+        server = Gatepost(Path(folder), _main_cf(peer, content_filter)).start("--single-process")
         try:
             ids = play(server.port)
-            until(lambda: len(peer.messages) >= _expected_deliveries(), "our deliveries")
+            until(lambda: _all_there(peer, content_filter), "our deliveries")
             until(lambda: not re.search(r"^\w+\*", server.command("mailq").stdout, re.M), "active mail")
             listing = server.command("mailq").stdout
-            yield outcomes(ids, peer, listing), server, ids
+            yield outcomes(ids, peer, content_filter, listing), server, ids
         finally:
             server.stop()
     peer.stop()
+    content_filter.stop()
 
 
 @pytest.mark.parametrize("name", ACTIONS)

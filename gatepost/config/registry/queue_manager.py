@@ -31,7 +31,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     time("default_destination_rate_delay", "0s", since="2.5", owner="oqmgr qmgr", honoured=True),
     number("default_destination_recipient_limit", "50", since="<2.1", owner="oqmgr qmgr", honoured=True),
     number("default_extra_recipient_limit", "1000", since="<2.1", owner="qmgr"),
-    text("default_filter_nexthop", "", since="2.7", owner="oqmgr qmgr"),
+    text("default_filter_nexthop", "", since="2.7", owner="oqmgr qmgr", honoured=True),
     number("default_minimum_delivery_slots", "3", since="<2.1", owner="qmgr"),
     number("default_recipient_limit", "20000", since="<2.1", owner="qmgr"),
     time("default_recipient_refill_delay", "5s", minimum=1, since="2.4", owner="qmgr"),
