@@ -1,23 +1,25 @@
-"""The indexes that postmap(1) writes, read where there is no source text: `cdb:` (own reader) and `lmdb:` (library).
+"""The indexes that postmap(1) writes, read where there is no source text: `cdb:` (own reader) and `lmdb:`.
 
 Both keep keys as postmap folded them, with or without a NUL at the end; values likewise.
 """
 
 import fcntl
-import mmap
 import os
 import struct
-from typing import Any, Protocol
+from typing import Protocol
 
 from gatepost.tables.cdb_file import cdb_hash
-from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment, error_text
+from gatepost.tables.lmdb_pages import DamagedLmdb, find, snapshot
 from gatepost.tables.source import Problem
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
 from gatepost.tables.watched import CHECK_INTERVAL
 
 _PAIR = struct.Struct("<II")
 _HEADER = 2048
+
+# How often an lmdb table is searched if each time a writer has come between.
+_TRIES = 5
 
 
 class IndexFailure(Exception):
@@ -35,40 +37,55 @@ class IndexFile(Protocol):
 
 
 class CdbFile:
-    """A constant database (cdb(5)): a header of 256 hash tables, records, the hash tables."""
+    """A constant database (cdb(5)): a header of 256 hash tables, records, the hash tables.
 
-    __slots__ = ("_map",)
+    Read piece by piece and not mapped into memory: there a file that is cut short would end the process.
+    """
+
+    __slots__ = ("_file",)
 
     def __init__(self, path: str) -> None:
         """Raises OSError, IndexFailure."""
-        with open(path, "rb") as file:
-            try:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # nothing in it
-                raise IndexFailure("file is too short") from None
-        if len(self._map) < _HEADER:
-            self._map.close()
-            raise IndexFailure("file is too short")
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._look_over()
+        except BaseException:
+            self.close()
+            raise
 
     def get(self, key: bytes) -> bytes | None:
         try:
             return self._get(key)
-        except (struct.error, ValueError, IndexError):
+        except (struct.error, ValueError):
             raise IndexFailure("file is damaged") from None
+
+    def _look_over(self) -> None:
+        """Are all hash tables there?"""
+        header, size = os.pread(self._file, _HEADER, 0), os.fstat(self._file).st_size
+        if len(header) < _HEADER:
+            raise IndexFailure("file is too short")
+        for position, slots in _PAIR.iter_unpack(header):
+            if position < _HEADER or position + 8 * slots > size:
+                raise IndexFailure("file is damaged")
+
+    def _pair(self, position: int) -> tuple[int, int]:
+        pair: tuple[int, int] = _PAIR.unpack(os.pread(self._file, 8, position))
+        return pair
 
     def _get(self, key: bytes) -> bytes | None:
         number = cdb_hash(key)
-        table, slots = _PAIR.unpack_from(self._map, number % 256 * 8)
+        table, slots = self._pair(number % 256 * 8)
+        if table < _HEADER:
+            raise ValueError
         slot = (number >> 8) % slots if slots else 0
         for _ in range(slots):
-            found, position = _PAIR.unpack_from(self._map, table + slot * 8)
+            found, position = self._pair(table + slot * 8)
             if not position:
                 return None
             if found == number:
-                key_size, value_size = _PAIR.unpack_from(self._map, position)
-                start = position + 8
-                if self._map[start : start + key_size] == key:
-                    value = self._map[start + key_size : start + key_size + value_size]
+                key_size, value_size = self._pair(position)
+                if key_size == len(key) and os.pread(self._file, key_size, position + 8) == key:
+                    value = os.pread(self._file, value_size, position + 8 + key_size)
                     if len(value) != value_size:
                         raise ValueError
                     return value
@@ -76,44 +93,51 @@ class CdbFile:
         return None
 
     def close(self) -> None:
-        self._map.close()
+        os.close(self._file)
 
 
 class LmdbFile:
-    """A file of OpenLDAP's LMDB, with Postfix's lock on it while it is read."""
+    """A file of OpenLDAP's LMDB."""
 
-    __slots__ = ("_descriptor", "_environment", "_lmdb")
+    __slots__ = ("_file",)
 
     def __init__(self, path: str) -> None:
-        """Raises OSError, IndexFailure, ConfigError."""
-        self._lmdb: Any = library("lmdb", "lmdb")
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Raises OSError, IndexFailure."""
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            self._environment = self._lmdb.open(path, subdir=False, readonly=True, lock=False, create=False)
-        except self._lmdb.Error as error:
-            os.close(self._descriptor)
+            snapshot(self._file)
+        except DamagedLmdb as error:
+            self.close()
             raise IndexFailure(str(error)) from None
+        except BaseException:
+            self.close()
+            raise
 
     def get(self, key: bytes) -> bytes | None:
-        # postmap writes in place and holds an exclusive lock meanwhile.
+        """While postmap writes, what was there before counts: it leaves that alone until it is done."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            raise IndexFailure("file is being written") from None
-        try:
-            with self._environment.begin(buffers=False) as transaction:
-                value: bytes | None = transaction.get(key)
-                return value
-        except self._lmdb.BadValsizeError:
-            return None  # empty, or longer than any key in such a file
-        except self._lmdb.Error as error:
+            for _ in range(_TRIES):
+                table = snapshot(self._file)
+                if not table.entries and self._is_being_made():
+                    raise IndexFailure("file is being written")
+                value = find(self._file, table, key)
+                if snapshot(self._file).transaction == table.transaction:
+                    return value
+        except DamagedLmdb as error:
             raise IndexFailure(str(error)) from None
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        raise IndexFailure("file is being written")
+
+    def _is_being_made(self) -> bool:
+        """Does postmap hold its lock on it? Then nothing in it is not to be taken for an empty table."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return False
 
     def close(self) -> None:
-        self._environment.close()
-        os.close(self._descriptor)
+        os.close(self._file)
 
 
 READERS: dict[str, tuple[str, type[CdbFile] | type[LmdbFile]]] = {
@@ -125,10 +149,21 @@ READERS: dict[str, tuple[str, type[CdbFile] | type[LmdbFile]]] = {
 class IndexTable:
     """`cdb:/file` or `lmdb:/file` whose text is not there. Opened at the first lookup, and again when it changes."""
 
-    __slots__ = ("_clock", "_env", "_file", "_next_check", "_open", "_path", "_signature", "fixed", "name")
+    __slots__ = (
+        "_clock",
+        "_complaint",
+        "_env",
+        "_file",
+        "_next_check",
+        "_open",
+        "_path",
+        "_signature",
+        "fixed",
+        "name",
+    )
 
     def __init__(self, env: TableEnvironment, name: str, path: str) -> None:
-        """`path` is that of the missing source. Raises ConfigError if a library is missing."""
+        """`path` is that of the missing source."""
         self.name = name
         self.fixed = True
         self._env = env
@@ -138,8 +173,7 @@ class IndexTable:
         self._file: IndexFile | None = None
         self._signature: tuple[int, ...] = ()
         self._next_check = 0.0
-        if self._open is LmdbFile:
-            library("lmdb", "lmdb")
+        self._complaint = ""
 
     @staticmethod
     def serves(env: TableEnvironment, kind: str, path: str) -> bool:
@@ -165,7 +199,7 @@ class IndexTable:
             self._current()
         except (OSError, IndexFailure) as error:
             return [Problem(f"{self.name} is unavailable. {self._words(error)}")]
-        return []
+        return [Problem(f"{self.name}: {self._complaint}")] if self._complaint else []
 
     async def lookup(self, key: str) -> str | None:
         folded = self._env.fold(key).encode()
@@ -194,14 +228,26 @@ class IndexTable:
         return f"open {self._path}: {error_text(error) if isinstance(error, OSError) else error}"
 
     def _current(self) -> IndexFile:
+        """The file; if it has gone or been replaced by what is none, the one that was there before."""
         now = self._clock()
         if self._file is not None and now < self._next_check:
             return self._file
-        status = os.stat(self._path)  # noqa: PTH116
-        signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if self._file is None or signature != self._signature:
-            self.close()
-            self._file = self._open(self._path)
-            self._signature = signature
+        try:
+            status = os.stat(self._path)  # noqa: PTH116
+            signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._file is None or signature != self._signature:
+                file = self._open(self._path)
+                self.close()
+                self._file, self._signature = file, signature
+            self._complaint = ""
+        except (OSError, IndexFailure) as error:
+            if self._file is None:
+                raise
+            self._complain(self._words(error))
         self._next_check = now + CHECK_INTERVAL
         return self._file
+
+    def _complain(self, complaint: str) -> None:
+        if complaint != self._complaint:
+            self._complaint = complaint
+            self._env.warn(f"{self.name}: {complaint}, using the content it had before")

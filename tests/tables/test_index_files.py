@@ -10,11 +10,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from gatepost.config.errors import ConfigError
 from gatepost.tables.cdb_file import cdb_bytes
 from gatepost.tables.index_files import CdbFile, IndexFailure
+from gatepost.tables.lmdb_pages import DamagedLmdb, find, snapshot
 from gatepost.tables.table import LookupTemporaryFailure
-from tests.tables.database_servers import need_library
 from tests.tables.postmap import make_old, postmap
 from tests.tables.surroundings import Surroundings
 
@@ -36,9 +35,14 @@ def make(folder: Path, kind: str, source: str = SOURCE, program: Callable[[], st
 @pytest.fixture(params=["cdb", "lmdb"])
 def kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
-    if kind == "lmdb":
-        need_library("lmdb")
     return kind
+
+
+@pytest.fixture(scope="module")
+def lmdb_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("lmdb")
+    make(folder, "lmdb")
+    return (folder / "table.lmdb").read_bytes()
 
 
 async def test_what_postfix_writes(tmp_path: Path, kind: str) -> None:
@@ -85,39 +89,106 @@ async def test_not_an_index(tmp_path: Path, kind: str, content: bytes) -> None:
     world.tables.close()
 
 
-async def test_index_goes_away(tmp_path: Path) -> None:
-    make(tmp_path, "cdb")
+async def test_index_goes_away(tmp_path: Path, kind: str) -> None:
+    make(tmp_path, kind)
     world = Surroundings(tmp_path)
-    table = world.tables.open("cdb:table")
+    table = world.tables.open(f"{kind}:table")
     assert await table.lookup("ann") == "three"
-    (tmp_path / "table.cdb").unlink()
+    (tmp_path / f"table.{kind}").unlink()
+    for _ in range(2):
+        world.later(1)
+        assert await table.lookup("ann") == "three"
+    complaint = f"{kind}:table: open {tmp_path}/table.{kind}: No such file or directory"
+    assert world.take_warnings() == [f"{complaint}, using the content it had before"]
+    assert world.tables.problems()[0].text == complaint
+    make(tmp_path, kind, "ann five\n")
     world.later(1)
-    with pytest.raises(LookupTemporaryFailure, match="No such file"):
-        await table.lookup("ann")
-    assert "No such file" in world.tables.problems()[0].text
+    assert await table.lookup("ann") == "five"
+    assert world.tables.problems() == []
+    world.tables.close()
+
+
+async def test_nonsense_in_its_place_leaves_the_last_good_one(tmp_path: Path, kind: str) -> None:
+    make(tmp_path, kind)
+    world = Surroundings(tmp_path)
+    table = world.tables.open(f"{kind}:table")
+    assert await table.lookup("ann") == "three"
+    (tmp_path / "new").write_bytes(b"\xff" * 4096)
+    (tmp_path / "new").rename(tmp_path / f"table.{kind}")
+    world.later(1)
+    assert await table.lookup("ann") == "three"
+    assert "using the content it had before" in world.take_warnings()[0]
+    world.tables.close()
+
+
+@pytest.mark.parametrize("left", [0, 100, 3000, 6000])
+async def test_a_file_that_is_cut_short_while_it_is_in_use(tmp_path: Path, kind: str, left: int) -> None:
+    make(tmp_path, kind)
+    world = Surroundings(tmp_path)
+    table = world.tables.open(f"{kind}:table")
+    assert await table.lookup("key7") == "value7"
+    os.truncate(tmp_path / f"table.{kind}", left)
+    with pytest.raises(LookupTemporaryFailure):
+        await table.lookup("key7")
+    (tmp_path / f"table.{kind}").write_bytes(bytes(100_000))
+    with pytest.raises(LookupTemporaryFailure):
+        await table.lookup("key7")
+    world.later(1)
+    with pytest.raises(LookupTemporaryFailure):
+        await table.lookup("key7")
+    assert "is unavailable" in world.warnings[0]
     world.tables.close()
 
 
 async def test_lmdb_that_is_being_written(tmp_path: Path) -> None:
-    need_library("lmdb")
     make(tmp_path, "lmdb")
     world = Surroundings(tmp_path)
     table = world.tables.open("lmdb:table")
     assert await table.lookup("ann") == "three"
     writer = os.open(tmp_path / "table.lmdb", os.O_RDWR)
     fcntl.flock(writer, fcntl.LOCK_EX)
-    with pytest.raises(LookupTemporaryFailure, match="being written"):
+    assert await table.lookup("ann") == "three"  # nothing of it is overwritten before the writer is done
+    make(tmp_path, "lmdb", "")
+    os.close(writer)
+    writer = os.open(tmp_path / "table.lmdb", os.O_RDWR)
+    fcntl.flock(writer, fcntl.LOCK_EX)
+    world.later(1)
+    with pytest.raises(LookupTemporaryFailure, match="being written"):  # or made for the first time
         await table.lookup("ann")
     os.close(writer)
-    assert await table.lookup("ann") == "three"
+    assert await table.lookup("ann") is None
     world.tables.close()
 
 
-def test_library_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "table.lmdb").write_bytes(b"")
-    monkeypatch.setitem(__import__("sys").modules, "lmdb", None)
-    with pytest.raises(ConfigError, match=r"pip install 'gatepost\[lmdb\]'"):
-        Surroundings(tmp_path).tables.open("lmdb:table")
+async def test_lmdb_of_many_keys_and_of_long_values(tmp_path: Path) -> None:
+    long = {f"long{n}": f"{n}" * (1000 * n) for n in range(1, 9)}
+    text = "".join(f"key{n} value{n}\n" for n in range(20_000))
+    make(tmp_path, "lmdb", text + "".join(f"{key} {value}\n" for key, value in long.items()))
+    world = Surroundings(tmp_path)
+    table = world.tables.open("lmdb:table")
+    assert [await table.lookup(key) for key in long] == list(long.values())
+    for n in range(0, 20_000, 61):
+        assert await table.lookup(f"key{n}") == f"value{n}"
+        assert await table.lookup(f"key{n}.") is None
+    assert await table.lookup("\x01") is None
+    assert await table.lookup("zzz") is None
+    world.tables.close()
+
+
+@hypothesis.given(strategies.binary(min_size=1, max_size=200), strategies.integers(0, 24_000))
+def test_any_damage_of_lmdb_is_told(lmdb_bytes: bytes, noise: bytes, position: int) -> None:
+    data = bytearray(lmdb_bytes)
+    data[position : position + len(noise)] = noise
+    descriptor = os.memfd_create("lmdb")
+    os.write(descriptor, data)
+    try:
+        table = snapshot(descriptor)
+        for key in (b"joe@example.com\0", b"key250\0", b"\xff" * 20):
+            find(descriptor, table, key)
+    except DamagedLmdb:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 @hypothesis.given(strategies.binary(max_size=200), strategies.binary(max_size=8), strategies.integers(0, 2400))
