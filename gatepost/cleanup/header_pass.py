@@ -57,6 +57,11 @@ _SENDERS = frozenset(
 )
 
 
+def has_addresses(name: bytes) -> bool:
+    """Is the header of this name one whose addresses are rewritten?"""
+    return bool(_KINDS.get(name.lower(), 0) & _ADDRESSES)
+
+
 def is_sender_header(name: bytes) -> bool:
     """Are the addresses in the header of this name those of senders (else of recipients)?"""
     return name.lower() in _SENDERS

@@ -65,10 +65,14 @@ class SmtpAgent:
         """Deliver one message; never raises for what the network or the message does."""
         attempt = AttemptLog(request, self._log, self._clock, self._params)
         delivery = SmtpDelivery(request, attempt, self._log, soft_bounce=self._params.soft_bounce)
+        return await self._carry_out(delivery)
+
+    async def _carry_out(self, delivery: SmtpDelivery) -> DeliveryDone:
+        request = delivery.request
         content: bytes | BinaryIO = request.content if not request.trace else cast(BinaryIO, Withheld())
         try:
             if not content and request.content_file:
-                content = self._open_content(request.content_file)
+                content = self._open(request)
         except OSError as exc:
             delivery.final_server = True
             self._warn(f"{request.queue_id}: open content file {request.content_file}: {exc.strerror}")
@@ -80,6 +84,10 @@ class SmtpAgent:
             if not isinstance(content, bytes):
                 content.close()
         return self._done(delivery)
+
+    def _open(self, request: DeliveryRequest) -> BinaryIO:
+        """The content of a request whose content is in a file. Raises OSError."""
+        return self._open_content(request.content_file)
 
     async def close(self) -> None:
         """Let cached connections go."""

@@ -5,12 +5,14 @@ import os
 import random
 import socket
 import time
+from functools import partial
 
 from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
 from gatepost.delivery.smtp import SmtpAgent
+from gatepost.delivery.smtp_generic import GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, Draining, Hello
@@ -21,6 +23,7 @@ from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.services import transports
 from gatepost.master.workers import Worker
+from gatepost.rewrite.canonical import generic_maps
 
 
 def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter) -> dict[str, DeliveryAgent]:
@@ -35,7 +38,9 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
         elif role != "delivery":
             continue
         elif service.program == "smtp":
-            agents[name] = SmtpAgent(
+            generic = generic_maps(settings, foundation.tables, foundation.rewriter, foundation.local_domains)
+            agent = SmtpAgent if generic is None else partial(GenericSmtpAgent, generic)
+            agents[name] = agent(
                 SmtpParams.of(settings),
                 foundation.dns,
                 foundation.hosts,

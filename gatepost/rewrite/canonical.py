@@ -1,4 +1,4 @@
-"""Addresses mapped one to one: canonical(5); hosts hidden behind their domain: masquerading (cleanup(8))."""
+"""Addresses mapped one to one: canonical(5), generic(5); hosts behind their domain: masquerading (cleanup(8))."""
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -46,7 +46,7 @@ class OneToOne:
     def __init__(
         self, maps: Maps, rewriter: Rewriter, local_domains: LocalDomains, delimiters: Delimiters, *, propagate: bool
     ) -> None:
-        """`propagate`: propagate_unmatched_extensions names canonical."""
+        """`propagate`: propagate_unmatched_extensions names canonical (generic, for smtp_generic_maps)."""
         self._maps = maps
         self._rewriter = rewriter
         self._local_domains = local_domains
@@ -77,6 +77,21 @@ class OneToOne:
         warn(f"{queue_id}: {unreasonable} -- message not accepted, try again later")
         return address, changed
 
+    async def once(self, address: str, warn: Warn) -> Result:
+        """What one entry puts in the place of an address (external form). Raises LookupTemporaryFailure."""
+        parameter = self._maps.parameter
+        try:
+            results = await self._look_up(unquote_822_local(address), warn)
+        except LookupTemporaryFailure:
+            warn(f"{parameter} map lookup problem for {address}")
+            raise
+        if results is None:
+            return address, False
+        if len(results) > 1:
+            warn(f"multi-valued {parameter} result for {address}")
+        result = quote_822_local(results[0])
+        return result, result != address
+
     async def _look_up(self, address: str, warn: Warn) -> list[str] | None:
         parts = self._delimiters
         found = await find_address(
@@ -98,6 +113,18 @@ class OneToOne:
             warn(f'{self._maps.parameter} lookup of {found.hit.key} returns non-address result "{found.value}"')
             raise LookupTemporaryFailure(found.hit.table, found.hit.key, "non-address result")
         return results
+
+
+def generic_maps(
+    settings: Settings, tables: Tables, rewriter: Rewriter, local_domains: LocalDomains
+) -> OneToOne | None:
+    """smtp_generic_maps; None if there are none. Raises ConfigError."""
+    maps = tables.maps("smtp_generic_maps", settings.smtp_generic_maps)
+    if not maps:
+        return None
+    delimiters = Delimiters(settings.recipient_delimiter, settings.owner_request_special, settings.double_bounce_sender)
+    propagate = "generic" in split_list(settings.propagate_unmatched_extensions)
+    return OneToOne(maps, rewriter, local_domains, delimiters, propagate=propagate)
 
 
 class Masquerade:

@@ -73,7 +73,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="<=1.0",
         owner="cleanup local smtp",
         honoured=True,
-        partly="canonical, virtual and alias are; forward, include and generic are not",
+        partly="canonical, virtual, alias and generic are; forward and include are not",
     ),
     number("queue_file_attribute_count_limit", "100", minimum=1, since="2.0", owner="cleanup"),
     text("recipient_bcc_maps", "", kind="lookup tables", since="2.1", owner="cleanup", harmless=("",)),

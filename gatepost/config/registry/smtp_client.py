@@ -53,7 +53,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("smtp_dns_resolver_options", "", since="2.8", owner="smtp"),
     text("smtp_dns_support_level", "", kind="list", since="2.11", owner="smtp", harmless=("", "enabled")),
     text("smtp_fallback_relay", "$fallback_relay", kind="list", since="<=2.3", owner="smtp", honoured=True),
-    text("smtp_generic_maps", "", kind="lookup tables", since="2.2", owner="smtp", harmless=("",)),
+    text("smtp_generic_maps", "", kind="lookup tables", since="2.2", owner="smtp", honoured=True),
     text("smtp_header_checks", "", kind="lookup tables", since="2.5", owner="smtp", harmless=("",)),
     text("smtp_helo_name", "$myhostname", shortest=1, since="2.0", owner="smtp", honoured=True),
     time("smtp_helo_timeout", "300s", minimum=1, since="<2.1", owner="smtp", honoured=True),
