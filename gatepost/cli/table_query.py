@@ -1,6 +1,7 @@
 """Asking tables (postmap -q) and listing them (-s)."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import sys
@@ -42,7 +43,7 @@ class Questions:
 
     def one(self, key: str) -> bool:
         """Ask for one key in table after table; print the first value. Raises CommandError."""
-        with asyncio.Runner() as runner:
+        with self._runner() as runner:
             for table in self._command.options.tables:
                 value = runner.run(self._ask(self._open(table), key))
                 if value is not None:
@@ -55,7 +56,7 @@ class Questions:
         opened: dict[str, _Asked] = {}
         found = False
         separator = self._command.program.separator.encode()
-        with asyncio.Runner() as runner:
+        with self._runner() as runner:
             for key in keys:
                 for name in self._command.options.tables if key else ():
                     if name not in opened:
@@ -66,6 +67,19 @@ class Questions:
                         found = True
                         break
         return found
+
+    @contextlib.contextmanager
+    def _runner(self) -> Iterator[asyncio.Runner]:
+        """A loop to ask in. The connections that tables made in it end with it."""
+        with asyncio.Runner() as runner:
+            try:
+                yield runner
+            finally:
+                runner.run(self._close())
+
+    async def _close(self) -> None:
+        self._tables.close()
+        self._quiet.close()
 
     def list_all(self) -> bool:
         """Print all entries of the first table. Raises CommandError."""

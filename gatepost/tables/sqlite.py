@@ -14,7 +14,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import WorkerThread
 from gatepost.tables.connection_pool import NoAnswer, Shared
 from gatepost.tables.database_config import DatabaseConfig
-from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.environment import TableEnvironment, error_text
 from gatepost.tables.pgsql import quote_standard
 from gatepost.tables.sql_table import QUERY_KEYS, CompileDomains, MakeQuery, Rows, SqlPlan, SqlTable, sql_plan
 
@@ -55,7 +55,9 @@ class SqliteFile:
                 if self._connection is not None:
                     self._connection.interrupt()
             raise self._failure(f"no answer within {self._timeout:g} s") from None
-        except (apsw.Error, OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise self._failure(f"cannot open database: {error_text(error)}") from None
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise self._failure(f"SQL query failed: {error}") from None
         finally:
             self._waiting -= 1
