@@ -61,22 +61,21 @@ def policy_service(text: str, params: AccessParameters, pools: PolicyPools) -> P
         host, port = split_endpoint(endpoint)
         if not port or (host and not valid_hostname(host) and not valid_hostaddr(host)):
             raise ConfigError(f"{endpoint}: valid hostname or network address required")
-    values = {name: options.get(name) for name in (*_TIMES, *_NUMBERS, *_TEXTS)}
     times = PolicyTimes(
-        **{name: _time(name, values[name], getattr(params, _PREFIX + name)) for name in _TIMES},
-        **{name: _number(name, values[name], getattr(params, _PREFIX + name)) for name in _NUMBERS},
+        timeout=_time("timeout", options, params.smtpd_policy_service_timeout),
+        max_idle=_time("max_idle", options, params.smtpd_policy_service_max_idle),
+        max_ttl=_time("max_ttl", options, params.smtpd_policy_service_max_ttl),
+        retry_delay=_time("retry_delay", options, params.smtpd_policy_service_retry_delay),
+        request_limit=_number("request_limit", options, params.smtpd_policy_service_request_limit),
+        try_limit=_number("try_limit", options, params.smtpd_policy_service_try_limit),
     )
-    default_action, context = values["default_action"], values["policy_context"]
     return PolicyService(
         text,
         pools,
         pools.pool(transport, endpoint, times),
-        params.smtpd_policy_service_default_action if default_action is None else default_action,
-        params.smtpd_policy_service_policy_context if context is None else context,
+        options.get("default_action", params.smtpd_policy_service_default_action),
+        options.get("policy_context", params.smtpd_policy_service_policy_context),
     )
-
-
-_PREFIX = "smtpd_policy_service_"
 
 
 def _option(item: str) -> tuple[str, str]:
@@ -93,11 +92,11 @@ def _option(item: str) -> tuple[str, str]:
     return name, value
 
 
-def _time(name: str, text: str | None, default: int) -> int:
-    if text is None:
+def _time(name: str, options: dict[str, str], default: int) -> int:
+    if name not in options:
         return default
     try:
-        seconds = parse_time(text, "s")
+        seconds = parse_time(options[name], "s")
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
     if seconds < 1:
@@ -105,11 +104,11 @@ def _time(name: str, text: str | None, default: int) -> int:
     return seconds
 
 
-def _number(name: str, text: str | None, default: int) -> int:
-    if text is None:
+def _number(name: str, options: dict[str, str], default: int) -> int:
+    if name not in options:
         return default
     try:
-        number = parse_int(name, text)
+        number = parse_int(name, options[name])
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if number < _NUMBERS[name]:

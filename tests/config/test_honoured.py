@@ -60,6 +60,7 @@ PUT_TOGETHER = {
     "address_verify_sender_dependent_relayhost_maps": "relayhost_maps",
     "address_verify_transport_maps": "transport_maps",
     "address_verify_virtual_transport": "virtual_transport",
+    "command_time_limit": "time_limit",  # NAME_time_limit, of which it is the default
     "sender_dependent_default_transport_maps": "default_transport_maps",
     "sender_dependent_relayhost_maps": "relayhost_maps",
 }
@@ -95,6 +96,9 @@ def _used(*folders: str) -> frozenset[str]:
 USED = _used()
 OF_SMTP = _used("delivery")
 ASKED_BY_QMGR = frozenset(re.findall(r'value\(transport, "(\w+)"\)', (ROOT / "qmgr" / "concurrency.py").read_text()))
+ASKED_BY_SPAWN = frozenset(
+    re.findall(r'transport\(service.name, "(\w+)"\)', (ROOT / "master" / "spawn.py").read_text())
+)
 HONOURED = sorted(name for name, parameter in PARAMETERS.items() if parameter.honoured)
 
 
@@ -119,7 +123,7 @@ def test_honoured_parameters_are_used(name: str) -> None:
 @pytest.mark.parametrize("suffix", sorted(TRANSPORT_SUFFIXES))
 def test_honoured_parameters_of_transports_are_used(suffix: str) -> None:
     parameter = TRANSPORT_SUFFIXES[suffix]
-    assert parameter.honoured == (suffix in ASKED_BY_QMGR)
+    assert parameter.honoured == (suffix in ASKED_BY_QMGR or suffix in ASKED_BY_SPAWN)
     default = PARAMETERS.get(f"default_{suffix}")
     assert default is None or default.honoured == parameter.honoured
 
@@ -137,8 +141,10 @@ def test_what_is_honoured_needs_no_harmless_values() -> None:
 
 # Read in code although not honoured: what more there would have to be.
 READ_ONLY_IN_PART = {
+    "max_idle": "the name of something else: a setting of policy services",
     "queue_directory": "the name of something else: the folder of our own queue",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
+    "smtpd_tls_ask_ccert": "without TLS there is only the warning that nobody asks for certificates",
     "smtpd_sasl_auth_enable": "nobody can log in, but XCLIENT may say so",
     "smtputf8_autodetect_classes": "of address probes only",
 }
