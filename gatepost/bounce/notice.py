@@ -14,6 +14,7 @@ from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_SUCCESS, Body, Message, Recipient
 from gatepost.mail.headers import header_end
 from gatepost.mail.status import RecipientStatus
+from gatepost.mail.wrap import wrapped_lines
 
 Result = tuple[Recipient, RecipientStatus]
 """A recipient and what became of it."""
@@ -235,19 +236,4 @@ def _encoded(text: str) -> bytes:
 
 
 def _wrapped(text: str) -> str:
-    """`text` in lines of at most 79 characters, broken at blanks, the next ones indented; long words stay whole."""
-    lines = []
-    width = _WIDTH
-    while len(text) > width:
-        cut = max(text.rfind(" ", 0, width + 1), text.rfind("\t", 0, width + 1))
-        if cut <= 0:
-            # The first word is longer than the line; the break comes behind it.
-            behind = [at for at in (text.find(" ", width), text.find("\t", width)) if at >= 0]
-            if not behind:
-                break
-            cut = min(behind)
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
-        width = _WIDTH - _INDENT
-    lines.append(text.rstrip())
-    return f"\n{' ' * _INDENT}".join(lines) + "\n"
+    return "\n".join(wrapped_lines(text, _WIDTH, _INDENT)) + "\n"

@@ -5,17 +5,22 @@ import time
 from collections.abc import Callable
 
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable
+from gatepost.cleanup.received import Dates
 from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
 from gatepost.dns.names import ClientName, client_name
+from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.load import ListenerLoad
 from gatepost.master.verification import Ask, ListenerVerifier
+from gatepost.net.stepping import carry_out
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import AddressVerifier, Ports
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.transcript import Transcripts
 
 DRAIN_PATIENCE = 3600.0
 """Seconds that sessions of an earlier configuration may go on."""
@@ -91,7 +96,16 @@ def server_environment(
         is_stressed=is_stressed,
         footer=RejectFooter(settings, foundation.tables, log, time.time) or None,
         tells_server_address=policy.asks_policy_services,
+        transcripts=_transcripts(settings, cleanup, log),
     )
+
+
+def _transcripts(settings: Settings, cleanup: Cleanup, log: ProgramLog) -> Transcripts | None:
+    dates, tasks = Dates(time.localtime), set[asyncio.Task[None]]()
+    transcripts = Transcripts(
+        settings, cleanup, log, lambda: dates.at(time.time()).date, lambda post: carry_out(post, tasks)
+    )
+    return transcripts or None
 
 
 class OpenSessions(set[SmtpConnection]):

@@ -31,7 +31,7 @@ _NOBODY = Client("unknown", "unknown")
 
 
 class SmtpConnection(asyncio.Protocol):
-    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` something for each who waits."""
+    """One client. `connections` holds all that are open (for shutdown and limits), `tasks` something per who waits."""
 
     __slots__ = (
         "_blocked", "_busy", "_deadline", "_due", "_eof", "_lost", "_paused", "connections", "env", "loop",
@@ -52,7 +52,8 @@ class SmtpConnection(asyncio.Protocol):
         self.connections = connections
         self.tasks = tasks
         params = env.stressed if env.stressed is not None and env.is_stressed() else env.parameters
-        self.protocol = SmtpServerProtocol(params.line_length_limit)
+        limit, transcripts = params.line_length_limit, env.transcripts
+        self.protocol = SmtpServerProtocol(limit) if transcripts is None else transcripts.protocol(limit)
         self.session = Session(env, self.protocol, params, SessionFacts(_NOBODY))
         self._busy = False  # a command waits for something
         self._blocked = False  # the client does not read our replies

@@ -15,6 +15,7 @@ from gatepost.restrictions.ports import AddressResolver, Rewriter
 from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.transcript import Transcripts
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import Table
@@ -120,6 +121,8 @@ class ServerEnvironment:
     is_stressed: Callable[[], bool] = lambda: False
     # Replies to EHLO, kept by what they depend on beside the listener: stress, XCLIENT, XFORWARD.
     ehlo_replies: dict[tuple[bool, bool, bool], Reply] = field(default_factory=dict)
+    # None: nobody wants to know of sessions that went wrong.
+    transcripts: Transcripts | None = None
     # Of its connections, from the first of them on.
     deadlines: Deadlines | None = None
 

@@ -23,7 +23,7 @@ _OVERRIDE_OPTIONS = frozenset(
 _DERIVED = frozenset(("discard_ehlo", "address_mappings", "any_client_limit", "greeting"))
 _CLIENT_LIMITS = (
     "smtpd_client_connection_count_limit", "smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit",
-    "smtpd_client_recipient_rate_limit", "smtpd_client_new_tls_session_rate_limit", "smtpd_client_auth_rate_limit",
+    "smtpd_client_recipient_rate_limit", "smtpd_client_auth_rate_limit",
 )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from gatepost.restrictions.facts import (
     NAME_PERMANENT,
     Client,
     Effects,
-    Pending,
     SessionFacts,
 )
 from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
@@ -196,6 +195,8 @@ class Session(msgspec.Struct, eq=False):
         if code < 400:
             self.protocol.send_reply(reply.wire if type(reply) is FixedReply else reply.encode())
             return
+        if self.env.transcripts is not None:
+            self.env.transcripts.failed(self.protocol, reply, self.stage, self.facts.client.namaddr)
         if code >= 500 and self.params.soft_bounce:
             dsn = "4" + reply.dsn[1:] if reply.dsn.startswith("5") else reply.dsn
             reply = Reply(code - 100, dsn, reply.text)
@@ -234,6 +235,8 @@ class Session(msgspec.Struct, eq=False):
         """smtpd_hard_error_limit is reached."""
         await self.answer(Reply(421, "4.7.0", f"{self.params.myhostname} Error: too many errors"))
         self.env.log.info(lines.too_many_errors(self.stage, self.facts.client.namaddr))
+        if self.env.transcripts is not None:
+            self.env.transcripts.aborted(self.protocol, "too many errors")
 
     def reject_line(self, reply: Reply) -> None:
         """Log a refusal that is not one of the access policy."""
@@ -273,7 +276,6 @@ class Session(msgspec.Struct, eq=False):
         facts.queue_id = ""
         facts.smtputf8 = False
         facts.effects = Effects()
-        facts.sender_pending = Pending()
         if facts.policy_leases is not None:
             facts.policy_leases.end()
             facts.policy_leases = None
@@ -292,6 +294,8 @@ class Session(msgspec.Struct, eq=False):
         """The client went away (`lost connection`) or was too slow (`timeout`)."""
         log, namaddr = self.env.log, self.facts.client.namaddr
         transaction = self.transaction
+        if self.env.transcripts is not None:
+            self.env.transcripts.aborted(self.protocol, reason)
         if self.stage in ("DATA content", "BDAT content"):
             octets = self.protocol.buffered
             if transaction is not None and transaction.content is not None:
@@ -313,4 +317,6 @@ class Session(msgspec.Struct, eq=False):
             self.reset()
         if self.counted_address:
             self.env.rates.disconnect(self.env.service, self.counted_address)
+        if self.env.transcripts is not None:
+            self.env.transcripts.over(self.protocol, self.facts.client.namaddr)
         self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, self.counts))

@@ -18,7 +18,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("disable_verp_bounces", "no", since="1.1", owner="cleanup oqmgr qmgr"),
     text("double_bounce_sender", "double-bounce", shortest=1, since="<2.1", owner="discard error smtpd", honoured=True),
     boolean("enable_threaded_bounces", "no", since="3.6", owner="bounce"),
-    text("error_notice_recipient", "postmaster", shortest=1, since="<=1.0", owner="smtp smtpd"),
+    text("error_notice_recipient", "postmaster", shortest=1, since="<=1.0", owner="smtp smtpd", honoured=True),
     text("error_service_name", "error", kind="service", shortest=1, since="2.0", owner="all"),
     text("header_from_format", "standard", kind="choice", shortest=1, since="3.3", owner="bounce cleanup smtp smtpd"),
     text(
@@ -28,7 +28,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="2.9",
         owner="bounce error smtp smtpd",
         honoured=True,
-        partly="bounce, 2bounce and delay are; transcripts of SMTP sessions (all other classes) are not sent",
+        partly="transcripts of the SMTP client's sessions are not sent",
     ),
     boolean("requiretls_redact_dsn", "yes", since="<=3.11", owner="bounce"),
     text("trace_service_name", "trace", kind="service", shortest=1, since="2.1", owner="all"),

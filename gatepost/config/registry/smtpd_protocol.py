@@ -70,7 +70,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     number("smtpd_hard_error_limit", "${stress?{1}:{20}}", minimum=1, since="<2.1", owner="smtpd", honoured=True),
     boolean("smtpd_hide_client_session", "no", since="3.10", owner="smtpd", harmless=("no",)),
-    number("smtpd_history_flush_threshold", "100", minimum=1, since="<=1.1", owner="smtpd"),
+    number("smtpd_history_flush_threshold", "100", minimum=1, since="<=1.1", owner="smtpd", honoured=True),
     number("smtpd_junk_command_limit", "${stress?{1}:{100}}", minimum=1, since="<=2.6", owner="smtpd", honoured=True),
     number("smtpd_min_data_rate", "500", minimum=1, since="3.7", owner="smtpd"),
     text("smtpd_noop_commands", "", kind="list", since="<=1.1", owner="smtpd", honoured=True),

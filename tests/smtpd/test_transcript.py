@@ -1,0 +1,48 @@
+"""Whose fault a refusal is, and what is written down of a session."""
+
+import pytest
+
+from gatepost.mail.reply import Reply
+from gatepost.protocol.smtp_server import NEED_DATA
+from gatepost.smtpd.transcript import RecordingProtocol, error_class
+
+
+@pytest.mark.parametrize(
+    ("reply", "stage", "expected"),
+    [
+        (Reply(554, "5.7.1", "<a@b>: Relay access denied"), "RCPT", "policy"),
+        (Reply(450, "4.7.1", "Error: too much mail from 192.0.2.1"), "MAIL", "policy"),
+        (Reply(552, "5.3.4", "Message size exceeds fixed limit"), "MAIL", "policy"),
+        (Reply(552, "5.3.4", "Error: message file too big"), "END-OF-MESSAGE", "bounce"),
+        (Reply(501, "", "Syntax: HELO hostname"), "HELO", "protocol"),
+        (Reply(554, "5.5.1", "Error: no valid recipients"), "DATA", "protocol"),
+        (Reply(421, "4.7.0", "mail.example Error: too many errors"), "UNKNOWN", "protocol"),
+        (Reply(451, "4.3.5", "Server configuration error"), "RCPT", "software"),
+        (Reply(451, "4.3.0", "Error: queue file write error"), "END-OF-MESSAGE", "resource"),
+        (Reply(452, "4.3.1", "Insufficient system storage"), "MAIL", "resource"),
+        (Reply(451, "4.3.0", "<a@b>: Temporary lookup failure"), "RCPT", "data"),
+        (Reply(421, "4.3.0", "mail.example Server local data error"), "RCPT", "data"),
+    ],
+)
+def test_error_classes(reply: Reply, stage: str, expected: str) -> None:
+    assert error_class(reply, stage) == expected
+
+
+def test_content_is_not_written_down_and_a_long_transcript_is_cut() -> None:
+    protocol = RecordingProtocol(2048, threshold=6)
+    protocol.send_reply(b"220 hello\r\n")
+    protocol.receive_data(b"DATA\r\nSubject: secret\r\n\r\n.\r\nRSET\r\n")
+    protocol.next_event()
+    protocol.send_reply(b"354 go\r\n")
+    protocol.read_data()
+    protocol.next_event()
+    protocol.send_reply(b"250-one\r\n250 two\r\n")
+    assert protocol.lines == ["Out: 220 hello", "In:  DATA", "Out: 354 go", "Out: 250-one", "Out: 250 two"]
+    protocol.next_event()
+    protocol.send_reply(b"250 reset\r\n")
+    assert len(protocol.lines) == 7
+    protocol.receive_data(b"EHLO x\r\n")
+    protocol.next_event()
+    assert protocol.lines == []
+    protocol.send_reply(b"250 x\r\n")
+    assert protocol.next_event() is NEED_DATA
