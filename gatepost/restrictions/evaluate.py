@@ -210,6 +210,11 @@ class AccessPolicy:
     async def _sender(self, ctx: Context) -> Verdict:
         facts, sender = ctx.facts, ctx.sender
         if sender is None:
+            # VRFY without MAIL: a deferral that the last sender has left counts, as in Postfix, in the latest words.
+            left = facts.sender_pending
+            if left.defer_if_permit is not None:
+                latest = facts.client_pending.defer_if_permit or facts.helo_pending.defer_if_permit
+                left.defer_if_permit = latest or left.defer_if_permit
             return DUNNO
         ctx.defer_if_permit = facts.client_pending.defer_if_permit or facts.helo_pending.defer_if_permit
         verdict = DUNNO
