@@ -66,8 +66,8 @@ Several options may stand together.
 def _parser() -> ManualPage:
     parser = ManualPage(
         "postsuper",
-        "delete queued messages, put them on hold, release them, return them, take them in anew",
-        "[-c DIR] [-d ID]... [-e ID]... [-f ID]... [-h ID]... [-H ID]... [-r ID]... [QUEUE...]",
+        "delete, expire, hold, release, requeue queued messages",
+        "[-c DIR] [-d|-e|-f|-h|-H|-r ID]... [QUEUE...]",
         _DESCRIPTION,
         "0: done, though there may have been no such message. 1: not done, or not all; standard error tells why.",
     )

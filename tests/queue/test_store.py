@@ -1,5 +1,6 @@
 """The contract of every store: each test runs on all of them."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -305,7 +306,8 @@ def test_large_content_is_a_file_that_goes_with_the_message(store: Store, tmp_pa
     file = ContentFile(tmp_path, message.queue_id)
     file.write(content)
     file.finish()
-    message.content, message.content_file, message.size, message.checksum = b"", file.name, file.size, file.checksum
+    message.content, message.content_file, message.size = b"", file.name, file.size
+    message.checksum = zlib.crc32(content)
     put(store, message, a_message(2))
     stored = store.load(message.queue_id)
     assert stored is not None
