@@ -34,7 +34,7 @@ _KEYS = {
 }
 _SERVER_KEYS = ("192.0.2.25", "192.0.2.26", "192.0.2", "mx.client.example", "ns.client.example", "192.0.2.53")
 _SERVER_CHECKS = (
-    *(f"check_{what}_{kind}_access" for what in ("client", "helo", "sender", "recipient") for kind in ("a", "mx", "ns")),
+    *(f"check_{who}_{kind}_access" for who in ("client", "helo", "sender", "recipient") for kind in ("a", "mx", "ns")),
     "check_reverse_client_hostname_access", "check_reverse_client_hostname_a_access",
 )  # fmt: skip
 _DNS_LISTS = (
