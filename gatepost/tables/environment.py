@@ -17,9 +17,12 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 def read_file(path: str) -> bytes:
     """The whole file. Never waits for a writer, should somebody name a FIFO. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
+    with open(path, "rb", opener=_open_at_once) as stream:
         return stream.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def error_text(error: OSError) -> str:

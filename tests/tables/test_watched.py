@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gatepost.tables.environment import read_file
 from gatepost.tables.source import Parsed, Remarks
 from gatepost.tables.table import LookupTemporaryFailure
 from gatepost.tables.watched import CHECK_INTERVAL, STILL, WatchedFile
@@ -127,6 +128,17 @@ def test_a_name_that_no_file_can_have(world: Surroundings) -> None:
     file = WatchedFile(world.env, "x", "a\0b", words)
     with pytest.raises(LookupTemporaryFailure):
         file.current()
+
+
+def test_a_folder_that_is_read_leaves_nothing_open(tmp_path: Path) -> None:
+    def open_now() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_now()
+    for _ in range(3):
+        with pytest.raises(IsADirectoryError):
+            read_file(str(tmp_path))
+    assert open_now() == before
 
 
 def test_directory_and_fifo(world: Surroundings, tmp_path: Path) -> None:
