@@ -48,7 +48,7 @@ _PLAIN = (
     "permit_mynetworks", "permit_sasl_authenticated", "permit_tls_clientcerts", "permit_tls_all_clientcerts",
     "reject_unknown_client_hostname", "reject_unknown_reverse_client_hostname", "reject_invalid_helo_hostname",
     "reject_non_fqdn_helo_hostname", "reject_unknown_helo_hostname", "reject_non_fqdn_sender",
-    "reject_unknown_sender_domain", "reject_unlisted_sender", "reject_unauth_destination", "defer_unauth_destination",
+    "reject_unknown_sender_domain", "reject_unauth_destination", "defer_unauth_destination",
     "permit_auth_destination", "permit_mx_backup", "reject_non_fqdn_recipient", "reject_unknown_recipient_domain",
     "reject_unlisted_recipient", "reject_multi_recipient_bounce",
 )  # fmt: skip
@@ -96,6 +96,9 @@ def _dialog(dice: random.Random, name: str) -> Dialog:
     for parameter in (*EARLY_LISTS, *LATE_LISTS, "smtpd_etrn_restrictions"):
         if dice.random() < 0.45:
             parameters[parameter] = _list(dice, dice.randint(1, 4))
+            # In the client and HELO lists, and so in classes, it is forgetful (compat/differences.toml).
+            if parameter in ("smtpd_sender_restrictions", *LATE_LISTS) and dice.random() < 0.2:
+                parameters[parameter] += ", reject_unlisted_sender"
     if dice.random() < 0.4:
         parameters["smtpd_relay_restrictions"] = f"{_list(dice, dice.randint(1, 2))}, reject_unauth_destination"
     parameters |= {switch: value for switch, value in _SWITCHES if dice.random() < 0.12}
