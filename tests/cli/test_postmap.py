@@ -5,15 +5,19 @@ import shutil
 import subprocess
 import sys
 import threading
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from gatepost.cli.program import run
 from gatepost.tables.cdb_file import cdb_entries
 from gatepost.tables.lmdb_file import lmdb_entries
 from tests.tables.postmap import make_old, postmap
 
-PROGRAM = "import sys; from gatepost.cli.program import run; sys.exit(run(sys.argv[1], sys.argv[2:]))"
+# Exit status, lines of standard output in some order, lines of standard error without our own notes.
+Ran = tuple[int, list[str], list[str]]
 
 SOURCE = """\
 # a comment
@@ -85,18 +89,39 @@ class Programs:
             (place / name).chmod(mode)
             make_old(place / name)
 
-    def run_theirs(self, command: str, *arguments: str, text: bytes = b"") -> tuple[int, list[str], list[str]]:
-        return _run([str(self.real / command), *arguments], self.theirs, text)
+    def run_theirs(self, command: str, *arguments: str, text: bytes = b"") -> Ran:
+        environment = {**os.environ, "MAIL_CONFIG": str(self.theirs / "etc")}
+        done = subprocess.run(
+            [str(self.real / command), *arguments], cwd=self.theirs, input=text, capture_output=True, check=False,
+            timeout=60, env=environment,
+        )  # fmt: skip
+        return _ran(done.returncode, done.stdout, done.stderr)
 
-    def run_ours(self, command: str, *arguments: str, text: bytes = b"") -> tuple[int, list[str], list[str]]:
-        return _run([sys.executable, "-c", PROGRAM, command, *arguments], self.ours, text)
+    def run_ours(self, command: str, *arguments: str, text: bytes = b"") -> Ran:
+        status, out, err = self.raw(command, *arguments, text=text)
+        return _ran(status, out, err)
+
+    def raw(self, command: str, *arguments: str, text: bytes = b"") -> tuple[int, bytes, bytes]:
+        """Our program in this process: status, standard output, standard error."""
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as pipe:  # what the tests write fits into a pipe
+            pipe.write(text)
+        with pytest.MonkeyPatch.context() as patch, os.fdopen(reading) as stdin:
+            out, err = TextIOWrapper(BytesIO()), TextIOWrapper(BytesIO())
+            patch.chdir(self.ours)
+            patch.setenv("MAIL_CONFIG", str(self.ours / "etc"))
+            patch.setattr(sys, "stdin", stdin)
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            status = run(command, list(arguments))
+            out.flush()
+            err.flush()
+        return status, cast(BytesIO, out.buffer).getvalue(), cast(BytesIO, err.buffer).getvalue()
 
 
-def _run(words: list[str], place: Path, text: bytes) -> tuple[int, list[str], list[str]]:
-    environment = {**os.environ, "MAIL_CONFIG": str(place / "etc"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(words, cwd=place, input=text, capture_output=True, check=False, timeout=60, env=environment)
-    told = [line for line in done.stderr.decode().splitlines() if ": note: " not in line]
-    return done.returncode, sorted(done.stdout.decode("utf-8", "replace").splitlines()), told
+def _ran(status: int, out: bytes, err: bytes) -> Ran:
+    told = [line for line in err.decode().splitlines() if ": note: " not in line]
+    return status, sorted(out.decode("utf-8", "replace").splitlines()), told
 
 
 @pytest.fixture
@@ -252,8 +277,8 @@ def test_values_from_files(programs: Programs) -> None:
 
 def test_permissions_of_a_new_index(programs: Programs) -> None:
     for kind in ("lmdb", "cdb"):
-        for run in (programs.run_ours, programs.run_theirs):
-            run("postmap", f"{kind}:src")
+        for program in (programs.run_ours, programs.run_theirs):
+            program("postmap", f"{kind}:src")
         assert _mode(programs.ours / f"src.{kind}") == _mode(programs.theirs / f"src.{kind}") == 0o640
         (programs.ours / f"src.{kind}").unlink()
         programs.run_ours("postmap", "-p", f"{kind}:src")
@@ -276,8 +301,8 @@ def test_the_index_belongs_to_the_owner_of_the_source(programs: Programs, option
         for path in (place / "of", place / "of/src"):
             os.chown(path, 65534, 65534)
     found = []
-    for place, run in ((programs.theirs, programs.run_theirs), (programs.ours, programs.run_ours)):
-        assert run("postmap", option, "lmdb:of/src")[0] == 0
+    for place, program in ((programs.theirs, programs.run_theirs), (programs.ours, programs.run_ours)):
+        assert program("postmap", option, "lmdb:of/src")[0] == 0
         status = (place / "of/src.lmdb").stat()
         found.append((status.st_uid, status.st_gid))
     assert found[0] == found[1] == ((0, 0) if option == "-o" else (65534, 65534))
@@ -302,10 +327,9 @@ def test_hash_tables_are_changed_in_their_text(programs: Programs) -> None:
 
 def test_notes_where_a_table_is_not_what_it_is_with_postfix(programs: Programs) -> None:
     def notes(*arguments: str, text: bytes = b"") -> str:
-        words = [sys.executable, "-c", PROGRAM, "postmap", "-c", str(programs.ours / "etc"), *arguments]
-        return subprocess.run(
-            words, cwd=programs.ours, input=text, capture_output=True, check=True, timeout=60
-        ).stderr.decode()
+        status, _, err = programs.raw("postmap", *arguments, text=text)
+        assert status == 0
+        return err.decode()
 
     programs.write("table", "a 1\n")
     assert notes("hash:table") == ""
@@ -366,7 +390,5 @@ def test_newaliases_makes_the_alias_databases(programs: Programs) -> None:
 
 @pytest.mark.parametrize("command", ["postmap", "postalias", "newaliases"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from gatepost.cli.program import run
-
     assert run(command, ["--help"]) == 0
     assert "EXIT STATUS" in capsys.readouterr().out
