@@ -35,6 +35,7 @@ from gatepost.master.privileges import owner_of
 from gatepost.master.servers import compile_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.rewrite.canonical import generic_maps
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
@@ -146,6 +147,10 @@ class _Prover:
         if service.program == "smtp":
             settings = self.configuration.settings_for(service)
             self._try(lambda: SmtpParams.of(settings), settings, service)
+            foundation = self.proof.foundation
+            if foundation is not None:
+                parts = foundation.tables, foundation.rewriter, foundation.local_domains
+                self._try(lambda: generic_maps(settings, *parts), settings, service)
 
     def _listener(self, service: Service, foundation: Foundation) -> None:
         settings = self.configuration.settings_for(service)

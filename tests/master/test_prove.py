@@ -43,6 +43,14 @@ def test_a_good_configuration() -> None:
         ("smtp_address_verify_target = mail\n", "main.cf, line 5: parameter smtp_address_verify_target: bad value"),
         ("unverified_sender_tempfail_action = no\n", "parameter unverified_sender_tempfail_action: unexpected value"),
         ("inet_interfaces = 192.0.2.77\n", "main.cf, line 5: parameter inet_interfaces: no local interface found for"),
+        (
+            "smtp_generic_maps = nosuch:x\n",
+            "main.cf, line 5: parameter smtp_generic_maps: unsupported dictionary type: nosuch",
+        ),
+        (
+            "sender_canonical_classes = header_recipient\nsender_canonical_maps = static:x\n",
+            "unknown sender_canonical_classes",
+        ),
         ("mail_owner = nosuchuser\n", "user nosuchuser does not exist"),
     ],
 )
