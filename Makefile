@@ -36,7 +36,7 @@ lint: $(VENV)/.test ## style, types and layers only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-crash: $(VENV)/.test ## 200 runs that kill a random process under load (about an hour)
+crash: $(VENV)/.test ## 200 runs that kill a random process, or all, under load (about a quarter of an hour)
 	$(BIN)/python -m pytest -q tests/crash --crash-runs 200
 
 fuzz: $(VENV)/.test ## long runs of the property tests

@@ -34,6 +34,9 @@ smtpd_client_connection_count_limit = 0
 UNWRITTEN = 2.0
 """Seconds within which what became of a delivery is surely written down (0.1 on a quiet machine)."""
 
+SLOW = 0.3
+"""The part of the runs in which the destination takes its time, so that much is under way at the kill."""
+
 SINGLE = 0.1
 """The part of the runs in which everything is one process."""
 
@@ -87,7 +90,8 @@ async def _kill_one(server: Gatepost, chance: random.Random, options: list[str])
 
 
 async def _run(chance: random.Random) -> None:
-    sink = RecordingSink()
+    slow = chance.random() < SLOW
+    sink = RecordingSink((lambda: chance.uniform(0, 0.3)) if slow else (lambda: 0.0))
     await sink.start()
     options = ["--single-process"] if chance.random() < SINGLE else []
     with temporary_folder() as folder:
@@ -107,6 +111,7 @@ async def _run(chance: random.Random) -> None:
         KILLED.update(
             {
                 f"killed {role}": 1,
+                "with a slow destination": slow,
                 f"duplicates after the end of {role}": sum(duplicates.values()) - len(duplicates),
                 "messages attempted": load.attempted,
                 "messages acknowledged": len(load.acknowledged),
