@@ -1,5 +1,6 @@
 """`mysql:` tables: MySQL and MariaDB through asyncmy (mysql_table(5))."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
@@ -30,6 +31,9 @@ KEYS = SERVER_KEYS | {*TLS_KEYS, "tls_verify_cert", "option_file", "option_group
 # Where a server on this host listens, if neither table nor option file says so.
 DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
 
+# Seconds that a server has to take a farewell.
+FAREWELL = 5.0
+
 # Errors with which a server takes its leave: shutting down, killed, gone for too long. Those from 2000 on are the
 # client's own: no connection, or a lost one.
 _FAREWELLS = frozenset((1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 3169, 4031))
@@ -52,54 +56,69 @@ class Login:
 class MysqlConnection:
     """One connection of asyncmy's."""
 
-    __slots__ = ("_connection", "_errors", "host")
+    __slots__ = ("_answering", "_connection", "_errors", "_leaving", "host")
 
     def __init__(self, asyncmy: Any, connection: Any, host: str) -> None:
         self._errors = asyncmy.errors
         self._connection = connection
+        self._answering = False
+        self._leaving: asyncio.Task[None] | None = None
         self.host = host
 
     async def ask(self, make_query: MakeQuery, require_result: bool) -> Rows:
         """The rows of the only result set. Raises ConnectionFailure, QuestionFailure."""
+        self._answering = True
         try:
-            rows = await self._fetch(make_query(self._connection.escape_string))
+            sets = await self._fetch(make_query(self._connection.escape_string))
         except (OSError, EOFError) as error:
             raise ConnectionFailure(str(error)) from None
         except self._errors.MySQLError as error:
             number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             if number >= 2000 or number in _FAREWELLS or not self._connection.connected:
                 raise ConnectionFailure(_words(error)) from None
+            self._answering = False
             raise QuestionFailure(f"{_words(error)} from host {self.host}") from None
-        except UnicodeDecodeError as error:
-            raise QuestionFailure(f"a result that is not UTF-8 from host {self.host}: {error}") from None
-        if len(rows) > 1:
+        self._answering = False
+        if len(sets) > 1:
             raise QuestionFailure("multiple result sets returning data are not supported")
-        if not rows:
+        if not sets:
             if require_result:
                 raise QuestionFailure("query returned no result set (require_result_set = yes)")
             return ()
-        return rows[0]
+        try:
+            return [[None if value is None else value.decode() for value in row] for row in sets[0]]
+        except UnicodeDecodeError as error:
+            raise QuestionFailure(f"a result that is not UTF-8 from host {self.host}: {error}") from None
 
     def close(self) -> None:
+        """Take leave, so that the server does not log an aborted connection, unless it owes an answer."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._answering = True
+        if self._answering:
+            with contextlib.suppress(Exception):
+                self._connection.close()
+        elif self._leaving is None:
+            self._leaving = loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(FAREWELL):
+                await self._connection.ensure_closed()
         with contextlib.suppress(Exception):
             self._connection.close()
 
-    async def _fetch(self, query: str) -> list[list[list[str | None]]]:
+    async def _fetch(self, query: str) -> list[list[list[bytes | None]]]:
         """The rows of each result set. All of them are read: a stored procedure's status comes as the last."""
         sets = []
         async with self._connection.cursor() as cursor:
             await cursor.execute(query)
             while True:
                 if cursor.description is not None:
-                    sets.append([[_text(value) for value in row] for row in await cursor.fetchall()])
+                    sets.append(await cursor.fetchall())
                 if not await cursor.nextset():
                     return sets
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _words(error: Exception) -> str:
@@ -197,6 +216,7 @@ async def _connect(
             charset=login.charset,
             autocommit=None,
             conv={},
+            use_unicode=False,
             ssl=context if "host" in target else None,
             local_infile=False,
         )

@@ -1,5 +1,6 @@
 """A database table in a test: its configuration file, and the surroundings that open it."""
 
+import asyncio
 from pathlib import Path
 
 from gatepost.tables.table import Table
@@ -20,5 +21,7 @@ class Asked:
         make_old(self.folder / name)
         return self.world.tables.open(f"{self.kind}:{self.folder}/{name}")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.world.tables.close()
+        if leaving := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(leaving, timeout=30)

@@ -75,7 +75,7 @@ def slapd() -> Iterator[Slapd]:
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     asked = Asked("ldap", tmp_path)
     yield asked
-    asked.close()
+    await asked.close()
 
 
 def server(slapd: Slapd) -> str:

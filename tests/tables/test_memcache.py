@@ -29,7 +29,7 @@ def memcached() -> Iterator[Memcached]:
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     asked = Asked("memcache", tmp_path)
     yield asked
-    asked.close()
+    await asked.close()
 
 
 def put(server: Memcached, **values: str) -> None:

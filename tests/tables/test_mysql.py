@@ -46,7 +46,7 @@ def mariadb() -> Iterator[MariaDb]:
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     asked = Asked("mysql", tmp_path)
     yield asked
-    asked.close()
+    await asked.close()
 
 
 def login(server: MariaDb) -> str:
@@ -92,6 +92,14 @@ async def test_without_backslash_escapes(mariadb: MariaDb, asked: Asked) -> None
         assert await table.lookup("\\' OR 1=1 -- @example.com") is None
     finally:
         mariadb.sql("SET GLOBAL sql_mode = ''")
+
+
+async def test_result_that_is_not_utf8(mariadb: MariaDb, asked: Asked) -> None:
+    table = asked.open(login(mariadb) + "query = SELECT x'ff' WHERE '%s' = 'bad' UNION SELECT '%s'")
+    assert await table.lookup("good") == "good"
+    with pytest.raises(LookupTemporaryFailure, match="not UTF-8"):
+        await table.lookup("bad")
+    assert await table.lookup("good") == "good"
 
 
 async def test_no_result_set(mariadb: MariaDb, asked: Asked) -> None:

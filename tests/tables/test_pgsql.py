@@ -47,7 +47,7 @@ def postgres() -> Iterator[Postgres]:
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     asked = Asked("pgsql", tmp_path)
     yield asked
-    asked.close()
+    await asked.close()
 
 
 def login(server: Postgres) -> str:

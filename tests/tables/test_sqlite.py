@@ -32,7 +32,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     fill(tmp_path / "db", SQL)
     asked = Asked("sqlite", tmp_path)
     yield asked
-    asked.close()
+    await asked.close()
 
 
 def fill(path: Path, sql: str) -> None:
