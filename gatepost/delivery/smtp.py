@@ -10,8 +10,9 @@ from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp_addresses import LOOP_DSN, SMTP_PORT, AddressFinder, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
+from gatepost.delivery.smtp_connect import Connector
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
-from gatepost.delivery.smtp_destination import BadDestination, parse_destination, split_destinations
+from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
@@ -19,7 +20,7 @@ from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
-from gatepost.net.connect import BindFailure, ConnectFailure, connect_tcp
+from gatepost.net.connect import ConnectFailure
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_reply import SmtpReply
 
@@ -36,6 +37,8 @@ class SmtpAgent:
     """
 
     taskless = True
+    protocol: type[SmtpClientProtocol] = SmtpClientProtocol
+    fallback_parameter = "smtp_fallback_relay"
 
     def __init__(
         self,
@@ -57,8 +60,9 @@ class SmtpAgent:
         self._open_content = open_content
         self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
-        self._limits = params.limits()
+        self._connector = Connector(params, self.protocol, warn)
         at_data = params.address_verify_target == "data"
+        self._transaction = self._transaction_type()
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
@@ -76,7 +80,7 @@ class SmtpAgent:
         except OSError as exc:
             delivery.final_server = True
             self._warn(f"{request.queue_id}: open content file {request.content_file}: {exc.strerror}")
-            delivery.fail(_take_left(delivery), None, Failure("4.3.0", "cannot open message content"))
+            delivery.fail(take_left(delivery), None, Failure("4.3.0", "cannot open message content"))
             return self._done(delivery)
         try:
             await self._visit_sites(delivery, content)
@@ -84,6 +88,9 @@ class SmtpAgent:
             if not isinstance(content, bytes):
                 content.close()
         return self._done(delivery)
+
+    def _transaction_type(self) -> type[SmtpTransaction]:
+        return SmtpTransaction
 
     def _open(self, request: DeliveryRequest) -> BinaryIO:
         """The content of a request whose content is in a file. Raises OSError."""
@@ -103,7 +110,7 @@ class SmtpAgent:
 
     async def _visit_sites(self, delivery: SmtpDelivery, content: bytes | BinaryIO) -> None:
         """The items of the nexthop list, then the fallback relays."""
-        sites = split_destinations(delivery.request.nexthop)
+        sites = self._sites(delivery.request.nexthop)
         every = sites + tuple(relay for relay in self._params.fallback_relay if relay not in sites)
         at = 0
         for at, site in enumerate(every):
@@ -115,7 +122,16 @@ class SmtpAgent:
             return
         delivery.attempt.connected()
         delivery.final_server = True
-        delivery.fail_site(_take_left(delivery), None, self._last_word(delivery, sites, at))
+        delivery.fail_site(take_left(delivery), None, self._last_word(delivery, sites, at))
+
+    def _sites(self, nexthop: str) -> tuple[str, ...]:
+        return split_destinations(nexthop)
+
+    def _resolved(self, site: str) -> Destination:
+        params = self._params
+        return parse_destination(
+            site, params.tcp_port, disable_dns_lookups=params.disable_dns_lookups, known_ports=params.known_tcp_ports
+        )
 
     def _last_word(self, delivery: SmtpDelivery, sites: tuple[str, ...], at: int) -> Failure:
         """Why nobody took the message. What may be a mistake in the configuration is no reason to bounce."""
@@ -125,7 +141,7 @@ class SmtpAgent:
         if why.soft:
             return why
         if at >= len(sites):
-            self._warn("smtp_fallback_relay configuration problem")
+            self._warn(f"{self.fallback_parameter} configuration problem")
             return Failure("4.3.5", why.text, why.reply, why.remote_mta)
         if sites and sites[0] == self._params.relayhost:
             self._warn("relayhost configuration problem")
@@ -147,12 +163,7 @@ class SmtpAgent:
             if sessions == self._params.mx_session_limit:
                 break
         try:
-            destination = parse_destination(
-                site,
-                self._params.tcp_port,
-                disable_dns_lookups=self._params.disable_dns_lookups,
-                known_ports=self._params.known_tcp_ports,
-            )
+            destination = self._resolved(site)
         except BadDestination as exc:
             self._warn(str(exc))
             delivery.why = Failure("4.3.5", str(exc))
@@ -180,11 +191,16 @@ class SmtpAgent:
         for at, target in enumerate(targets):
             addresses += 1
             ends = at == len(targets) - 1 or addresses == params.mx_address_limit
-            if not await self._reuse(delivery, content, site, target):
+            at_limit = sessions + 1 == params.mx_session_limit
+            delivery.final_server = last and (ends or at_limit)
+            if await self._reuse(delivery, content, site, target):
+                sessions += 1
+                ends = ends or at_limit
+            else:
                 delivery.final_server = last and ends
                 session = await self._connect(delivery, target)
                 if session is not None:
-                    ends = ends or sessions + 1 == params.mx_session_limit
+                    ends = ends or at_limit
                     delivery.final_server = last and ends
                     await self._use(delivery, content, session, site)
                     sessions += 1
@@ -192,39 +208,29 @@ class SmtpAgent:
                 return
 
     async def _reuse(self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target) -> bool:
-        """Send over idle sessions with this very server; True if one of them took it to an outcome for all."""
-        while delivery.left and (session := self._cache.take(target.namaddrport)) is not None:
-            delivery.final_server = False
-            await self._use(delivery, content, session, site)
-        return not delivery.left
+        """Send over an idle session with this very server; False if there was none that was alive."""
+        while (session := self._cache.take(target.namaddrport)) is not None:
+            if await self._use(delivery, content, session, site):
+                return True
+        return False
 
     async def _connect(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
         """A session that is past EHLO, or None; then the recipients that are left know why."""
-        params = self._params
-        core = SmtpClientProtocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=params.ignored_keywords)
-        expires = asyncio.get_running_loop().time() + params.reuse_time_limit
-        session = SmtpSession(target, core, self._limits, params.line_length_limit, expires)
-        bind = params.bind_address6 if ":" in target.address else params.bind_address
-        address, port, limit = target.address, target.port, params.connect_timeout
         try:
-            try:
-                await connect_tcp(session, address, port, limit=limit, bind_address=bind)
-            except BindFailure as exc:
-                self._warn(f"smtp_connect_addr: bind {bind}: {exc}")
-                if params.bind_address_enforce:
-                    delivery.why = Failure("4.4.0", "server configuration error")
-                    return None
-                await connect_tcp(session, address, port, limit=limit)
+            session = await self._connector.open(target)
         except ConnectFailure as exc:
             text = f"connect to {target.namaddrport}: {exc}"
             self._log(text)
             delivery.why = Failure("4.4.1", text)
             return None
+        if session is None:
+            delivery.why = Failure("4.4.0", "server configuration error")
+            return None
         try:
             reply = await session.handshake()
         except SessionLost as lost:
             delivery.attempt.connected()
-            SmtpTransaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
+            self._transaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
             return None
         except asyncio.CancelledError:
             session.abort()
@@ -234,7 +240,7 @@ class SmtpAgent:
             return session
         delivery.attempt.connected()
         if reply is not None:
-            delivery.fail_site(_take_left(delivery), target, self._refused(session, reply))
+            delivery.fail_site(take_left(delivery), target, self._refused(session, reply))
         session.quit()
         return None
 
@@ -257,14 +263,14 @@ class SmtpAgent:
             return False
         self._warn(f"host {target.namaddrport} replied to HELO/EHLO with my own hostname {self._params.myhostname}")
         text = f"mail for {delivery.request.nexthop} loops back to myself"
-        delivery.fail_site(_take_left(delivery), target, Failure("5.4.6" if target.best else "4.4.6", text))
+        delivery.fail_site(take_left(delivery), target, Failure("5.4.6" if target.best else "4.4.6", text))
         return True
 
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
         keep = self._wants(delivery.request, session)
-        kind = self._probe if delivery.request.trace else SmtpTransaction
+        kind = self._probe if delivery.request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities):
             session.quit()
@@ -317,6 +323,7 @@ class SmtpAgent:
         core.oddities.clear()
 
 
-def _take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:
+def take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:
+    """The recipients without an outcome, for one who gives them theirs."""
     left, delivery.left = delivery.left, []
     return left

@@ -21,7 +21,7 @@ _AGAIN = "Temporary failure in name resolution"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One address of one host. `best`: it has the best preference that was found.
+    """One address of one host. `best`: it has the best preference that was found. Port 0: `address` is a Unix socket.
 
     `namaddr` is `host[address]`, as texts have it; `namaddrport` `host[address]:port`, as relay= has it. They are made
     once: each message that goes there needs them several times.
@@ -38,7 +38,7 @@ class Target(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         namaddr = f"{self.host}[{self.address}]"
         msgspec.structs.force_setattr(self, "namaddr", namaddr)
-        msgspec.structs.force_setattr(self, "namaddrport", f"{namaddr}:{self.port}")
+        msgspec.structs.force_setattr(self, "namaddrport", f"{namaddr}:{self.port}" if self.port else namaddr)
 
 
 class NoAddress(msgspec.Struct, frozen=True):

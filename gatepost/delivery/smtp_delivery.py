@@ -65,12 +65,14 @@ class SmtpDelivery:
     def log(self, text: str) -> None:
         self._log(text)
 
-    def sent(self, recipient: DeliveryRecipient, target: Target, reply: SmtpReply, uses: int, *, relayed: bool) -> None:
-        """The server took the message. `relayed`: it does not know DSN, so a success notice is ours to send."""
+    def sent(self, recipient: DeliveryRecipient, target: Target, reply: SmtpReply, uses: int, dsn_action: str) -> None:
+        """The server took the message. `dsn_action`: as in RecipientStatus, where it does not know DSN (then a success
+        notice is ours to send).
+        """
         text = reply.one_line
         status = RecipientStatus(
             recipient.index, "sent", reply.dsn, target.namaddrport, text, "smtp", text, target.host,
-            "relayed" if relayed else "",
+            dsn_action,
         )  # fmt: skip
         self.attempt.status(status, uses)
 

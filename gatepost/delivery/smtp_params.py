@@ -14,7 +14,7 @@ _SEPARATORS = re.compile(r"[,\s]+")
 
 
 class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
-    """What smtp(8) calls smtp_*; names without the prefix. Times in seconds, lengths in octets."""
+    """What smtp(8) calls smtp_*, and lmtp(8) lmtp_*; names without the prefix. Times in seconds, lengths in octets."""
 
     myhostname: str = "localhost"
     helo_name: str = "localhost"
@@ -56,6 +56,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     delay_logging_resolution_limit: int = 2
     soft_bounce: bool = False
     address_verify_target: str = "rcpt"
+    queue_directory: str = "."
+    assume_final: bool = False
 
     def limits(self) -> dict[Stage, float]:
         """How long each stage may take."""
@@ -63,6 +65,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             Stage.GREETING: self.helo_timeout,
             Stage.EHLO: self.helo_timeout,
             Stage.HELO: self.helo_timeout,
+            Stage.LHLO: self.helo_timeout,
             Stage.IDLE: self.cache_time_limit,
             Stage.MAIL: self.mail_timeout,
             Stage.RCPT: self.rcpt_timeout,
@@ -74,14 +77,19 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     @classmethod
-    def of(cls, settings: Any) -> "SmtpParams":
-        """Read them from typed settings (attributes named as in main.cf). One that is not there keeps its default."""
+    def of(cls, settings: Any, prefix: str = "smtp") -> "SmtpParams":
+        """Read them from typed settings (attributes named as in main.cf). One that is not there keeps its default.
+
+        `prefix`: `smtp` or `lmtp`. Raises ConfigError.
+        """
         values: dict[str, Any] = {}
         for name in cls.__struct_fields__:
-            source = name if name in _UNPREFIXED else _RENAMED.get(name, f"smtp_{name}")
-            value = getattr(settings, source, None)
+            value = getattr(settings, parameter_name(name, prefix), None)
             if value is not None:
-                values[name] = _CONVERT.get(name, _same)(value)
+                try:
+                    values[name] = _CONVERT.get(name, _same)(value)
+                except ValueError as error:
+                    raise ConfigError(str(error), parameter=parameter_name(name, prefix)) from None
         values["ehlo"] = (
             "never"
             if getattr(settings, "smtp_never_send_ehlo", False)
@@ -90,6 +98,16 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             else "if ESMTP"
         )
         return cls(**values)
+
+
+def parameter_name(name: str, prefix: str) -> str:
+    """The parameter that a field of SmtpParams is taken from."""
+    if name in _UNPREFIXED:
+        return name
+    name = _RENAMED.get(name, name)
+    if prefix == "lmtp":
+        name = name.replace("ehlo", "lhlo").replace("helo", "lhlo")
+    return f"{prefix}_{name}"
 
 
 def _same(value: Any) -> Any:
@@ -102,7 +120,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _verify_target(text: str) -> str:
     if text.lower() not in ("rcpt", "data"):
-        raise ConfigError(f'bad value "{text}"; specify rcpt or data', parameter="smtp_address_verify_target")
+        raise ValueError(f'bad value "{text}"; specify rcpt or data')
     return text.lower()
 
 
@@ -121,15 +139,15 @@ def _keywords(text: str) -> frozenset[str]:
 
 _UNPREFIXED = frozenset({
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
-    "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports",
+    "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports", "queue_directory",
 })  # fmt: skip
 _RENAMED = {
-    "ignored_keywords": "smtp_discard_ehlo_keywords",
-    "cache_on_demand": "smtp_connection_cache_on_demand",
-    "cache_destinations": "smtp_connection_cache_destinations",
-    "cache_time_limit": "smtp_connection_cache_time_limit",
-    "reuse_count_limit": "smtp_connection_reuse_count_limit",
-    "reuse_time_limit": "smtp_connection_reuse_time_limit",
+    "ignored_keywords": "discard_ehlo_keywords",
+    "cache_on_demand": "connection_cache_on_demand",
+    "cache_destinations": "connection_cache_destinations",
+    "cache_time_limit": "connection_cache_time_limit",
+    "reuse_count_limit": "connection_reuse_count_limit",
+    "reuse_time_limit": "connection_reuse_time_limit",
 }
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "fallback_relay": _words,

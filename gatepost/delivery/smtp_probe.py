@@ -21,7 +21,7 @@ class ProbeTransaction(SmtpTransaction):
             return
         self._done.add(event.recipient)
         recipient = self._recipients[event.recipient]
-        self._delivery.sent(recipient, self._target, reply, self._uses, relayed=False)
+        self._delivery.sent(recipient, self._target, reply, self._uses, "")
 
     def lost(self, stage: Stage, *, timed_out: bool) -> None:
         if len(self._done) < len(self._recipients):  # else it does not matter

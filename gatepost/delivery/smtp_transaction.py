@@ -21,8 +21,8 @@ class SmtpTransaction:
     __slots__ = (
         "_delivery",
         "_done",
+        "_dsn_action",
         "_recipients",
-        "_relayed",
         "_target",
         "_uses",
         "mail_line",
@@ -31,6 +31,7 @@ class SmtpTransaction:
     )
 
     probe = False
+    without_dsn = "relayed"  # what we say of success where the server does not know DSN
 
     def __init__(self, delivery: SmtpDelivery, target: Target, uses: int) -> None:
         self._delivery = delivery
@@ -39,7 +40,7 @@ class SmtpTransaction:
         self._recipients = delivery.left
         delivery.left = []
         self._done: set[int] = set()  # positions in _recipients that have their outcome
-        self._relayed = True
+        self._dsn_action = ""
         self.stale = False
         self.mail_line = b""
         self.rcpt_lines: list[bytes] = []
@@ -56,7 +57,7 @@ class SmtpTransaction:
             text = f"SMTPUTF8 is required, but was not offered by host {self._target.namaddr}"
             self._fail_message(Failure("5.6.7", text))
             return False
-        self._relayed = not offers.dsn
+        self._dsn_action = "" if offers.dsn else self.without_dsn
         self.mail_line = mail_command(
             request.sender, request.size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
         )
@@ -75,7 +76,7 @@ class SmtpTransaction:
         if kind is _END:
             if positive:
                 for recipient in self._open():
-                    self._delivery.sent(recipient, self._target, reply, self._uses, relayed=self._relayed)
+                    self._delivery.sent(recipient, self._target, reply, self._uses, self._dsn_action)
             else:
                 self._fail_message(self._said(reply, "end of DATA"))
         elif kind is _DATA:

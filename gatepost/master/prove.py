@@ -144,9 +144,9 @@ class _Prover:
         self.proof.foundation = Foundation(self.configuration, self.log)
 
     def _transport(self, service: Service) -> None:
-        if service.program == "smtp":
+        if service.program in ("smtp", "lmtp"):
             settings = self.configuration.settings_for(service)
-            self._try(lambda: SmtpParams.of(settings), settings, service)
+            self._try(lambda: SmtpParams.of(settings, service.program), settings, service)
             foundation = self.proof.foundation
             if foundation is not None:
                 parts = foundation.tables, foundation.rewriter, foundation.local_domains

@@ -69,7 +69,7 @@ def service_problems(configuration: Configuration) -> tuple[list[ConfigError], l
                 errors.append(error)
         elif kind == "inet" and program != "smtpd":
             errors.append(remark(f"{name} inet {program}: not supported yet; take the line out"))
-        elif kind == "unix" and program in ("lmtp", "pipe", "virtual"):
+        elif kind == "unix" and program in ("pipe", "virtual"):
             if name not in used:
                 idle.append(service)
                 continue

@@ -11,6 +11,7 @@ from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
+from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_generic import GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
@@ -42,6 +43,18 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
             agent = SmtpAgent if generic is None else partial(GenericSmtpAgent, generic)
             agents[name] = agent(
                 SmtpParams.of(settings),
+                foundation.dns,
+                foundation.hosts,
+                log.info,
+                log.warning,
+                time.time,
+                random.Random(),
+                own_addresses=foundation.own_addresses,
+                open_content=foundation.open_content,
+            )
+        elif service.program == "lmtp":
+            agents[name] = LmtpAgent(
+                SmtpParams.of(settings, "lmtp"),
                 foundation.dns,
                 foundation.hosts,
                 log.info,

@@ -1,4 +1,4 @@
-"""Open a TCP connection to a numeric address, within a time limit."""
+"""Open a connection to a numeric address, or to a Unix socket, within a time limit."""
 
 import asyncio
 import errno
@@ -35,7 +35,7 @@ async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bin
                 sock.bind((bind_address, 0))
             except OSError as exc:
                 raise BindFailure(_words(exc)) from exc
-        await _connect(loop, sock, address, port, limit)
+        await _connect(loop, sock, (address, port), limit)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.create_connection(lambda: protocol, sock=sock)
     except OSError as exc:
@@ -47,10 +47,31 @@ async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bin
     return protocol
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str, port: int, limit: float) -> None:
+async def connect_unix(protocol: P, path: str, *, limit: float) -> P:
+    """As connect_tcp, to the Unix socket at `path`."""
+    loop = asyncio.get_running_loop()
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as exc:
+        raise ConnectFailure(_words(exc)) from exc
+    try:
+        await _connect(loop, sock, path, limit)
+        await loop.create_unix_connection(lambda: protocol, sock=sock)
+    except OSError as exc:
+        sock.close()
+        raise ConnectFailure(_words(exc)) from exc
+    except BaseException:
+        sock.close()
+        raise
+    return protocol
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[str, int] | str, limit: float
+) -> None:
     """connect(2) with a limit; raises OSError, TimeoutError."""
     # No loop.sock_connect and no asyncio.timeout: the caller may be stepped without a task.
-    error = sock.connect_ex((address, port))
+    error = sock.connect_ex(address)
     if error == errno.EINPROGRESS:
         done: asyncio.Future[None] = loop.create_future()
         loop.add_writer(sock.fileno(), _settle, done, None)

@@ -29,6 +29,7 @@ class Stage(enum.Enum):
     GREETING = "receiving the initial server greeting"
     EHLO = "performing the EHLO handshake"
     HELO = "performing the HELO handshake"
+    LHLO = "performing the LHLO handshake"
     IDLE = "waiting for the next message"
     MAIL = "sending MAIL FROM"
     RCPT = "sending RCPT TO"
@@ -52,6 +53,7 @@ class Kind(enum.Enum):
     END = 7  # reply to the end of the content: the transaction is done
     OVER = 8  # the transaction is done without content
     STRAY = 9  # a reply nobody asked for (421 on an idle session): the session is of no more use
+    ANSWER = 10  # LMTP: reply to the end of the content for RCPT TO number `recipient`, where END is yet to come
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -228,9 +230,8 @@ class SmtpClientProtocol:
         positive = reply.code // 100 == 2
         if stage is Stage.GREETING and positive:
             self.greeting = reply
-            esmtp = self._ehlo == "always" or (self._ehlo != "never" and "ESMTP" in reply.text.upper().split())
-            self._greet(Stage.EHLO if esmtp else Stage.HELO)
-        elif stage is Stage.EHLO and positive:
+            self._greet(self._hello(reply))
+        elif (stage is Stage.EHLO or stage is Stage.LHLO) and positive:
             self.capabilities = parse_capabilities(reply, self._ignored, self.warnings.append)
             self._ready()
         elif stage is Stage.HELO and positive:
@@ -241,6 +242,11 @@ class SmtpClientProtocol:
             self._greet(Stage.HELO)
         else:
             self._events.append(Event(Kind.REFUSED, reply))
+
+    def _hello(self, greeting: SmtpReply) -> Stage:
+        """What answers the greeting."""
+        esmtp = self._ehlo == "always" or (self._ehlo != "never" and "ESMTP" in greeting.text.upper().split())
+        return Stage.EHLO if esmtp else Stage.HELO
 
     def _greet(self, stage: Stage) -> None:
         self.stage = stage

@@ -10,7 +10,7 @@ EHLO = (
 )
 PLAIN = b"250-peer.example\r\n250 SIZE 10240000\r\n"
 USUAL: dict[str, bytes | None] = {
-    "greeting": b"220 peer.example ESMTP\r\n", "EHLO": EHLO, "HELO": b"250 peer.example\r\n",
+    "greeting": b"220 peer.example ESMTP\r\n", "EHLO": EHLO, "LHLO": EHLO, "HELO": b"250 peer.example\r\n",
     "MAIL": b"250 2.1.0 Ok\r\n", "RCPT": b"250 2.1.5 Ok\r\n", "DATA": b"354 go\r\n",
     "END": b"250 2.0.0 Ok: queued as X\r\n", "RSET": b"250 2.0.0 Ok\r\n", "QUIT": b"221 2.0.0 Bye\r\n",
 }  # fmt: skip
@@ -36,6 +36,7 @@ class Peer:
         self.cut_after = 0  # octets of content after which it says `CUT` and hangs up
         self.stop_reading = False  # once content comes
         self.one_by_one = False  # replies go out octet by octet
+        self.lmtp = False  # an answer for each recipient, told by `END:address` if not by `END`
 
     @property
     def nexthop(self) -> str:
@@ -51,6 +52,7 @@ class _Connection(asyncio.Protocol):
         self._peer = peer
         self._buffer = b""
         self._in_data = False
+        self._recipients: list[str] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -78,13 +80,21 @@ class _Connection(asyncio.Protocol):
                     return
                 self._peer.messages.append(content[2:] + b"\r\n" if content else b"")
                 self._buffer, self._in_data = rest, False
-                self._say("END")
+                self._answer()
                 continue
             line, newline, rest = self._buffer.partition(b"\r\n")
             if not newline:
                 return
             self._buffer = rest
             self._command(line.decode())
+
+    def _answer(self) -> None:
+        if not self._peer.lmtp:
+            self._say("END")
+            return
+        for recipient in self._recipients:
+            if not self._transport.is_closing():
+                self._say(f"END:{recipient}" if f"END:{recipient}" in self._peer.replies else "END")
 
     def _command(self, line: str) -> None:
         self._peer.commands.append(line)
@@ -93,6 +103,10 @@ class _Connection(asyncio.Protocol):
             address = line.partition("<")[2].partition(">")[0]
             verb = f"RCPT:{address}" if f"RCPT:{address}" in self._peer.replies else verb
         reply = self._say(verb)
+        if verb == "MAIL":
+            self._recipients = []
+        elif verb.startswith("RCPT") and reply is not None and reply.startswith(b"2"):
+            self._recipients.append(address)
         if verb == "DATA" and reply is not None and reply.startswith(b"3"):
             self._in_data = True
             if self._peer.stop_reading:
@@ -125,11 +139,18 @@ async def peer(
     close_after: tuple[str, ...] = (),
     host: str = "127.0.0.1",
     port: int = 0,
+    lmtp: bool = False,
+    path: str = "",
 ) -> AsyncIterator[Peer]:
-    """A server for the time of a `with` block."""
+    """A server for the time of a `with` block; with `path` on a Unix socket."""
     it = Peer(replies or {}, close_after)
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(it), host, port)
-    it.host, it.port = server.sockets[0].getsockname()[:2]
+    it.lmtp = lmtp
+    loop = asyncio.get_running_loop()
+    if path:
+        server = await loop.create_unix_server(lambda: _Connection(it), path)
+    else:
+        server = await loop.create_server(lambda: _Connection(it), host, port)
+        it.host, it.port = server.sockets[0].getsockname()[:2]
     try:
         yield it
     finally:

@@ -479,3 +479,14 @@ async def test_soft_bounce_tries_the_next_server(make: Callable[..., Bench]) -> 
         )
         done = await bench.deliver(f"x.example:{bad.port}", "one@x.example")
         assert [(s.action, s.relay) for s in done.statuses] == [("sent", f"b.example[127.0.0.3]:{bad.port}")]
+
+
+async def test_a_server_that_says_later_is_asked_once(make: Callable[..., Bench]) -> None:
+    zone = "a.example MX 10 mx.example\nb.example MX 10 mx.example\nmx.example A 127.0.0.1\n"
+    async with peer({"RCPT:one@b.example": b"450 4.2.0 later\r\n"}) as it:
+        bench = make(zone, tcp_port=str(it.port))
+        await bench.deliver("a.example", "one@a.example", keep=True)
+        done = await bench.deliver("b.example", "one@b.example", keep=True)
+        assert [status.dsn for status in done.statuses] == ["4.2.0"]
+        assert it.commands.count("RCPT TO:<one@b.example> ORCPT=rfc822;one@b.example") == 1
+        assert it.connections == 1

@@ -1,11 +1,13 @@
 from types import SimpleNamespace
 
 import msgspec
+import pytest
 
+from gatepost.config import parameters
 from gatepost.config.host_facts import FixedHost
 from gatepost.config.main_cf import MainCf
 from gatepost.config.settings import Settings
-from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_params import SmtpParams, parameter_name
 from gatepost.protocol.smtp_client import Stage
 
 
@@ -46,6 +48,16 @@ def test_every_parameter_is_one_of_main_cf() -> None:
     )
     params = SmtpParams.of(view)
     assert (params.helo_name, params.mail_timeout, params.mx_address_limit) == ("mail.ours.example", 120, 5)
-    assert (
-        msgspec.structs.replace(params, myhostname="localhost", helo_name="localhost", mail_timeout=300) == SmtpParams()
-    )
+    names = {"myhostname": "localhost", "helo_name": "localhost", "queue_directory": "."}
+    assert msgspec.structs.replace(params, mail_timeout=300, **names) == SmtpParams()
+    lmtp = SmtpParams.of(view, "lmtp")
+    own = {"tcp_port": "24", "connect_timeout": 0, "fallback_relay": ()}
+    assert lmtp == msgspec.structs.replace(params, mail_timeout=300, **own)
+
+
+@pytest.mark.parametrize("prefix", ["smtp", "lmtp"])
+def test_every_field_has_its_parameter(prefix: str) -> None:
+    known = set(parameters.PARAMETERS)
+    missing = {parameter_name(name, prefix) for name in SmtpParams.__struct_fields__} - known
+    alone = {"smtp": {"smtp_assume_final", "smtp_ehlo"}, "lmtp": {"lmtp_lhlo"}}
+    assert missing == alone[prefix]

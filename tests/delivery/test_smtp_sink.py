@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.dns.fake import FakeResolver
@@ -63,9 +64,9 @@ def request(number: int, port: int, content: bytes, keep: bool) -> DeliveryReque
     )  # fmt: skip
 
 
-def new_agent(lines: list[str]) -> SmtpAgent:
+def new_agent(lines: list[str], kind: type[SmtpAgent] = SmtpAgent) -> SmtpAgent:
     params = SmtpParams(myhostname="me.example", helo_name="me.example")
-    return SmtpAgent(params, FakeResolver(), None, lines.append, lines.append, time.time, random.Random(1))
+    return kind(params, FakeResolver(), None, lines.append, lines.append, time.time, random.Random(1))
 
 
 @pytest.mark.parametrize("options", [[], ["-p"], ["-e"], ["-8", "-p"]], ids=["esmtp", "lock-step", "helo", "bare"])
@@ -102,6 +103,19 @@ async def test_failures(options: list[str], text: str, sink: Sink) -> None:
     assert len(done.statuses) == 2
     for status in done.statuses:
         assert re.fullmatch(text, status.text), status.text
+
+
+@pytest.mark.parametrize("options", [["-L"], ["-L", "-p"]], ids=["pipelining", "lock-step"])
+async def test_lmtp(options: list[str], sink: Sink, tmp_path: Path) -> None:
+    port = sink("-d", "message.", *options)
+    lines: list[str] = []
+    agent = new_agent(lines, LmtpAgent)
+    for number in range(3):
+        done = await agent.deliver(request(number, port, b"Subject: x\n\n.x\n", keep=number < 2))
+        assert [status.action for status in done.statuses] == ["sent", "sent"], lines
+    await agent.close()
+    assert len([*tmp_path.glob("message.*")]) == 3
+    assert ", conn_use=3, " in lines[-1]
 
 
 async def test_many_at_once(sink: Sink) -> None:

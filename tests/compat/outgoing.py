@@ -1,0 +1,151 @@
+"""Gatepost and a real Postfix as senders, before servers that misbehave: what each logs, and what each says there."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.compat.real_postfix import RealPostfix
+from tests.compat.scripted_sink import ScriptedSink
+from tests.scenarios.server import MASTER_CF, Client, Gatepost, free_port, temporary_folder, until
+
+MAIN_CF = """
+compatibility_level = 3.6
+myhostname = mail.ours.example
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_forbid_bare_newline = no
+minimal_backoff_time = 1000s
+maximal_backoff_time = 1000s
+queue_run_delay = 1000s
+notify_classes =
+local_recipient_maps =
+transport_maps = inline:{{ {maps} {{ client.example = discard:notices }} }}
+"""
+
+
+class Case(NamedTuple):
+    """Mail to NAME.example. `transport`: may have the sink's {port} and {path}, and {closed}, where nobody listens.
+
+    `sink`: arguments of ScriptedSink, None for no sink; `unix`: it listens on a Unix socket. `mail`: parameters of
+    MAIL FROM.
+    """
+
+    sink: dict[str, str] | None = None
+    transport: str = "smtp:[127.0.0.1]:{port}"
+    once: dict[str, str] | None = None
+    recipients: tuple[str, ...] = ("one",)
+    content: bytes = b"Subject: x\r\n\r\nhello\r\n"
+    mail: str = ""
+    unix: bool = False
+
+
+class Told(NamedTuple):
+    """What a sender did with one case: its log lines, the commands and the contents that the sink was given."""
+
+    lines: list[str]
+    commands: list[str]
+    messages: list[bytes]
+
+
+class World:
+    """The sinks of all cases, and the main.cf that leads there."""
+
+    def __init__(self, cases: Mapping[str, Case], folder: Path) -> None:
+        self.cases = cases
+        self.sinks: dict[str, ScriptedSink] = {}
+        maps = []
+        closed = free_port()
+        for name, case in cases.items():
+            where = {"closed": closed, "port": 0, "path": f"{folder}/{name}"}
+            if case.sink is not None:
+                path = where["path"] if case.unix else ""
+                lmtp = case.transport.startswith("lmtp:")
+                sink = ScriptedSink(case.sink, lmtp=lmtp, path=str(path), once=case.once)
+                self.sinks[name], where["port"] = sink, sink.port
+            maps.append(f"{{ {name}.example = {case.transport.format(**where)} }}")
+        self.main_cf = MAIN_CF.format(maps=" ".join(maps))
+
+    def play(self, port: int, log: Callable[[], str]) -> dict[str, Told]:
+        """Send the mail of all cases; what became of it, once that is in the log."""
+        ids: dict[str, str] = {}
+        for name, case in self.cases.items():
+            if name in self.sinks:
+                self.sinks[name].forget(case.once)
+            ids[name] = _submit(port, name, case)
+        wanted = {queue_id: len(self.cases[name].recipients) for name, queue_id in ids.items()}
+
+        def all_told() -> bool:
+            text = log()
+            return all(len(re.findall(rf": {i}: to=<[^\n]* status=", text)) >= n for i, n in wanted.items())
+
+        until(all_told, "an outcome for each recipient")
+        time.sleep(0.3)  # a farewell may still be on its way
+        text = log()
+        return {name: self._told(name, queue_id, text) for name, queue_id in ids.items()}
+
+    def _told(self, name: str, queue_id: str, text: str) -> Told:
+        lines = [
+            f"{program}: {_normal(words)}"
+            for program, words in re.findall(rf"postfix/(smtp|lmtp|error)\[\d+\]: {queue_id}: (.*)", text)
+        ]
+        sink = self.sinks.get(name)
+        if sink is None:
+            return Told(sorted(lines), [], [])
+        commands = [re.sub(r"SIZE=\d+", "SIZE", command) for command in sink.commands]
+        rcpt = sorted(command for command in commands if command.startswith("RCPT"))
+        ordered = [rcpt.pop(0) if command.startswith("RCPT") else command for command in commands]
+        return Told(sorted(lines), ordered, [_body(message) for message in sink.messages])
+
+    def stop(self) -> None:
+        for sink in self.sinks.values():
+            sink.stop()
+
+
+def _normal(words: str) -> str:
+    return re.sub(r"delay=\S+ delays=\S+", "delay", words)
+
+
+def _body(message: bytes) -> bytes:
+    """Without what differs: the headers that the two add."""
+    dropped = rb"(?m)^(Received|Message-I[dD]|Date|From):.*\r\n([ \t].*\r\n)*"
+    head, separator, body = message.partition(b"\r\n\r\n")
+    return re.sub(dropped, b"", head + b"\r\n") + separator + body
+
+
+def _submit(port: int, name: str, case: Case) -> str:
+    client = Client(port)
+    client.say("EHLO client.example")
+    client.say(f"MAIL FROM:<sender@client.example>{case.mail}")
+    for user in case.recipients:
+        reply = client.say(f"RCPT TO:<{user}@{name}.example>")
+        assert reply.startswith("250"), reply
+    client.say("DATA")
+    client.sock.sendall(case.content + b".\r\n")
+    reply = client.reply()
+    client.close()
+    assert " queued as " in reply, f"{name}: {reply}"
+    return reply.rpartition(" ")[2]
+
+
+def compare(cases: Mapping[str, Case], more: str = "") -> tuple[dict[str, Told], dict[str, Told]]:
+    """(Postfix, Gatepost): the same mail through both, one after the other. `more`: lines of main.cf."""
+    with temporary_folder() as folder:
+        world = World(cases, folder)
+        try:
+            with RealPostfix({"real": {}}, world.main_cf + more) as postfix:
+                theirs = world.play(postfix.ports["real"], postfix.log)
+            port = free_port()
+            master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n"
+            gatepost = Gatepost(folder, world.main_cf + more, port=port, master_cf=master_cf)
+            try:
+                gatepost.start()
+                return theirs, world.play(gatepost.port, gatepost.log)
+            finally:
+                gatepost.stop()
+        finally:
+            world.stop()
