@@ -113,8 +113,6 @@ def test_every_kind_of_complaint(folder: Folder, capsys: pytest.CaptureFixture[s
         "Faults: it starts, but what comes that far is answered 451; reload refuses them:",
         f'  {main} 5: parameter mynetworks: 10.0.0.1/8: non-null host address bits in "10.0.0.1/8", perhaps you should '
         'use "10.0.0.0/8" instead',
-        f"  {main} 6: parameter smtpd_recipient_restrictions: reject_rbl_client is not supported yet: mail that gets "
-        "there is answered 451 4.3.5",
         f'  {main} 6: parameter smtpd_recipient_restrictions: unknown smtpd restriction: "reject_misspelt"',
         f"  {main} 7: parameter transport_maps: hash:/nonexistent/transport is unavailable. "
         "open /nonexistent/transport: No such file or directory",
