@@ -81,15 +81,26 @@ def _run(program: Program, arguments: list[str], directory: str) -> int:
         options = read_options(program, arguments)
         if not options.tables and not options.sequence:
             raise program.usage()
-        return 0 if _done(TableCommand(program, options, directory)) else 1
-    except (CommandError, TableFileError) as error:
+        command = TableCommand(program, options, directory)
+    except (CommandError, ConfigError) as error:
         return _fatal(program.name, str(error))
+    try:
+        return 0 if _done(command) else 1
+    except (CommandError, TableFileError) as error:
+        return _failed(command, str(error))
     except ConfigError as error:
-        return _fatal(program.name, error.message if not error.path else str(error))
+        return _failed(command, str(error) if error.path else error.message)
+    finally:
+        command.report.close()
+
+
+def _failed(command: TableCommand, text: str) -> int:
+    sys.stdout.flush()
+    command.report.fatal(text)
+    return 1
 
 
 def _fatal(program: str, text: str) -> int:
-    sys.stdout.flush()
     print(f"{program}: fatal: {text}", file=sys.stderr)
     return 1
 

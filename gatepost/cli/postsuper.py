@@ -1,11 +1,11 @@
 """postsuper(1): delete, hold, release, expire and requeue queued messages."""
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.report import Report
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
@@ -14,8 +14,6 @@ from gatepost.control.client import ControlError
 from gatepost.control.operations import QUEUES
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
-from gatepost.maillog.sink import MailLog, ProgramLog
-from gatepost.master.logfile import open_log
 
 
 class Act(NamedTuple):
@@ -102,7 +100,7 @@ def main(arguments: list[str], directory: str) -> int:
 
 
 def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) -> None:
-    say = _Report(settings)
+    say = Report("postsuper", settings)
     counts = {act: 0 for act in ACTS if any(act in OPTIONS[letter] for letter in wanted)}
     try:
         with queue_session(settings) as session:
@@ -119,7 +117,7 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) ->
         say.close()
 
 
-def _valid(queue_ids: list[str], say: "_Report") -> Iterator[list[str]]:
+def _valid(queue_ids: list[str], say: Report) -> Iterator[list[str]]:
     """ALL, or what there is of queue IDs, _AT_ONCE of them."""
     if "ALL" in queue_ids:
         yield ["ALL"]
@@ -140,34 +138,3 @@ def _ids(given: list[str]) -> list[str]:
     for item in given:
         found += (line.strip() for line in sys.stdin if line.strip()) if item == "-" else [item]
     return found
-
-
-class _Report:
-    """What was done, on standard error and in the mail log (where this user may write it)."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._log: ProgramLog | None = None
-        self._descriptor = -1
-        if settings.maillog_file == "/dev/stdout":
-            return  # that is the running system's, not ours
-        try:
-            output, self._descriptor = open_log(settings, foreground=False)
-        except ConfigError:
-            return
-        self._log = MailLog(output, settings.syslog_name, os.getpid()).program("postsuper")
-
-    def info(self, text: str) -> None:
-        print(f"postsuper: {text}", file=sys.stderr)
-        if self._log is not None:
-            self._log.info(text)
-
-    def warning(self, text: str) -> None:
-        print(f"postsuper: warning: {text}", file=sys.stderr)
-        if self._log is not None:
-            self._log.warning(text)
-
-    def close(self) -> None:
-        if self._log is not None:
-            self._log.flush()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gatepost.cli.report import Report
 from gatepost.config.configuration import Configuration
 from gatepost.config.host_facts import ThisHost
 from gatepost.config.main_cf import MainCf
@@ -125,7 +126,9 @@ class TableCommand:
             directory, MainCf.read(f"{directory}/main.cf"), MasterCf.parse(b"", ""), ThisHost()
         )
         settings = self.settings = self.configuration.settings
-        self.environment: TableEnvironment = table_environment(settings, program.warn)
+        self.report = Report(program.name, settings)
+        self.warn = self.report.warning
+        self.environment: TableEnvironment = table_environment(settings, self.warn)
         self.default_type = settings.default_database_type
         self.utf8 = settings.smtputf8_enable and options.utf8 and (options.force_utf8 or not options.message)
         self.manner = Manner(
@@ -135,7 +138,7 @@ class TableCommand:
             self.utf8,
             options.nulls,
             settings.lmdb_map_size,
-            program.warn,
+            self.warn,
         )
 
     def split(self, table: str) -> tuple[str, str]:

@@ -39,7 +39,7 @@ class Questions:
         self._tables = Tables(command.environment)
         # What is wrong with the source of an indexed table was told when it was made.
         self._quiet = Tables(dataclasses.replace(command.environment, warn=lambda text: None))
-        self._warn = command.program.warn
+        self._warn = command.warn
 
     def one(self, key: str) -> bool:
         """Ask for one key in table after table; print the first value. Raises CommandError."""

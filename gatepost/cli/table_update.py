@@ -36,6 +36,8 @@ def make(command: TableCommand, table: str) -> None:
         user, group = status.st_uid, status.st_gid
         if not command.options.as_owner or os.getuid() != 0:
             user, group = os.geteuid(), os.getegid()
+        if user != os.geteuid():
+            command.report.open()
         with acting_with(user, group):
             file = _writable(command, kind, name)
             _fill(command, file, where, source.read(), _mode(command, status))
@@ -79,7 +81,7 @@ def _with_files(command: TableCommand, where: str, entries: Iterable[Entry]) -> 
         try:
             value = encoded(content_of(entry.value))
         except FileValueError as error:
-            command.program.warn(f"{where}, line {entry.number}: {error}: skipping this entry")
+            command.warn(f"{where}, line {entry.number}: {error}: skipping this entry")
             continue
         yield entry._replace(value=value)
 

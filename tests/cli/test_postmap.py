@@ -392,3 +392,19 @@ def test_newaliases_makes_the_alias_databases(programs: Programs) -> None:
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, ["--help"]) == 0
     assert "EXIT STATUS" in capsys.readouterr().out
+
+
+def test_problems_are_in_the_mail_log(programs: Programs) -> None:
+    log = programs.ours / "mail.log"
+    with (programs.ours / "etc/main.cf").open("a") as main_cf:
+        main_cf.write(f"maillog_file = {log}\nmaillog_file_prefixes = {programs.ours}\n")
+    assert programs.run_ours("postmap", "-q", "10.1.1.1", "cidr:nets")[0] == 0
+    assert not log.exists()
+    assert programs.run_ours("postmap", "lmdb:src")[0] == 0
+    assert programs.run_ours("postalias", "nosuch:src")[0] == 1
+    lines = log.read_text().splitlines()
+    assert any(
+        line.endswith('warning: lmdb:src: duplicate entry: "a"') and "postfix/postmap[" in line for line in lines
+    )
+    assert "postfix/postalias[" in lines[-1]
+    assert "fatal: unsupported dictionary type: nosuch. Is the postfix-nosuch package installed?" in lines[-1]
