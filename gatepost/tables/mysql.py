@@ -21,6 +21,7 @@ from gatepost.tables.sql_table import (
     Rows,
     SqlPlan,
     SqlTable,
+    host_and_port,
     pool_limits,
     sql_plan,
 )
@@ -193,15 +194,11 @@ def _target(host: str, login: Login) -> dict[str, Any]:
     """asyncmy's arguments for one of `hosts`. Raises ConfigError."""
     if host.startswith("unix:"):
         return {"unix_socket": host.removeprefix("unix:")}
-    name, colon, port = host.removeprefix("inet:").rpartition(":")
-    if not colon:
-        name, port = port, str(login.port)
-    if not port.isdigit():
-        raise ConfigError(f"bad port in {host}", parameter="hosts")
+    name, port = host_and_port(host.removeprefix("inet:"))
     if name == "localhost":
         # MySQL's client library takes this name for the socket, whatever the port.
         return {"unix_socket": login.socket or DEFAULT_SOCKET}
-    return {"host": name, "port": int(port)}
+    return {"host": name, "port": port or login.port}
 
 
 async def _connect(

@@ -21,6 +21,7 @@ from gatepost.tables.sql_table import (
     Rows,
     SqlPlan,
     SqlTable,
+    host_and_port,
     pool_limits,
     sql_plan,
 )
@@ -57,7 +58,7 @@ class PgsqlConnection:
         asyncpg = self._asyncpg
         try:
             return await self._fetch(make_query(self._quote))
-        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError) as error:
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError, UnicodeError) as error:
             raise ConnectionFailure(str(error)) from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
             if self._connection.is_closed():
@@ -137,12 +138,8 @@ def _target(host: str) -> dict[str, Any]:
         return {"dsn": host}
     for prefix in ("unix:", "inet:"):
         host = host.removeprefix(prefix)
-    name, colon, port = host.rpartition(":")
-    if not colon:
-        return {"host": host}
-    if not port.isdigit():
-        raise ConfigError(f"bad port in {host}", parameter="hosts")
-    return {"host": name, "port": int(port)}
+    name, port = host_and_port(host)
+    return {"host": name, "port": port} if port else {"host": name}
 
 
 async def _connect(

@@ -79,6 +79,20 @@ def query_text(config: DatabaseConfig) -> str:
     return f"SELECT {field} FROM {table} WHERE {where} = '%s' {config.text('additional_conditions')}"
 
 
+def host_and_port(text: str) -> tuple[str, int]:
+    """`name`, `name:port`, `[address]:port`; port 0 if there is none. Raises ConfigError."""
+    if text.startswith("["):
+        name, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, colon, port = text.rpartition(":")
+        if not colon:
+            name, port = text, ""
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ConfigError(f"bad port in {text}", parameter="hosts")
+    return name, int(port or 0)
+
+
 def pool_limits(config: DatabaseConfig) -> PoolLimits:
     """Limits of the connections to a server. Raises ConfigError."""
     return PoolLimits(

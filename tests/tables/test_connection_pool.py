@@ -198,6 +198,27 @@ async def test_nobody_waits_for_ever_for_a_turn() -> None:
     assert any("busy" in str(answer) for answer in answers)
 
 
+async def test_no_turn_is_lost() -> None:
+    """Whoever goes away while he waits, or while he has his turn, leaves it to others."""
+    lines = Lines()
+    pool = make(Surroundings(), lines, "a", timeout=60, connections=3)
+    for gone in range(12):
+        asking = [asyncio.create_task(pool.ask(Line.ask)) for _ in range(12)]
+        for _ in range(gone // 3):
+            await asyncio.sleep(0)
+        asking[gone].cancel()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert answers.count("a") >= 11
+    together = asyncio.Barrier(3)
+
+    async def meet(line: Line) -> str:
+        await together.wait()
+        return line.host
+
+    assert await asyncio.gather(*(pool.ask(meet) for _ in range(6))) == ["a"] * 6
+    pool.close()
+
+
 async def test_idle_connections_are_closed() -> None:
     lines = Lines()
     world = Surroundings()

@@ -162,6 +162,15 @@ async def test_bind(slapd: Slapd, asked: Asked) -> None:
         await asked.open(text + login + "wrong", "wrong.cf").lookup("hidden@example.com")
 
 
+async def test_bind_by_sasl(slapd: Slapd, asked: Asked, tmp_path: Path) -> None:
+    """The server learns from the socket who we are; the private part is for those who are somebody."""
+    text = f"server_host = {slapd.local_url}\n" + BASE + "query_filter = (mail=%s)\nversion = 3\n"
+    assert await asked.open(text + "bind = no", "nobody.cf").lookup("hidden@example.com") is None
+    table = asked.open(text + "bind = sasl\nsasl_mechs = EXTERNAL")
+    assert await table.lookup("hidden@example.com") == "hidden"
+    assert query(tmp_path, table.name, ["hidden@example.com"])[0] == {"hidden@example.com": "hidden"}
+
+
 async def test_unix_socket_and_plain_host(slapd: Slapd, asked: Asked) -> None:
     more = BASE + "query_filter = (mail=%s)"
     table = asked.open(f"server_host = {slapd.local_url}\n" + more, "socket.cf")

@@ -97,6 +97,7 @@ async def test_utf8(postgres: Postgres, asked: Asked) -> None:
 async def test_socket_and_uri(postgres: Postgres, asked: Asked) -> None:
     for name, hosts in (
         ("one.cf", f"unix:{postgres.folder}:{postgres.port}"),
+        ("three.cf", f"[127.0.0.1]:{postgres.port}"),
         ("two.cf", f"postgresql://mail:it%27s@127.0.0.1:{postgres.port}/mail?sslmode=disable"),
     ):
         table = asked.open(f"hosts = {hosts}\nuser = mail\npassword = it's\ndbname = mail\nquery = SELECT '%u'", name)
@@ -110,6 +111,11 @@ async def test_tls(postgres: Postgres, asked: Asked) -> None:
     text = f"hosts = {uri}verify-full{question}".replace("/certificate.pem", "/log")
     with pytest.raises(LookupTemporaryFailure):
         await asked.open(text, "untrusted.cf").lookup("joe")
+
+
+async def test_bad_port(asked: Asked) -> None:
+    asked.open("query = SELECT 1\nhosts = inet:db:none")
+    assert "line 2: bad port in db:none" in asked.world.tables.problems()[0].text
 
 
 async def test_expansion_limit(postgres: Postgres, asked: Asked) -> None:
