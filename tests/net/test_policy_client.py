@@ -121,7 +121,7 @@ async def test_a_connection_that_the_server_closed_is_made_again_in_silence() ->
 
 async def test_a_server_that_comes_back_between_two_tries() -> None:
     server = await PolicyServer(["action=dunno"]).start()
-    asker = Asker(pool_of(server, PolicyTimes(timeout=5, retry_delay=0.3)))
+    asker = Asker(pool_of(server, PolicyTimes(timeout=5, retry_delay=1)))
     await server.stop()
     asked = asyncio.ensure_future(asker.ask())
     await until(lambda: asker.warnings)
