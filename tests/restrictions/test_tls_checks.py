@@ -102,7 +102,8 @@ async def test_a_table_must_be_named() -> None:
         (
             "{ static:reject, search_order = foo }",
             [
-                "malformed map attribute in '{ static:reject, search_order = foo }': 'missing '=' after attribute name'",
+                "malformed map attribute in '{ static:reject, search_order = foo }': "
+                "'missing '=' after attribute name'",
                 "See earlier parsing error messages for '{ static:reject, search_order = foo }",
             ],
         ),
