@@ -317,6 +317,11 @@ class Client:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.say("QUIT")
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.file.close()
         self.sock.close()
 
@@ -374,8 +379,8 @@ class Sink:
 class Dns:
     """tests.dns_server as a process of its own, on a zone text."""
 
-    def __init__(self, folder: Path, zone: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, zone: str, *, port: int = 0) -> None:
+        self.port = port or free_port()
         path = folder / "zone.txt"
         path.write_text(zone)
         self.process = subprocess.Popen(

@@ -137,7 +137,7 @@ def test_hangs(world: World) -> None:
         with pytest.raises(BlockingIOError):
             client.sock.recv(1)
         client.sock.settimeout(60)
-    waiting.pop().sock.close()  # this client does not wait for it
+    waiting.pop().hang_up()
     for client in waiting:
         assert client.reply() == CANNOT_TELL
         client.close()
