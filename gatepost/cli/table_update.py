@@ -5,6 +5,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from gatepost.cli.table_command import CommandError, TableCommand
 from gatepost.control.acting_as import acting_with
@@ -21,26 +22,42 @@ _NEW_MODE = 0o644
 def make(command: TableCommand, table: str) -> None:
     """Make one table from its source, or put what is on standard input into it. Raises CommandError, TableFileError."""
     kind, name = command.split(table)
+    data, status, where = _source(command, kind, name)
+    owner = _owner(name) if command.options.incremental else None
+    with _as_owner(command, owner or (status.st_uid, status.st_gid)):
+        file = _writable(command, kind, name)
+        _fill(command, file, where, data, _mode(command, status))
+
+
+def _source(command: TableCommand, kind: str, name: str) -> tuple[bytes, os.stat_result, str]:
+    """What is read, the status of where it is read from, and the name of that. Raises CommandError."""
     if command.options.incremental:
-        source, where = sys.stdin.buffer, "stdin"
-    elif kind == "proxy":
+        return sys.stdin.buffer.read(), os.fstat(sys.stdin.fileno()), "stdin"
+    if kind == "proxy":
         raise CommandError("can't create maps via the proxy service")
-    else:
-        where = name
-        try:
-            source = open(name, "rb")  # noqa: SIM115
-        except OSError as error:
-            raise CommandError(f"open {name}: {error_text(error)}") from None
-    with source:
-        status = os.fstat(source.fileno())
-        user, group = status.st_uid, status.st_gid
-        if not command.options.as_owner or os.getuid() != 0:
-            user, group = os.geteuid(), os.getegid()
-        if user != os.geteuid():
-            command.report.open()
-        with acting_with(user, group):
-            file = _writable(command, kind, name)
-            _fill(command, file, where, source.read(), _mode(command, status))
+    try:
+        with open(name, "rb") as source:
+            return source.read(), os.fstat(source.fileno()), name
+    except OSError as error:
+        raise CommandError(f"open {name}: {error_text(error)}") from None
+
+
+def _owner(path: str) -> tuple[int, int] | None:
+    """User and group of a file, of the link if it is one; None if it is not there."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_uid, status.st_gid
+
+
+def _as_owner(command: TableCommand, owner: tuple[int, int] | None) -> AbstractContextManager[None]:
+    """Work with the rights of a file's owner, so that nobody can have root write elsewhere. Not with -o."""
+    if owner is None or not command.options.as_owner or os.getuid() != 0:
+        return nullcontext()
+    if owner[0] != os.geteuid():
+        command.report.open()
+    return acting_with(*owner)
 
 
 def _mode(command: TableCommand, status: os.stat_result) -> int:
@@ -125,9 +142,10 @@ def remove(command: TableCommand, keys: list[str]) -> bool:
         file = command.file(kind, name)
         if file is None:
             raise _cannot_remove(command, kind, name)
-        if file.remove(keys):
-            found = True
-            _note_of_text(command, file)
+        with _as_owner(command, _owner(name) or _owner(file.path)):
+            if file.remove(keys):
+                found = True
+                _note_of_text(command, file)
     return found
 
 

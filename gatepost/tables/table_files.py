@@ -171,7 +171,9 @@ class TextFile(TableFile):
                                   self.manner.fold)  # fmt: skip
                 if change(text):
                     data = text.text.encode("utf-8", "surrogateescape")
-                    replace_file(self.path, lambda path: _write(path, data), mode)
+                    # A link stays one: it is the text that is changed, wherever it is.
+                    path = os.path.realpath(self.path) if os.path.islink(self.path) else self.path  # noqa: PTH114
+                    replace_file(path, lambda temporary: _write(temporary, data), mode)
                     return True
                 return False
         except OSError as error:

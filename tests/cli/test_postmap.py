@@ -308,6 +308,42 @@ def test_the_index_belongs_to_the_owner_of_the_source(programs: Programs, option
     assert found[0] == found[1] == ((0, 0) if option == "-o" else (65534, 65534))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_text_is_changed_with_its_owners_rights(programs: Programs) -> None:
+    folder, victim = programs.ours / "of", programs.ours / "etc/victim"
+    folder.mkdir()
+    (folder / "src").write_text("a 1\n")
+    victim.write_text("root 1\n")
+    (folder / "link").symlink_to(victim)
+    for path in (folder, folder / "src", folder / "link"):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    for parent in [folder, *folder.parents[:5]]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    assert programs.run_ours("postmap", "-i", "hash:of/src", text=b"b 2\n")[0] == 0
+    assert (folder / "src").read_text() == "a 1\nb 2\n"
+    assert (folder / "src").stat().st_uid == 65534
+    assert programs.run_ours("postmap", "-d", "a", "hash:of/src")[0] == 0
+    assert (folder / "src").stat().st_uid == 65534
+    status, _, told = programs.run_ours("postmap", "-i", "hash:of/link", text=b"b 2\n")
+    assert (status, "Permission denied" in told[0]) == (1, True)
+    assert programs.run_ours("postmap", "-d", "root", "hash:of/link")[0] == 1
+    assert victim.read_text() == "root 1\n"
+    assert programs.run_ours("postmap", "-o", "-i", "hash:of/link", text=b"b 2\n")[0] == 0
+    assert victim.read_text() == "root 1\nb 2\n"
+    assert (folder / "link").is_symlink()
+
+
+def test_several_tables_at_once(programs: Programs) -> None:
+    for arguments in (
+        ("-i", "lmdb:one", "lmdb:two"),
+        ("-s", "lmdb:one"),
+        ("-s", "lmdb:two"),
+        ("-d", "x", "one", "two"),
+    ):
+        theirs = programs.run_theirs("postmap", *arguments, text=b"x y\n")
+        assert programs.run_ours("postmap", *arguments, text=b"x y\n") == theirs
+
+
 def test_hash_tables_are_changed_in_their_text(programs: Programs) -> None:
     text = "# keep\na 1\n  continued\nb 2\n# this too\nA 3\n"
     programs.write("table", text)
