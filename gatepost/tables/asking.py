@@ -8,17 +8,37 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 async def in_own_task(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What `coroutine` returns or raises. It is cancelled with the caller, if the caller is a task."""
-    task = asyncio.get_running_loop().create_task(coroutine)
+    """What `coroutine` returns or raises. It is cancelled with the caller, and when the caller is closed.
+
+    So whoever steps a lookup once, to take what can be known at once, and then closes it, has asked nobody. Where no
+    loop runs (the proof of a configuration) it suspends, and nothing can come of it but to be closed.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        coroutine.close()
+        await _nothing_comes()
+        raise
+    task = loop.create_task(coroutine)
     task.add_done_callback(_look_at)
-    return await task
+    try:
+        return await task
+    except GeneratorExit:
+        task.cancel()
+        raise
+
+
+@types.coroutine
+def _nothing_comes() -> Generator[None, None, None]:
+    yield
 
 
 def _look_at(task: "asyncio.Task[Any]") -> None:

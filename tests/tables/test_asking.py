@@ -63,15 +63,45 @@ async def test_own_task_can_be_waited_for_without_a_task() -> None:
     assert end.value.value == 7
 
 
-async def test_nobody_hears_of_a_failure_that_nobody_waits_for() -> None:
-    failed = asyncio.Event()
+async def test_a_caller_that_is_closed_takes_its_question_back() -> None:
+    asked: list[str] = []
 
-    async def fail() -> None:
-        await asyncio.sleep(0)
-        failed.set()
-        raise OSError("x")
+    async def ask() -> None:
+        asked.append("started")
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            asked.append("cancelled")
+            raise
 
-    stepped = in_own_task(fail())
+    stepped = in_own_task(ask())
     stepped.send(None)
     stepped.close()
-    await failed.wait()
+    await asyncio.sleep(0)
+    assert asked == []
+    stepped = in_own_task(ask())
+    stepped.send(None)
+    await asyncio.sleep(0)
+    stepped.close()
+    await asyncio.sleep(0)
+    assert asked == ["started", "cancelled"]
+
+
+def test_without_a_loop_it_only_suspends() -> None:
+    async def ask() -> None:
+        raise AssertionError("nobody is asked")
+
+    stepped = in_own_task(ask())
+    assert stepped.send(None) is None
+    stepped.close()
+
+
+async def test_nobody_hears_of_a_failure_that_nobody_waits_for() -> None:
+    async def fail() -> None:
+        raise OSError("x")
+
+    waiting = asyncio.create_task(in_own_task(fail()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises((asyncio.CancelledError, OSError)):
+        await waiting
