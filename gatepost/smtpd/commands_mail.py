@@ -113,7 +113,7 @@ async def restrict_mail(session: Session, found: Given) -> Reply | None:
 async def _mail(session: Session, found: Given) -> Mail:
     params = session.params
     if isinstance(found, str):
-        if await _has_error(session, found):
+        if await _has_error(session, found, False):
             raise _illegal(session, f"<{found}>", "MAIL", replies.BAD_SENDER)
         session.sticky_ret = ""
         return Mail(found, MailParameters())
@@ -126,7 +126,7 @@ async def _mail(session: Session, found: Given) -> Mail:
         and "SMTPUTF8" not in params.discard_ehlo
         and any(word.upper() == "SMTPUTF8" for word in words)
     )
-    address = await _address(session, found[0].text, "MAIL", allow_empty=True)
+    address = await _address(session, found[0].text, "MAIL", smtputf8, allow_empty=True)
     if address is None:
         raise Refused(replies.BAD_SENDER)
     parameters = mail_parameters(words, params, smtputf8, session.sticky_ret) if words else MailParameters()
@@ -203,13 +203,13 @@ async def restrict_rcpt(session: Session, found: Given) -> Reply | None:
 
 async def _rcpt(session: Session, found: Given) -> Rcpt:
     if isinstance(found, str):
-        if await _has_error(session, found):
+        if await _has_error(session, found, session.facts.smtputf8):
             raise _illegal(session, f"<{found}>", "RCPT", replies.BAD_RECIPIENT)
         return Rcpt(found, found, _NO_PARAMETERS)
     if found[0].broken:
         raise Refused(replies.BAD_RECIPIENT)
     text = found[0].text
-    address = await _address(session, text, "RCPT", allow_empty=False)
+    address = await _address(session, text, "RCPT", session.facts.smtputf8, allow_empty=False)
     if address is None:
         raise Refused(replies.BAD_RECIPIENT)
     given = text[1:-1] if text.startswith("<") and text.endswith(">") else text
@@ -262,20 +262,21 @@ def proceed_rcpt(session: Session, found: Given) -> Reply:
     return replies.RCPT_OK
 
 
-async def _address(session: Session, text: str, command: str, *, allow_empty: bool) -> str | None:
+async def _address(session: Session, text: str, command: str, smtputf8: bool, *, allow_empty: bool) -> str | None:
     """The internal address of a path; None, with a warning in the log, if it is none or can never resolve."""
     address = parse_path(text, strict=session.params.strict_rfc821_envelopes, allow_empty=allow_empty)
-    if address and await _has_error(session, address):
+    if address and await _has_error(session, address, smtputf8):
         address = None
     if address is None:
         session.env.log.warning(lines.illegal_address(session.facts.client.namaddr, command, printable(text)))
     return address
 
 
-async def _has_error(session: Session, address: str) -> bool:
-    """Can it never resolve?"""
+async def _has_error(session: Session, address: str, smtputf8: bool) -> bool:
+    """Can it never resolve? Or has its domain characters for which SMTPUTF8 is needed (smtpd_check_addr)?"""
     env = session.env
-    return (await env.resolver.resolve("", env.rewriter.rewrite_internal(address))).error
+    found = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
+    return found.error or not (smtputf8 or address.isascii() or found.recipient.rpartition("@")[2].isascii())
 
 
 def _illegal(session: Session, text: str, command: str, reply: Reply) -> Refused:
@@ -283,6 +284,6 @@ def _illegal(session: Session, text: str, command: str, reply: Reply) -> Refused
     return Refused(reply)
 
 
-async def any_address(session: Session, text: str, command: str) -> str | None:
+async def any_address(session: Session, text: str, command: str, smtputf8: bool) -> str | None:
     """As for RCPT; used by VRFY, which forgives more."""
-    return await _address(session, text, command, allow_empty=False)
+    return await _address(session, text, command, smtputf8, allow_empty=False)

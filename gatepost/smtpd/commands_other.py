@@ -1,10 +1,12 @@
 """RSET, NOOP, VRFY, ETRN, QUIT, and the commands that are not there yet (STARTTLS, AUTH)."""
 
+from typing import NamedTuple
+
 from gatepost.mail.hostname import valid_hostname, valid_mailhost_literal
 from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import Command
-from gatepost.protocol.smtp_server_tokens import Word, words
+from gatepost.protocol.smtp_server_tokens import words
 from gatepost.smtpd import replies
 from gatepost.smtpd.commands_mail import any_address
 from gatepost.smtpd.replies import Refused
@@ -34,7 +36,14 @@ def proceed_quit(session: Session, _: None) -> Reply:
     return replies.BYE
 
 
-def check_vrfy(session: Session, command: Command) -> list[Word]:
+class Vrfy(NamedTuple):
+    """What is asked about, as it was given; with SMTPUTF8 its domain may be outside ASCII (RFC 6531 3.7.4.2)."""
+
+    text: str
+    smtputf8: bool
+
+
+def check_vrfy(session: Session, command: Command) -> Vrfy:
     params = session.params
     if params.disable_vrfy_command:
         raise Refused(replies.VRFY_DISABLED)
@@ -42,15 +51,15 @@ def check_vrfy(session: Session, command: Command) -> list[Word]:
     utf8 = params.smtputf8_enable and "SMTPUTF8" not in params.discard_ehlo
     if not found:
         raise Refused(replies.SYNTAX_VRFY_UTF8 if utf8 else replies.SYNTAX_VRFY)
-    if utf8 and len(found) > 1 and found[-1].text.upper() == "SMTPUTF8":
+    declared = utf8 and len(found) > 1 and found[-1].text.upper() == "SMTPUTF8"
+    if declared:
         found.pop()
-    return found
+    return Vrfy(" ".join(word.text for word in found), declared)
 
 
-async def restrict_vrfy(session: Session, found: list[Word]) -> Reply | None:
+async def restrict_vrfy(session: Session, asked: Vrfy) -> Reply | None:
     facts = session.facts
-    text = " ".join(word.text for word in found)
-    address = await any_address(session, text, "VRFY")
+    address = await any_address(session, asked.text, "VRFY", asked.smtputf8)
     if address is None:
         return replies.BAD_RECIPIENT
     facts.recipient = address
@@ -59,8 +68,8 @@ async def restrict_vrfy(session: Session, found: list[Word]) -> Reply | None:
     return refusal
 
 
-def proceed_vrfy(session: Session, found: list[Word]) -> Reply:
-    return Reply(252, "2.0.0", " ".join(word.text for word in found))
+def proceed_vrfy(session: Session, asked: Vrfy) -> Reply:
+    return Reply(252, "2.0.0", asked.text)
 
 
 def check_etrn(session: Session, command: Command) -> str:

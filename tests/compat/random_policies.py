@@ -29,7 +29,7 @@ _RESULTS = (
 _KEYS = {
     "check_client_access": ("192.0.2.7", "192.0.2", "192", "unknown", "c.example", "example", "client.example"),
     "check_helo_access": ("client.example", "example", "bad.example", "single", "spam.example", "192.0.2.1"),
-    "check_sender_access": ("x.example", "a@x.example", "a@", "example", "<>", "spam.example", "a+b@x.example"),
+    "check_sender_access": ("x.example", "a@x.example", "a@", "example", "<>", "spam.example", "grün@", "köln.example"),
     "check_recipient_access": ("ours.example", "bob@ours.example", "alice@", "example", "relay.example"),
 }
 _SERVER_KEYS = ("192.0.2.25", "192.0.2.26", "192.0.2", "mx.client.example", "ns.client.example", "192.0.2.53")
@@ -56,8 +56,17 @@ _SWITCHES = (
     ("smtpd_delay_reject", "no"), ("soft_bounce", "yes"), ("smtpd_reject_unlisted_sender", "yes"),
     ("smtpd_reject_unlisted_recipient", "no"), ("smtpd_relay_before_recipient_restrictions", "no"),
     ("smtpd_log_access_permit_actions", "static:all"), ("unknown_address_tempfail_action", "defer"),
-    ("unknown_helo_hostname_tempfail_action", "defer"), ("access_map_reject_code", "550"),
-    ("allow_untrusted_routing", "yes"), ("unknown_client_reject_code", "550"), ("maps_rbl_reject_code", "450"),
+    ("unknown_helo_hostname_tempfail_action", "defer"),
+    ("allow_untrusted_routing", "yes"), ("smtpd_null_access_lookup_key", "a@"), ("smtpd_helo_required", "yes"),
+)  # fmt: skip
+_CODES = tuple(
+    f"{name}_code"
+    for name in (
+        "access_map_reject", "access_map_defer", "reject", "defer", "relay_domains_reject", "unknown_client_reject",
+        "multi_recipient_bounce_reject", "non_fqdn_reject", "invalid_hostname_reject", "unknown_hostname_reject",
+        "unknown_address_reject", "unknown_local_recipient_reject", "unknown_virtual_alias_reject",
+        "unknown_virtual_mailbox_reject", "maps_rbl_reject", "plaintext_reject",
+    )
 )  # fmt: skip
 _CLIENTS = (
     "unknown [192.0.2.7]", "unknown [192.0.2.9]", "client.example [192.0.2.7]", "www.client.example [192.0.2.28]",
@@ -71,13 +80,13 @@ _HELO_NAMES = (
 _SENDERS = (
     "a@x.example", "", "a@spam.example", "a@broken.example", "a@nosuch.example", "a@nomail.example", "a@single",
     "nobody@ours.example", "bob@ours.example", "a+b@x.example", "a@client.example", "a@sub.x.example",
-    '"a b"@x.example', "a@[192.0.2.1]", "A@X.Example",
+    '"a b"@x.example', "a@[192.0.2.1]", "A@X.Example", "grün@x.example", "a@KÖLN.example",
 )  # fmt: skip
 _RECIPIENTS = (
     "bob@ours.example", "alice@ours.example", "nobody@ours.example", "carol@box.example", "info@alias.example",
     "nobody@alias.example", "c@relay.example", "c@elsewhere.example", "c@spam.example", "c@broken.example", "bob",
     "postmaster", "x%elsewhere.example@relay.example", "c@byname.example", "c@lostfirst.example", "c@[127.0.0.1]",
-    "c@nomail.example", "c@sub.relay.example", "alice+x@ours.example",
+    "c@nomail.example", "c@sub.relay.example", "alice+x@ours.example", "grün@ours.example", "c@köln.example",
 )  # fmt: skip
 
 
@@ -102,13 +111,14 @@ def _dialog(dice: random.Random, name: str) -> Dialog:
     if dice.random() < 0.4:
         parameters["smtpd_relay_restrictions"] = f"{_list(dice, dice.randint(1, 2))}, reject_unauth_destination"
     parameters |= {switch: value for switch, value in _SWITCHES if dice.random() < 0.12}
+    parameters |= {code: dice.choice(("450", "451", "550", "554", "421", "521")) for code in dice.sample(_CODES, 2)}
     parameters["smtpd_hard_error_limit"] = "100"
     return Dialog(name, parameters, dice.choice(_CLIENTS), steps=[("C", line) for line in _session(dice)])
 
 
 def _list(dice: random.Random, length: int, *, classes: bool = True) -> str:
     items = [("warn_if_reject " if dice.random() < 0.2 else "") + _item(dice, classes) for _ in range(length)]
-    return ", ".join(items)
+    return dice.choice((", ", ",", " ", " , ")).join(items)
 
 
 def _item(dice: random.Random, classes: bool) -> str:
@@ -124,7 +134,8 @@ def _item(dice: random.Random, classes: bool) -> str:
         return dice.choice(_DNS_LISTS)
     if classes and luck < 0.75:
         return dice.choice(("inner_class", "outer_class"))
-    return dice.choice(_PLAIN)
+    name = dice.choice(_PLAIN)
+    return name.upper() if dice.random() < 0.1 else name
 
 
 def _table(dice: random.Random, keys: Sequence[str], results: Sequence[str]) -> str:
@@ -133,9 +144,9 @@ def _table(dice: random.Random, keys: Sequence[str], results: Sequence[str]) -> 
 
 
 def _session(dice: random.Random) -> list[str]:
-    lines = [f"{dice.choice(('HELO', 'EHLO'))} {dice.choice(_HELO_NAMES)}"]
+    lines = [f"{dice.choice(('HELO', 'EHLO'))} {dice.choice(_HELO_NAMES)}"] if dice.random() < 0.93 else []
     for _ in range(dice.randint(1, 3)):
-        lines.append(f"MAIL FROM:<{dice.choice(_SENDERS)}>")
+        lines.append(f"MAIL FROM:<{dice.choice(_SENDERS)}>{dice.choice(('', '', ' SMTPUTF8', ' SIZE=1000'))}")
         lines += [f"RCPT TO:<{dice.choice(_RECIPIENTS)}>" for _ in range(dice.randint(1, 3))]
         if dice.random() < 0.5:
             lines.append("DATA")
