@@ -57,7 +57,8 @@ def test_without_mime_only_the_first_headers_are_headers() -> None:
 
 @given(st.lists(st.sampled_from([
     b"Content-Type: multipart/mixed; boundary=x", b"Content-Type: multipart/digest; boundary=xx", b"--x", b"--xx",
-    b"--x--", b"", b"A: b", b" c", b"text", b"Content-Type: message/rfc822", b"Content-Type:", b"Content-Type: (((", b"--",
+    b"--x--", b"", b"A: b", b" c", b"text", b"Content-Type: message/rfc822", b"Content-Type:", b"Content-Type: (((",
+    b"--",
 ])))  # fmt: skip
 def test_nothing_is_lost(lines: list[bytes]) -> None:
     found = [line for _, text in MimeLines(mime=True).lines(lines) for line in text.split(b"\n")]
