@@ -17,6 +17,7 @@ from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.transaction import MailTransaction
 from gatepost.smtpd.words import path_words, printable
+from gatepost.tables.table import LookupTemporaryFailure
 
 
 class Mail(msgspec.Struct, gc=False):
@@ -262,9 +263,12 @@ def proceed_rcpt(session: Session, found: Given) -> Reply:
     return replies.RCPT_OK
 
 
-async def _address(session: Session, text: str, command: str, smtputf8: bool, *, allow_empty: bool) -> str | None:
+async def _address(
+    session: Session, text: str, command: str, smtputf8: bool, *, allow_empty: bool, sloppy: bool = False
+) -> str | None:
     """The internal address of a path; None, with a warning in the log, if it is none or can never resolve."""
-    address = parse_path(text, strict=session.params.strict_rfc821_envelopes, allow_empty=allow_empty)
+    strict = session.params.strict_rfc821_envelopes and not sloppy
+    address = parse_path(text, strict=strict, allow_empty=allow_empty)
     if address and await _has_error(session, address, smtputf8):
         address = None
     if address is None:
@@ -275,7 +279,10 @@ async def _address(session: Session, text: str, command: str, smtputf8: bool, *,
 async def _has_error(session: Session, address: str, smtputf8: bool) -> bool:
     """Can it never resolve? Or has its domain characters for which SMTPUTF8 is needed (smtpd_check_addr)?"""
     env = session.env
-    found = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
+    try:
+        found = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
+    except LookupTemporaryFailure:
+        return False  # the restrictions that need to know say so themselves
     return found.error or not (smtputf8 or address.isascii() or found.recipient.rpartition("@")[2].isascii())
 
 
@@ -286,4 +293,4 @@ def _illegal(session: Session, text: str, command: str, reply: Reply) -> Refused
 
 async def any_address(session: Session, text: str, command: str, smtputf8: bool) -> str | None:
     """As for RCPT; used by VRFY, which forgives more."""
-    return await _address(session, text, command, smtputf8, allow_empty=False)
+    return await _address(session, text, command, smtputf8, allow_empty=False, sloppy=True)
