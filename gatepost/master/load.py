@@ -15,7 +15,8 @@ from gatepost.master.listeners import Listener
 STRESS_TIME = 1000.0
 """Seconds for which stress lasts after the limit was last reached; also the least between two warnings."""
 
-_UNTIL, _WARNED, _COUNTS = 0, 1, 2  # places in a row: two moments (monotonic seconds), then the sessions per worker
+# Places in a row: is it worth while to look at the others; two moments (monotonic seconds); the sessions per worker.
+_WATCH, _UNTIL, _WARNED, _COUNTS = 0, 1, 2, 3
 
 Row = ctypes.Array[ctypes.c_double]
 
@@ -42,28 +43,42 @@ class ListenerLoad:
         self._row = row
         self._own = _COUNTS + slot
         self._limit = limit
+        # The limit cannot be near while no worker has its share of it.
+        self._share = (limit - 1) // (len(row) - _COUNTS)
         self._warnings = warnings  # none: stress is not for this listener
         self._clock = clock
         self._warn = warn
+        self._before = 0
         row[self._own] = 0  # whoever was here before is gone, and its sessions with it
+        if not self._share:
+            row[_WATCH] = 1
 
     def stressed(self) -> bool:
         """Is a session that comes now served under stress?"""
-        if not self._warnings:
+        row = self._row
+        if not row[_WATCH] or not self._warnings:
             return False
-        until = self._row[_UNTIL]
-        return bool(until and until > self._clock()) or self._sessions() + 1 >= self._limit
+        until = row[_UNTIL]
+        return bool(until and until > self._clock()) or sum(row[_COUNTS:]) + 1 >= self._limit
 
-    def _sessions(self) -> float:
-        return sum(self._row[_COUNTS:])
+    def full(self) -> bool:
+        """Has the listener no session left to give?"""
+        return bool(self._row[_WATCH]) and sum(self._row[_COUNTS:]) >= self._limit
 
     def count(self, sessions: int) -> None:
         """So many sessions has this worker now."""
-        row, own = self._row, self._own
-        more = sessions > row[own]
-        row[own] = sessions
-        if more and self._warnings and self._sessions() >= self._limit:
+        row = self._row
+        row[self._own] = sessions
+        if sessions >= self._share or row[_WATCH]:
+            self._look(sessions > self._before)
+        self._before = sessions
+
+    def _look(self, more: bool) -> None:
+        row = self._row
+        counts = row[_COUNTS:]
+        if more and self._warnings and sum(counts) >= self._limit:
             self._full()
+        row[_WATCH] = max(counts) >= self._share or row[_UNTIL] > self._clock()
 
     def _full(self) -> None:
         row, now = self._row, self._clock()

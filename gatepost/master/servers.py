@@ -11,22 +11,14 @@ from gatepost.config.settings import Settings
 from gatepost.dns.names import ClientName, client_name
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
-from gatepost.master.load import ListenerLoad
 from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.net.stepping import carry_out
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import AddressVerifier, Ports
-from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.transcript import Transcripts
-
-DRAIN_PATIENCE = 3600.0
-"""Seconds that sessions of an earlier configuration may go on."""
-
-STOP_PATIENCE = 5.0
-"""Seconds that a stopping process gives to what is under way."""
 
 
 def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
@@ -106,57 +98,6 @@ def _transcripts(settings: Settings, cleanup: Cleanup, log: ProgramLog) -> Trans
         settings, cleanup, log, lambda: dates.at(time.time()).date, lambda post: carry_out(post, tasks)
     )
     return transcripts or None
-
-
-class OpenSessions(set[SmtpConnection]):
-    """A set that tells how many there are, and when the last session has gone."""
-
-    def __init__(self, load: ListenerLoad) -> None:
-        super().__init__()
-        self.empty = asyncio.Event()
-        self._load = load
-
-    def discard(self, session: object, /) -> None:
-        super().discard(session)
-        self._load.count(len(self))
-        if not self:
-            self.empty.set()
-
-    def add(self, session: SmtpConnection, /) -> None:
-        super().add(session)
-        self._load.count(len(self))
-        self.empty.clear()
-
-
-class Connections:
-    """The open sessions of a process, and what they wait for. `load` is told of each."""
-
-    def __init__(self, load: ListenerLoad) -> None:
-        self.stressed = load.stressed
-        self.open = OpenSessions(load)
-        self.tasks: set[object] = set()
-
-    def factory(self, env: ServerEnvironment) -> Callable[[], SmtpConnection]:
-        loop = asyncio.get_running_loop()
-        return lambda: SmtpConnection(env, loop, self.open, self.tasks)
-
-    async def gone(self, hurry: Callable[[], bool]) -> None:
-        """Until every session has ended: in its own time; once `hurry` says so, as soon as no message is under way."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + DRAIN_PATIENCE
-        hurried = False
-        while self.open and loop.time() < end:
-            if hurry():
-                if not hurried:
-                    hurried, end = True, loop.time() + STOP_PATIENCE
-                for connection in [c for c in self.open if c.session.transaction is None]:
-                    connection.shut_down()
-            try:
-                await asyncio.wait_for(self.open.empty.wait(), 0.1 if hurried else 1.0)
-            except TimeoutError:
-                pass
-        for connection in list(self.open):
-            connection.shut_down()
 
 
 class LinkedRates:

@@ -33,7 +33,8 @@ from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
 from gatepost.master.reload import renewed
-from gatepost.master.servers import STOP_PATIENCE, Connections, LinkedRates, server_environment
+from gatepost.master.servers import LinkedRates, server_environment
+from gatepost.master.sessions import STOP_PATIENCE, Connections
 from gatepost.master.worker_delivery import make_agents
 from gatepost.master.worker_queue import SPACE_INTERVAL, SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
 from gatepost.master.workers import ProcessLog, run_loop, set_name

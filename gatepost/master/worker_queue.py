@@ -19,8 +19,8 @@ from gatepost.master.host_clock import Jumps
 from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
 from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
-from gatepost.master.servers import STOP_PATIENCE
 from gatepost.master.services import transports
+from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out

@@ -12,7 +12,8 @@ from gatepost.master.listeners import BACKLOG
 from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
-from gatepost.master.servers import Connections, LinkedRates, server_environment
+from gatepost.master.servers import LinkedRates, server_environment
+from gatepost.master.sessions import Connections
 from gatepost.master.verification import LinkedVerification
 from gatepost.master.workers import Worker
 

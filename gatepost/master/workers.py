@@ -12,8 +12,8 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.leash import DRAIN, STOP, WorkerEnd
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
-from gatepost.master.servers import STOP_PATIENCE
 from gatepost.master.services import transports
+from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.supervisor import Entry
 
 try:
