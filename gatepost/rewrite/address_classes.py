@@ -2,11 +2,20 @@
 
 import enum
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from gatepost.mail.address import fold
 from gatepost.mail.hostname import valid_mailhost_addr
 from gatepost.tables.match_list import MatchList
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+async def _is_in(question: Awaitable[bool]) -> bool:
+    """For a warning only: the class of the domain is known, and a list that cannot tell does not change it."""
+    try:
+        return await question
+    except LookupTemporaryFailure:
+        return False
 
 
 class AddressClass(enum.Enum):
@@ -113,7 +122,7 @@ class ClassLists:
         if self.warn is None:
             return
         for matches in (self.virtual_alias_domains, self.virtual_mailbox_domains):
-            if await matches.match_string(domain):
+            if await _is_in(matches.match_string(domain)):
                 self.warn(f"do not list domain {domain} in BOTH mydestination and {matches.parameter}")
 
     @property
@@ -127,5 +136,5 @@ class ClassLists:
         for other in others:
             # Only relay_domains has subdomains of its names.
             listed = other.match_name(domain) if other is self.relay_domains else other.match_string(domain)
-            if await listed:
+            if await _is_in(listed):
                 self.warn(f"do not list domain {domain} in BOTH {this.parameter} and {other.parameter}")
