@@ -1,7 +1,9 @@
 """The process that serves `spawn` lines of master.cf. As root it runs each command as the user whom the line names."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 
@@ -79,13 +81,15 @@ class CommandServer:
             self._log.warning(f"cannot execute command {service.argv[0]}: {words}")
             return
         watch = os.pidfd_open(command.pid)
-        self._running[watch] = self._loop.call_later(service.time_limit, self._too_long, command)
+        self._running[watch] = self._loop.call_later(service.time_limit, self._too_long, command.pid)
         self.idle.clear()
         self._loop.add_reader(watch, self._ended, watch, command)
 
-    def _too_long(self, command: "subprocess.Popen[bytes]") -> None:
-        self._log.warning(f"process id {command.pid}: command time limit exceeded")
-        command.kill()
+    def _too_long(self, process: int) -> None:
+        self._log.warning(f"process id {process}: command time limit exceeded")
+        # With all that it has started: that would keep the client's connection open.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process, signal.SIGKILL)
 
     def _ended(self, watch: int, command: "subprocess.Popen[bytes]") -> None:
         self._loop.remove_reader(watch)

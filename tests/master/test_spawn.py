@@ -146,6 +146,20 @@ async def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     served.server.close()
 
 
+async def test_what_a_command_has_started_is_killed_with_it(tmp_path: Path) -> None:
+    """Postfix's spawn(8) kills the group: what is left of a command would keep the client's connection open."""
+    program = "import os, subprocess; subprocess.Popen(['sleep', '1000']); print(os.getpid(), flush=True); input()"
+    served = Served(tmp_path, program)
+    reader, writer = await served.connect()
+    number = int(await reader.readline())
+    served.server._too_long(number)
+    assert await reader.read() == b""
+    await until(served.server.idle.is_set)
+    assert f"process id {number}: command time limit exceeded" in served.lines()[0]
+    writer.close()
+    served.server.close()
+
+
 async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     served = Served(tmp_path, "")
     reader, writer = await served.connect()
