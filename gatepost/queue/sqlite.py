@@ -124,12 +124,12 @@ class SqliteStore:
             marks = Marks()
             new, octets = message_rows(batch.new, marks) if batch.new else (None, None)
             try:
+                if batch.shifted:
+                    self._shift(batch)
                 files = self._prepare(batch, marks)
                 removed = json_text(self._numbers_of(batch.removed)) if batch.removed else None
                 marks.reserved = self._numbers.to_reserve()
                 other = json_text(marks) if marks else None
-                if batch.shifted:
-                    self._shift(batch)
                 if not (new or removed or other):
                     return
                 self._writer.execute(WRITE_BATCH, (new, octets, removed, other))

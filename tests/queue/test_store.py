@@ -226,8 +226,11 @@ def test_next_attempts_move_with_the_clock(store: Store) -> None:
     found = {queue_id: store.load(queue_id) for queue_id in (one, two, three, four)}
     assert [stored and stored.next_attempt for stored in found.values()] == [5200.0, 7000.0, 0.0, 1200.0]
     assert store.next_due() == 1200.0
-    store.commit(Batch(shifted=[-100.0]))
+    # Others' marks in the same batch do not bring the old time back.
+    store.commit(Batch(shifted=[-100.0], done=[(one, [1])]))
     assert store.next_due() == 1100.0
+    stored = store.load(one)
+    assert stored is not None and stored.next_attempt == 5100.0
 
 
 def test_attempt_can_be_forced(store: Store) -> None:
