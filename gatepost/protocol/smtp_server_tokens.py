@@ -7,7 +7,7 @@ quotes or brackets do not close is marked as broken.
 import msgspec
 
 _BLANK = frozenset(" \t\r\n\v\f")
-_CLOSING = {'"': '"', "<": ">", "(": ")", "[": "]"}
+_CLOSING = {'"': '"', "<": ">"}
 _COMMAND_WORDS = ("to:", "from:")
 
 
@@ -37,12 +37,14 @@ def _word(line: str, at: int) -> tuple[Word, int]:
         if char in _BLANK:
             return Word(line[start:at], broken), at + 1
         at += 1
-        if char in '<"':
+        if char == "\\":
+            at += 1
+        elif char in '<"':
             at, closed = _quoted(line, at, _CLOSING[char])
             broken = broken or not closed
         elif char == ":" and line[start:at].lower() in _COMMAND_WORDS:
             break
-    return Word(line[start:at], broken), at
+    return Word(line[start:at], broken), at  # a backslash at the end escapes nothing
 
 
 def _quoted(line: str, at: int, wanted: str) -> tuple[int, bool]:
