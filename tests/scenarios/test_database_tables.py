@@ -24,7 +24,8 @@ smtpd_recipient_restrictions = {restrictions}
 WRONG = "Recipient address rejected: Server configuration error"
 SQL = """
 CREATE TABLE access (key text, action text);
-INSERT INTO access VALUES ('bad@home.example', 'REJECT not this one'), ('good@', 'OK'), ('o''k@home.example', 'OK');
+INSERT INTO access VALUES ('bad@home.example', 'REJECT not this one'), ('good@', 'OK'), ('o''k@home.example', 'OK'),
+    ('list@home.example', 'one@hole.example'), ('list@home.example', 'two@hole.example'), ('hole.example', 'discard:gone');
 GRANT SELECT ON access TO mail;
 """
 
@@ -73,6 +74,33 @@ def test_database_goes_and_comes_back(folder: Path, postgres: Postgres) -> None:
         finally:
             postgres.start()
         assert client.say("RCPT TO:<good@home.example>").startswith("250")
+        client.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("mode", ["", "--single-process"])
+def test_addresses_and_routes(folder: Path, postgres: Postgres, mode: str) -> None:
+    """Aliases, recipients and transports from one database, asked by the SMTP server and by the queue manager."""
+    name = table(folder, postgres)
+    main_cf = MAIN_CF.format(restrictions="") + (
+        f"virtual_alias_domains =\nvirtual_alias_maps = {name}\ntransport_maps = proxy:{name}\n"
+    )
+    server = Gatepost(folder, main_cf.replace("local_recipient_maps =", f"local_recipient_maps = {name}"))
+    server.start(*([mode] if mode else []))
+    try:
+        client = server.client()
+        assert client.send("a@far.example", "list@home.example").startswith("250 2.0.0 Ok: queued")
+        server.wait_log(r"to=<one@hole\.example>, orig_to=<list@home\.example>, .* status=sent \(gone\)")
+        server.wait_log(r"to=<two@hole\.example>, orig_to=<list@home\.example>, .* status=sent \(gone\)")
+        assert client.say("MAIL FROM:<a@far.example>").startswith("250")
+        assert client.say("RCPT TO:<nobody@home.example>").startswith("550 5.1.1")
+        postgres.stop()
+        try:
+            assert client.say("RCPT TO:<list@home.example>").startswith("451 4.3.0")
+        finally:
+            postgres.start()
+        assert client.say("RCPT TO:<list@home.example>").startswith("250")
         client.close()
     finally:
         server.stop()
