@@ -25,7 +25,8 @@ WRONG = "Recipient address rejected: Server configuration error"
 SQL = """
 CREATE TABLE access (key text, action text);
 INSERT INTO access VALUES ('bad@home.example', 'REJECT not this one'), ('good@', 'OK'), ('o''k@home.example', 'OK'),
-    ('list@home.example', 'one@hole.example'), ('list@home.example', 'two@hole.example'), ('hole.example', 'discard:gone');
+    ('list@home.example', 'one@hole.example'), ('list@home.example', 'two@hole.example'),
+    ('hole.example', 'discard:gone');
 GRANT SELECT ON access TO mail;
 """
 
