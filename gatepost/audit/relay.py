@@ -72,10 +72,6 @@ def _permitted(word: str, name: str, argument: str, params: AccessParameters) ->
         return ["clients with any certificate that can be verified"]
     if name == "permit_inet_interfaces":
         return ["connections from this host's own addresses"]
-    if name == "permit_tls_clientcerts":
-        return ["clients with a TLS certificate in relay_clientcerts"] if params.relay_clientcerts else []
-    if name == "permit_tls_all_clientcerts":
-        return ["clients with a TLS certificate that is trusted"]
     if ":" in word:
         return [f"whoever {word} permits"]
     if name.startswith("check_") and argument and not name.endswith(_PERMIT_NOTHING):

@@ -32,7 +32,7 @@ from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.manager import QueueManager
 from gatepost.queue.store import StoreFull
-from gatepost.verify.service import Verifier
+from gatepost.verify.service import Answer, Verifier
 
 FIRST_REPORTS_WAIT = 10.0
 """Seconds to wait for the delivery workers of an earlier queue manager to tell what they have under way."""
@@ -228,11 +228,12 @@ class QueueService:
     # --- address verification -------------------------------------------------------------------------------------
 
     async def _verify(self, channel: Channel, asked: Verify) -> None:
-        if self._verifier is None:
-            channel.send(Verified(asked.ticket, "trouble", ""))
-            return
-        answer = await self._verifier.verify(asked.address, asked.wait)
-        channel.send(Verified(asked.ticket, answer.outcome, answer.reason))
+        answer = Answer("trouble", "")
+        try:
+            if self._verifier is not None:
+                answer = await self._verifier.verify(asked.address, asked.wait)
+        finally:  # after a fault of ours, too: a session waits for it, and for nothing else
+            channel.send(Verified(asked.ticket, answer.outcome, answer.reason))
 
     # --- the end of a worker --------------------------------------------------------------------------------------
 

@@ -82,7 +82,10 @@ class CacheFile:
         if row is None:
             return None
         status, probed, updated, text = row
-        return Entry(Status(status), probed, updated, text)
+        try:
+            return Entry(Status(status), int(probed), int(updated), str(text))
+        except (TypeError, ValueError) as error:
+            raise CacheUnusable(f"read {self.path}: {error}") from None
 
     def write(self, changes: Mapping[str, Entry | None]) -> None:
         """Keep entries, or forget (None). Raises CacheUnusable."""

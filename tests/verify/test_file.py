@@ -41,6 +41,18 @@ def test_a_file_that_is_of_no_use_is_replaced(tmp_path: Path, damage: str) -> No
     kept.close()
 
 
+@pytest.mark.parametrize("change", ["status = 9", "probed = 'now'", "updated = x'00ff'"])
+def test_a_row_that_makes_no_sense_is_told_of(tmp_path: Path, change: str) -> None:
+    kept = CacheFile(tmp_path / "cache")
+    kept.write({"a@x.example": GOOD})
+    other = apsw.Connection(str(tmp_path / "cache"))
+    other.execute(f"UPDATE address SET {change}")
+    other.close()
+    with pytest.raises(CacheUnusable):
+        kept.load("a@x.example")
+    kept.close()
+
+
 def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(CacheUnusable, match=r"open .*/nosuch/cache: "):
         CacheFile(tmp_path / "nosuch" / "cache")
