@@ -320,10 +320,8 @@ class Client:
         self.hang_up()
 
     def hang_up(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.sock, self.file:
             self.sock.shutdown(socket.SHUT_RDWR)
-        self.file.close()
-        self.sock.close()
 
 
 @contextlib.contextmanager
