@@ -17,6 +17,8 @@ FROM = 256
 RESENT_FROM = 512
 VISIBLE_RECIPIENT = 1024
 _MAPPED = 2048
+CONTENT_ENCODING = 4096
+CONTENT_TYPE = 8192
 # What asks for more than being noted.
 _ACTIONS = _DROP | _ADDRESSES | _RESENT | _RECEIVED | MESSAGE_ID | RESENT_MESSAGE_ID | _MAPPED
 
@@ -25,6 +27,8 @@ _KINDS = {
     b"apparently-to": _ADDRESSES,
     b"bcc": _ADDRESSES,
     b"cc": _ADDRESSES | VISIBLE_RECIPIENT,
+    b"content-transfer-encoding": CONTENT_ENCODING,
+    b"content-type": CONTENT_TYPE,
     b"date": DATE,
     b"disposition-notification-to": _ADDRESSES,
     b"errors-to": _ADDRESSES,
@@ -46,7 +50,7 @@ _KINDS = {
     b"to": _ADDRESSES | VISIBLE_RECIPIENT,
 }
 # Headers that most mail has and that need nothing: their names are valid without a look.
-_PLAIN = b"""subject mime-version content-type content-transfer-encoding user-agent x-mailer references in-reply-to
+_PLAIN = b"""subject mime-version user-agent x-mailer references in-reply-to
 dkim-signature list-id list-unsubscribe content-language thread-topic thread-index x-priority delivered-to""".split()
 
 

@@ -1,7 +1,10 @@
 """What cleanup itself puts into the header section: trace, prepended and missing headers; and what it logs of it."""
 
+import re
+
 from gatepost.cleanup.address_headers import AddressHeaders
 from gatepost.cleanup.header_pass import (
+    CONTENT_ENCODING,
     DATE,
     FROM,
     MESSAGE_ID,
@@ -17,9 +20,18 @@ from gatepost.cleanup.received import Dates, received_header
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.headers import header_name
+from gatepost.mail.mime_state import MimeState
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
+
+_EIGHT_BIT = re.compile(rb"^content-transfer-encoding[ \t]*:\s*(?:8bit|binary)$", re.I | re.M)
+_EIGHT_BIT_WORDS = (b"8bit", b"8BIT", b"binary", b"Binary", b"BINARY")
+
+
+def _has_eight_bit_part(content: bytes) -> bool:
+    state = MimeState(downgrade=False)
+    return any(kind != "body" and _EIGHT_BIT.match(text) for kind, text in state.feed(content))
 
 
 class OwnHeaders:
@@ -33,6 +45,7 @@ class OwnHeaders:
         self._myhostname = settings.myhostname
         self._mail_name = settings.mail_name
         self._login_shown = settings.smtpd_sasl_authenticated_header
+        self._detect_8bit = settings.detect_8bit_encoding_header
         self._add_always = settings.always_add_missing_headers
         self._undisclosed = settings.undisclosed_recipients_header
         self._rewrites_remote = bool(settings.remote_header_rewrite_domain)
@@ -67,6 +80,8 @@ class OwnHeaders:
         if headers.hops >= self._hopcount_limit:
             return False
         self.log_message_ids(headers, queue_id)
+        if headers.seen & CONTENT_ENCODING and self._detect_8bit and any(map(_EIGHT_BIT.search, headers.out)):
+            transaction.body = "8bitmime"
         if transaction.origin.context == "local" or self._add_always or self._rewrites_remote:
             self._add_missing(headers, sender, queue_id, arrival)
             self._add_undisclosed(headers)
@@ -75,6 +90,13 @@ class OwnHeaders:
         if following and following != b"\n":
             headers.out.append(b"\n")
         return True
+
+    def note_encoding(self, transaction: Transaction, content: list[bytes]) -> None:
+        """A part of the message that says it is 8bit makes the message 8bit, too (detect_8bit_encoding_header)."""
+        if self._detect_8bit and transaction.body != "8bitmime":
+            body = content[-1]
+            if any(word in body for word in _EIGHT_BIT_WORDS) and _has_eight_bit_part(b"".join(content)):
+                transaction.body = "8bitmime"
 
     def log_message_ids(self, headers: HeaderPass, queue_id: str) -> None:
         """The ones that came with the message."""

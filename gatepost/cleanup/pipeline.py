@@ -7,7 +7,7 @@ from zlib import crc32
 
 from gatepost.cleanup.data_size import data_size
 from gatepost.cleanup.envelope import Envelope
-from gatepost.cleanup.header_pass import HeaderPass, mark_mailbox_lines
+from gatepost.cleanup.header_pass import CONTENT_TYPE, HeaderPass, mark_mailbox_lines
 from gatepost.cleanup.interface import (
     CleanupResult,
     Outcome,
@@ -244,6 +244,8 @@ class MailIncoming:
         if not own.end(headers, transaction, sender, self.queue_id, arrival, body[:1]):
             return b"", "hops"
         headers.out.append(body)
+        if headers.seen & CONTENT_TYPE:
+            own.note_encoding(transaction, headers.out)
         content = b"".join(headers.out)
         # Postfix limits the queue file; the envelope in it, some hundred octets, is left out here.
         limit = self._cleanup.message_size_limit

@@ -13,9 +13,11 @@ from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_connect import Connector
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
+from gatepost.delivery.smtp_output import ContentReader, FileReader, outgoing
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
+from gatepost.delivery.smtp_tables import NO_TABLES, SmtpTables
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
@@ -34,6 +36,7 @@ class SmtpAgent:
 
     `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
+    `tables`: what parameters with tables ask for.
     """
 
     taskless = True
@@ -52,6 +55,7 @@ class SmtpAgent:
         *,
         own_addresses: frozenset[str] = frozenset(),
         open_content: Callable[[str], BinaryIO] = _open_file,
+        tables: SmtpTables = NO_TABLES,
     ) -> None:
         self._params = params
         self._log = log
@@ -60,6 +64,8 @@ class SmtpAgent:
         self._open_content = open_content
         self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
+        self._checks = tables.checks
+        self._converts = not params.disable_mime_output_conversion
         self._connector = Connector(params, self.protocol, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
@@ -272,13 +278,11 @@ class SmtpAgent:
         keep = self._wants(delivery.request, session)
         kind = self._probe if delivery.request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
-        if not transaction.prepare(session.core.capabilities):
+        if not transaction.prepare(session.core.capabilities, converts=self._converts):
             session.quit()
             return True
-        if not isinstance(content, bytes):
-            content.seek(0)
         try:
-            await session.send(transaction, content, keep=keep)
+            await session.send(transaction, self._outgoing(delivery.request, session, content), keep=keep)
             delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
             transaction.lost(lost.stage, timed_out=lost.timed_out)
@@ -295,6 +299,20 @@ class SmtpAgent:
         else:
             session.quit()
         return not transaction.stale
+
+    def _outgoing(
+        self, request: DeliveryRequest, session: SmtpSession, content: bytes | BinaryIO
+    ) -> bytes | ContentReader:
+        """The content as this server is to get it."""
+        offered = session.core.capabilities.eightbitmime
+        if offered and self._checks is None and isinstance(content, bytes):
+            return content
+        if not isinstance(content, bytes):
+            content.seek(0)
+        downgrade = self._converts and not offered and request.body != "7bit"
+        if request.trace or not (downgrade or self._checks):
+            return content if isinstance(content, bytes) else FileReader(content)
+        return outgoing(content, request.queue_id, self._checks, downgrade=downgrade)
 
     def _wants(self, request: DeliveryRequest, session: SmtpSession) -> bool:
         """Is this session to be kept for a next message?"""

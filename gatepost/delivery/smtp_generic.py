@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gatepost.cleanup.address_headers import fold_list
 from gatepost.cleanup.header_pass import has_addresses
+from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
@@ -150,3 +151,7 @@ class GenericSmtpAgent(SmtpAgent):
             return address
         result, _ = await self._generic.once(quote_822_local(address), self._warn)
         return unquote_822_local(result)
+
+
+class GenericLmtpAgent(GenericSmtpAgent, LmtpAgent):
+    """An LmtpAgent with lmtp_generic_maps."""

@@ -58,6 +58,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     address_verify_target: str = "rcpt"
     queue_directory: str = "."
     assume_final: bool = False
+    disable_mime_output_conversion: bool = False
 
     def limits(self) -> dict[Stage, float]:
         """How long each stage may take."""
@@ -140,6 +141,7 @@ def _keywords(text: str) -> frozenset[str]:
 _UNPREFIXED = frozenset({
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
     "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports", "queue_directory",
+    "disable_mime_output_conversion",
 })  # fmt: skip
 _RENAMED = {
     "ignored_keywords": "discard_ehlo_keywords",

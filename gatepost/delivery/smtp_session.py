@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import cast
 
 from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_checks import CheckFailure
+from gatepost.delivery.smtp_output import ContentReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.net.stepping import Signal
 from gatepost.protocol.smtp_client import NEED_DATA, Event, Kind, SmtpClientProtocol, Stage
 from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_long_line
 from gatepost.protocol.smtp_reply import SmtpReply
-
-PIECE = 65536  # octets of a content file in memory at a time
 
 # Looking a member up costs more than a comparison; these are asked for with every message.
 _CONTENT, _END, _CLOSED = Kind.CONTENT, Kind.END, Stage.CLOSED
@@ -75,7 +75,7 @@ class SmtpSession(asyncio.Protocol):
         await self._wait()
         return self._refusal
 
-    async def send(self, transaction: SmtpTransaction, content: bytes | BinaryIO, *, keep: bool) -> None:
+    async def send(self, transaction: SmtpTransaction, content: bytes | ContentReader, *, keep: bool) -> None:
         """Send one message. Its outcome goes to `transaction`. Raises SessionLost, LocalDataError."""
         self.uses += 1
         self._woken = False
@@ -182,12 +182,12 @@ class SmtpSession(asyncio.Protocol):
             if kind is _END:
                 self._woken = True
 
-    async def _stream(self, file: BinaryIO) -> None:
+    async def _stream(self, content: ContentReader) -> None:
         encoder = ContentEncoder(self._line_limit)
         while True:
             try:
-                piece = file.read(PIECE)
-            except OSError as exc:
+                piece = await content.read()
+            except (OSError, CheckFailure) as exc:
                 raise LocalDataError(str(exc)) from exc
             if self._gone is not None:
                 raise self._gone

@@ -45,8 +45,11 @@ class SmtpTransaction:
         self.mail_line = b""
         self.rcpt_lines: list[bytes] = []
 
-    def prepare(self, offers: Capabilities) -> bool:
-        """Make the commands; False if the server cannot take this message, which all recipients then know."""
+    def prepare(self, offers: Capabilities, *, converts: bool = True) -> bool:
+        """Make the commands; False if the server cannot take this message, which all recipients then know.
+
+        `converts`: content may be converted to 7 bits if need be; then nobody knows its size.
+        """
         request = self._delivery.request
         if 0 < offers.size_limit < request.size:
             limit = f"size limit {offers.size_limit} of server {self._target.namaddr}"
@@ -58,8 +61,9 @@ class SmtpTransaction:
             self._fail_message(Failure("5.6.7", text))
             return False
         self._dsn_action = "" if offers.dsn else self.without_dsn
+        size = request.size if offers.eightbitmime or request.body == "7bit" or not converts else -1
         self.mail_line = mail_command(
-            request.sender, request.size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
+            request.sender, size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
         )
         self.rcpt_lines = [
             rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt)

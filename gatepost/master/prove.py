@@ -27,15 +27,14 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.control.acting_as import acting_as
-from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
 from gatepost.master.privileges import owner_of
 from gatepost.master.servers import compile_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
+from gatepost.master.smtp_delivery import smtp_agent
 from gatepost.restrictions.evaluate import AccessPolicy
-from gatepost.rewrite.canonical import generic_maps
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
@@ -144,13 +143,11 @@ class _Prover:
         self.proof.foundation = Foundation(self.configuration, self.log)
 
     def _transport(self, service: Service) -> None:
-        if service.program in ("smtp", "lmtp"):
+        foundation = self.proof.foundation
+        if service.program in ("smtp", "lmtp") and foundation is not None:
             settings = self.configuration.settings_for(service)
-            self._try(lambda: SmtpParams.of(settings, service.program), settings, service)
-            foundation = self.proof.foundation
-            if foundation is not None:
-                parts = foundation.tables, foundation.rewriter, foundation.local_domains
-                self._try(lambda: generic_maps(settings, *parts), settings, service)
+            log = self.log.program(service.program)
+            self._try(lambda: smtp_agent(foundation, settings, service.program, log), settings, service)
 
     def _listener(self, service: Service, foundation: Foundation) -> None:
         settings = self.configuration.settings_for(service)

@@ -2,19 +2,13 @@
 
 import gc
 import os
-import random
 import socket
 import time
-from functools import partial
 
 from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
-from gatepost.delivery.lmtp import LmtpAgent
-from gatepost.delivery.smtp import SmtpAgent
-from gatepost.delivery.smtp_generic import GenericSmtpAgent
-from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, Draining, Hello
 from gatepost.master.delivery_worker import DeliveryWorker
@@ -23,8 +17,8 @@ from gatepost.master.local_delivery import local_agent
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.services import transports
+from gatepost.master.smtp_delivery import smtp_agent
 from gatepost.master.workers import Worker
-from gatepost.rewrite.canonical import generic_maps
 
 
 def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter) -> dict[str, DeliveryAgent]:
@@ -38,32 +32,8 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
                 agents[name] = local_agent(foundation, settings, log, link)
         elif role != "delivery":
             continue
-        elif service.program == "smtp":
-            generic = generic_maps(settings, foundation.tables, foundation.rewriter, foundation.local_domains)
-            agent = SmtpAgent if generic is None else partial(GenericSmtpAgent, generic)
-            agents[name] = agent(
-                SmtpParams.of(settings),
-                foundation.dns,
-                foundation.hosts,
-                log.info,
-                log.warning,
-                time.time,
-                random.Random(),
-                own_addresses=foundation.own_addresses,
-                open_content=foundation.open_content,
-            )
-        elif service.program == "lmtp":
-            agents[name] = LmtpAgent(
-                SmtpParams.of(settings, "lmtp"),
-                foundation.dns,
-                foundation.hosts,
-                log.info,
-                log.warning,
-                time.time,
-                random.Random(),
-                own_addresses=foundation.own_addresses,
-                open_content=foundation.open_content,
-            )
+        elif service.program in ("smtp", "lmtp"):
+            agents[name] = smtp_agent(foundation, settings, service.program, log)
         elif service.program == "error":
             agents[name] = ErrorAgent(settings, log, retry=name == "retry")
         elif service.program == "discard":

@@ -26,9 +26,12 @@ def mail_command(
     envid: str = "",
     smtputf8: bool = False,
 ) -> bytes:
-    """MAIL FROM with the parameters that the server understands. `sender` in internal form, `size` in octets."""
+    """MAIL FROM with the parameters that the server understands. `sender` in internal form.
+
+    `size` in octets; below 0 it is not told.
+    """
     line = f"MAIL FROM:<{quote_821_local(sender) if sender else ''}>"
-    if offers.size:
+    if offers.size and size >= 0:
         line += f" SIZE={size}"
     if body and offers.eightbitmime:
         line += _BODY[body]

@@ -116,10 +116,11 @@ class OneToOne:
 
 
 def generic_maps(
-    settings: Settings, tables: Tables, rewriter: Rewriter, local_domains: LocalDomains
+    settings: Settings, tables: Tables, rewriter: Rewriter, local_domains: LocalDomains, prefix: str = "smtp"
 ) -> OneToOne | None:
-    """smtp_generic_maps; None if there are none. Raises ConfigError."""
-    maps = tables.maps("smtp_generic_maps", settings.smtp_generic_maps)
+    """smtp_generic_maps, or lmtp_generic_maps (`prefix`); None if there are none. Raises ConfigError."""
+    parameter = f"{prefix}_generic_maps"
+    maps = tables.maps(parameter, settings.text(parameter))
     if not maps:
         return None
     delimiters = Delimiters(settings.recipient_delimiter, settings.owner_request_special, settings.double_bounce_sender)

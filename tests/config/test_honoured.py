@@ -15,7 +15,7 @@ import pytest
 import gatepost
 from gatepost.config.configuration import Configuration
 from gatepost.config.parameters import PARAMETERS, TRANSPORT_SUFFIXES
-from gatepost.delivery import smtp_params
+from gatepost.delivery.smtp_params import SmtpParams, parameter_name
 
 ROOT = Path(gatepost.__file__).parent
 NOT_USE = ("config", "audit", "cli")
@@ -107,11 +107,11 @@ def _is_used(name: str) -> bool:
         return PARAMETERS[MACROS[name]].honoured and f"${name}" in PARAMETERS[MACROS[name]].default.replace("{", "$")
     if name.startswith("default_") and name[8:] in TRANSPORT_SUFFIXES:
         return name[8:] in ASKED_BY_QMGR
-    if name.startswith("smtp_"):
-        # The SMTP client's parameters are fields without the prefix.
-        renamed = {parameter: field for field, parameter in smtp_params._RENAMED.items()}
-        field = renamed.get(name, name.removeprefix("smtp_"))
-        return name in USED or (field in smtp_params.SmtpParams.__struct_fields__ and field in OF_SMTP)
+    prefix, _, rest = name.partition("_")
+    if prefix in ("smtp", "lmtp"):
+        # The clients' parameters are fields without the prefix, or tables that are opened by their name behind it.
+        fields = {parameter_name(field, prefix): field for field in SmtpParams.__struct_fields__}
+        return name in USED or fields.get(name, rest) in OF_SMTP or f"_{rest}" in USED
     return name in USED or PUT_TOGETHER.get(name) in USED
 
 

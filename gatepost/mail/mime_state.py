@@ -1,0 +1,180 @@
+"""A message as the SMTP client looks at it on its way out, and its conversion to 7 bits (mime_state(3), RFC 2045).
+
+Sans I/O: pieces of content in, events out.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from gatepost.mail.headers import header_name, header_value, unfolded
+
+Kind = Literal["header", "mime_header", "nested_header", "body"]
+"""What a text is: a header of the message itself, of a part in a multipart, of a message within; a line of a body."""
+
+Event = tuple[Kind, bytes]
+
+_ENCODING_SPECIALS = re.compile(rb"[\s()<>@,;:\\\"/\[\]?=]")
+_COMMENT = re.compile(rb"\([^()]*\)")
+_TYPE = re.compile(rb"\s*([^\s/;]+)(?:\s*/\s*([^\s;]+))?")
+_BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.I)
+_ESCAPED = re.compile(rb"\\(.)")
+_NESTED = frozenset((b"rfc822", b"global"))
+_MAX_BOUNDARY = 2048
+_MAX_NESTING = 100
+_EIGHT = frozenset((b"8bit", b"binary"))
+
+
+class _Part(NamedTuple):
+    """What its headers say of a part. `eight`: its Content-Transfer-Encoding is 8bit or binary."""
+
+    type: bytes = b"text"
+    subtype: bytes = b"plain"
+    eight: bool = False
+
+
+class _Level(NamedTuple):
+    boundary: bytes
+    inner: _Part
+
+
+class MimeState:
+    """Feed it content with LF line ends; it tells headers whole (with their line ends inside) and bodies line by line.
+
+    `downgrade`: convert what is 8bit or binary to quoted-printable. `look_inside`: tell the headers of parts and of
+    messages within from body lines; always so with `downgrade`.
+    """
+
+    def __init__(self, *, downgrade: bool, look_inside: bool = True) -> None:
+        self._downgrade = downgrade
+        self._inside = look_inside or downgrade
+        self._kind: Kind = "header"
+        self._header: list[bytes] = []
+        self._part = _Part()
+        self._encode = False
+        self._stack: list[_Level] = []
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """The events of what is complete with this piece."""
+        text = self._rest + piece
+        cut = text.rfind(b"\n") + 1
+        self._rest = text[cut:]
+        if cut:
+            for line in text[: cut - 1].split(b"\n"):
+                yield from self._line(line)
+
+    def end(self) -> Iterator[Event]:
+        """The events of the rest."""
+        if self._rest:
+            yield from self._line(self._rest)
+        self._rest = b""
+        yield from self._end_header()
+        if self._kind != "body":
+            yield from self._converted_encoding()
+
+    def _line(self, line: bytes) -> Iterator[Event]:
+        if self._kind != "body":
+            if self._header and line[:1] in (b" ", b"\t"):
+                self._header.append(line)
+                return
+            yield from self._end_header()
+            if header_name(line):
+                self._header.append(line)
+                return
+            yield from self._converted_encoding()
+            self._encode = self._downgrade and self._part.eight
+            if not line:
+                yield "body", line
+                self._kind = self._after_headers()
+                return
+            self._kind = "body"
+            yield "body", b""
+        yield from self._body_line(line)
+
+    def _end_header(self) -> Iterator[Event]:
+        if not self._header:
+            return
+        text = b"\n".join(self._header)
+        self._header = []
+        if self._inside:
+            name = header_name(text).lower()
+            if name == b"content-type":
+                self._content_type(unfolded(header_value(text)))
+            elif name == b"content-transfer-encoding":
+                value = _COMMENT.sub(b" ", unfolded(header_value(text))).strip()
+                token = (_ENCODING_SPECIALS.split(value, maxsplit=1) or [b""])[0].lower()
+                self._part = self._part._replace(eight=token in _EIGHT)
+                if self._downgrade and self._part.eight:
+                    return
+        yield self._kind, text
+
+    def _converted_encoding(self) -> Iterator[Event]:
+        """What takes the place of the header that said 8bit, behind the others."""
+        if self._downgrade and self._part.eight:
+            whole = self._part.type in (b"message", b"multipart")
+            yield self._kind, b"Content-Transfer-Encoding: " + (b"7bit" if whole else b"quoted-printable")
+
+    def _content_type(self, value: bytes) -> None:
+        value = _COMMENT.sub(b" ", value)
+        found = _TYPE.match(value)
+        if found is None:
+            return
+        kind = found.group(1).lower()
+        subtype = (found.group(2) or b"").lower()
+        self._part = self._part._replace(type=kind, subtype=subtype)
+        boundary = _BOUNDARY.search(value)
+        if kind == b"multipart" and boundary is not None and len(self._stack) < _MAX_NESTING:
+            quoted, plain = boundary.groups()
+            text = plain if quoted is None else _ESCAPED.sub(rb"\1", quoted)
+            inner = _Part(b"message", b"rfc822") if subtype == b"digest" else _Part()
+            self._stack.append(_Level(text[:_MAX_BOUNDARY], inner))
+
+    def _after_headers(self) -> Kind:
+        part, self._part = self._part, _Part()
+        if self._inside and part.type == b"message" and part.subtype in _NESTED:
+            return "nested_header"
+        self._encode = self._encode and part.type != b"multipart"
+        return "body"
+
+    def _body_line(self, line: bytes) -> Iterator[Event]:
+        if self._inside and line[:2] == b"--":
+            for at in range(len(self._stack) - 1, -1, -1):
+                boundary, inner = self._stack[at]
+                if line.startswith(boundary, 2):
+                    # Postfix looks at the beginning only: `--boundaryX` is as good.
+                    last = line.startswith(b"--", 2 + len(boundary))
+                    del self._stack[at + (not last) :]
+                    self._encode = False
+                    if not last:
+                        self._kind = "mime_header"
+                    self._part = inner
+                    yield "body", line
+                    return
+        if self._encode:
+            for encoded in quoted_printable(line):
+                yield "body", encoded
+        else:
+            yield "body", line
+
+
+_PLAIN = re.compile(rb"[\t -<>-~]*")
+
+
+def quoted_printable(line: bytes) -> Iterator[bytes]:
+    """One line of a body in quoted-printable (RFC 2045 6.7), broken as Postfix does: behind 73 to 75 octets."""
+    if len(line) <= 72 and _PLAIN.fullmatch(line) and line[-1:] not in (b" ", b"\t"):
+        yield line
+        return
+    out = bytearray()
+    for octet in line:
+        if len(out) > 72:
+            yield bytes(out) + b"="
+            out.clear()
+        if (octet < 32 and octet != 9) or octet == 61 or octet > 126:
+            out += b"=%02X" % octet
+        else:
+            out.append(octet)
+    if out.endswith((b" ", b"\t")):
+        out[-1:] = b"=%02X" % out[-1]
+    yield bytes(out)

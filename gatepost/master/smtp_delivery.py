@@ -1,0 +1,33 @@
+"""smtp(8) and lmtp(8) from a Foundation."""
+
+import random
+import time
+
+from gatepost.config.settings import Settings
+from gatepost.delivery.lmtp import LmtpAgent
+from gatepost.delivery.smtp import SmtpAgent
+from gatepost.delivery.smtp_generic import GenericLmtpAgent, GenericSmtpAgent
+from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_tables import SmtpTables
+from gatepost.maillog.sink import ProgramLog
+from gatepost.master.foundation import Foundation
+from gatepost.rewrite.canonical import generic_maps
+
+
+def smtp_agent(foundation: Foundation, settings: Settings, program: str, log: ProgramLog) -> SmtpAgent:
+    """The agent of a transport; `program`: `smtp` or `lmtp`. Raises ConfigError."""
+    tables, parts = foundation.tables, (foundation.rewriter, foundation.local_domains)
+    generic = generic_maps(settings, tables, *parts, prefix=program)
+    arguments = (
+        SmtpParams.of(settings, program), foundation.dns, foundation.hosts, log.info, log.warning, time.time,
+        random.Random(),
+    )  # fmt: skip
+    options = {
+        "own_addresses": foundation.own_addresses,
+        "open_content": foundation.open_content,
+        "tables": SmtpTables.of(settings, tables, log, program),
+    }
+    if generic is not None:
+        kind = GenericLmtpAgent if program == "lmtp" else GenericSmtpAgent
+        return kind(generic, *arguments, **options)
+    return (LmtpAgent if program == "lmtp" else SmtpAgent)(*arguments, **options)  # type: ignore[arg-type]

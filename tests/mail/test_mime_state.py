@@ -1,0 +1,159 @@
+"""Conversion to 7 bits. The expected texts are what Postfix 3.7.11 sends to a server without 8BITMIME."""
+
+import quopri
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.mail.mime_state import MimeState, quoted_printable
+
+
+def converted(text: str, piece: int = 0, *, downgrade: bool = True) -> str:
+    content = text.encode()
+    state = MimeState(downgrade=downgrade)
+    step = piece or max(len(content), 1)
+    lines = [line for at in range(0, len(content), step) for _, line in state.feed(content[at : at + step])]
+    lines += [line for _, line in state.end()]
+    return b"\n".join([*lines, b""]).decode()
+
+
+MULTIPART = """\
+Content-Type: multipart/mixed; boundary="b1"
+Content-Transfer-Encoding: 8bit
+
+preämble
+--b1
+Content-Type: text/plain
+Content-Transfer-Encoding: 8bit
+Content-Disposition: inline
+
+ä
+--b1
+Content-Type: text/plain
+
+raw ä
+--b1
+Content-Type: message/rfc822
+Content-Transfer-Encoding: 8bit
+
+Subject: nested ä
+Content-Transfer-Encoding: 8bit
+X: 1
+
+nested body ä
+--b1
+Content-Type: multipart/alternative; boundary=b2
+Content-Transfer-Encoding: 8bit
+
+--b2
+Content-transfer-encoding: base64
+
+abcd
+--b2
+Content-Transfer-Encoding: Binary (foo)
+
+inner ä=
+--b2--
+post ä
+--b1--
+epilogue ä
+"""
+MULTIPART_7 = """\
+Content-Type: multipart/mixed; boundary="b1"
+Content-Transfer-Encoding: 7bit
+
+preämble
+--b1
+Content-Type: text/plain
+Content-Disposition: inline
+Content-Transfer-Encoding: quoted-printable
+
+=C3=A4
+--b1
+Content-Type: text/plain
+
+raw ä
+--b1
+Content-Type: message/rfc822
+Content-Transfer-Encoding: 7bit
+
+Subject: nested ä
+X: 1
+Content-Transfer-Encoding: quoted-printable
+
+nested body =C3=A4
+--b1
+Content-Type: multipart/alternative; boundary=b2
+Content-Transfer-Encoding: 7bit
+
+--b2
+Content-transfer-encoding: base64
+
+abcd
+--b2
+Content-Transfer-Encoding: quoted-printable
+
+inner =C3=A4=3D
+--b2--
+post ä
+--b1--
+epilogue ä
+"""
+
+
+@pytest.mark.parametrize("piece", [0, 1, 7])
+def test_each_part_by_its_own_encoding(piece: int) -> None:
+    assert converted(MULTIPART, piece) == MULTIPART_7
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("Subject: x\n\nä\n", "Subject: x\n\nä\n"),
+        ("Content-Transfer-Encoding: 7bit\n\nä\n", "Content-Transfer-Encoding: 7bit\n\nä\n"),
+        ("Content-Transfer-Encoding: 8bit\nX: y\n\n", "X: y\nContent-Transfer-Encoding: quoted-printable\n\n"),
+        ("Content-Transfer-Encoding: 8bit\n", "Content-Transfer-Encoding: quoted-printable\n"),
+        (
+            "Content-Transfer-Encoding: 8bit\n\nend \n\t\n.dot=\n",
+            "Content-Transfer-Encoding: quoted-printable\n\nend=20\n=09\n.dot=3D\n",
+        ),
+        (
+            "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: ä\n"
+            "Content-Transfer-Encoding: 8bit\n\nä\n",
+            "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nSubject: ä\n"
+            "Content-Transfer-Encoding: quoted-printable\n\n=C3=A4\n",
+        ),
+        (
+            "Content-Type: message/partial; id=1\nContent-Transfer-Encoding: 8bit\n\nä\n",
+            "Content-Type: message/partial; id=1\nContent-Transfer-Encoding: 7bit\n\n=C3=A4\n",
+        ),
+        (
+            "Content-Type: multipart/digest; boundary=d\nContent-Transfer-Encoding: 8bit\n\n--d\n\nSubject: a ä\n"
+            "Content-Transfer-Encoding: 8bit\n\nä\n--d--\n",
+            "Content-Type: multipart/digest; boundary=d\nContent-Transfer-Encoding: 7bit\n\n--d\n\nSubject: a ä\n"
+            "Content-Transfer-Encoding: quoted-printable\n\n=C3=A4\n--d--\n",
+        ),
+    ],
+)
+def test_messages(given: str, sent: str) -> None:
+    assert converted(given) == sent
+
+
+def test_long_lines_are_broken_where_postfix_breaks_them() -> None:
+    assert [len(line) for line in quoted_printable(b"a" * 200)] == [74, 74, 54]
+    assert [len(line) for line in quoted_printable("ä".encode() * 60)] == [76, 76, 76, 76, 60 * 6 - 300]
+
+
+@given(st.binary(max_size=300))
+def test_quoted_printable_can_be_read_again(line: bytes) -> None:
+    line = line.replace(b"\n", b"")
+    encoded = b"\n".join(quoted_printable(line))
+    assert quopri.decodestring(encoded) == line
+    assert encoded.isascii()
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=20), max_size=10))
+def test_without_mime_nothing_changes(lines: list[str]) -> None:
+    text = "\n".join(["Subject: x", "", *lines, ""])
+    assert converted(text) == text
