@@ -1,0 +1,51 @@
+"""Policies and addresses by the dice: Postfix and we answer and log the same. GATEPOST_RANDOM_SEED rolls other ones."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.compat.play_dice import KINDS, converse
+from tests.compat.real_postfix import missing
+from tests.dialogs.dialog import FOLDER, normal_log
+from tests.smtpd.world import World
+
+SEED = int(os.environ.get("GATEPOST_RANDOM_SEED", "1"))
+COUNT = int(os.environ.get("GATEPOST_RANDOM_COUNT", "60"))
+LIMIT = 300
+"""Seconds for Postfix's side of one kind."""
+
+
+def _real(kind: str) -> dict[str, Any]:
+    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.play_dice", kind, str(SEED), str(COUNT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    results: dict[str, Any] = json.loads(done.stdout)
+    return results
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, dict[str, Any]]:
+    reason = missing()
+    if reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return {kind: _real(kind) for kind in KINDS}
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+@pytest.mark.parametrize("kind", KINDS)
+async def test_postfix_says_the_same(kind: str, number: int, theirs: dict[str, dict[str, Any]]) -> None:
+    dialog = KINDS[kind](SEED, COUNT)[number]
+    main_cf = "".join(f"{name} = {value}\n" for name, value in dialog.parameters.items())
+    world = World(main_cf, zone=(FOLDER / "zone.txt").read_text(), base=(FOLDER / "base.cf").read_text())
+    async with world:
+        replies = await converse(dialog, "127.0.0.1", world.port)
+    log = [line for line in normal_log(world.take_log()) if not line.startswith("connect from ")]
+    lines = "\n".join(text for _, text in dialog.steps)
+    assert replies == theirs[kind][dialog.name]["replies"], f"{main_cf}{dialog.client}\n{lines}"
+    assert log == theirs[kind][dialog.name]["log"], f"{main_cf}{dialog.client}\n{lines}"
