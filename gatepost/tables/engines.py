@@ -6,13 +6,16 @@ chosen text, so that patterns which need them are counted, for `gatepost check` 
 
 import importlib
 import re
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import re2
 
-# Octets of a key that Python's re is given: it has no limit of its own on the time it takes.
+# Octets of a key that Python's re is given, and seconds of processor time for it: it has no limits of its own.
 RE_KEY_LIMIT = 2048
+RE_TIME_LIMIT = 0.1
 
 try:
     _pcre2: Any = importlib.import_module("pcre2")
@@ -114,10 +117,30 @@ def compile_re(text: str, flags: str) -> Pattern:
     def search(data: bytes) -> Groups | None:
         if len(data) > RE_KEY_LIMIT:
             raise GaveUp(f"more than {RE_KEY_LIMIT} octets to match, and no safe engine for the pattern")
-        found = compiled.search(data)
+        found = _within_limit(compiled, data)
         return None if found is None else found.groups()
 
     return Pattern("re", compiled.groups, search)
+
+
+def _within_limit(pattern: re.Pattern[bytes], data: bytes) -> re.Match[bytes] | None:
+    """Search, for RE_TIME_LIMIT at most. Raises GaveUp.
+
+    The engine looks for signals once in a while: a timer's signal can end it, in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return pattern.search(data)
+    before = signal.signal(signal.SIGVTALRM, _give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, RE_TIME_LIMIT)
+    try:
+        return pattern.search(data)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def _give_up(*_: object) -> None:
+    raise GaveUp("time limit exceeded")
 
 
 def compile_fallback(text: str, flags: str) -> Pattern:

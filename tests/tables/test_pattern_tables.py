@@ -1,5 +1,7 @@
 """What is not to be seen from the outside by asking postmap: engines, sets, limits, sources that change."""
 
+import asyncio
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +60,18 @@ def test_python_re_sees_no_long_keys() -> None:
     pattern = compile_re("(?!a)b", "")
     with pytest.raises(engines.GaveUp):
         pattern.search(b"b" * 100_000)
+
+
+async def test_python_re_has_its_time() -> None:
+    before = signal.getsignal(signal.SIGVTALRM)
+    pattern = compile_re(EVIL, "")
+    for _ in range(3):
+        with pytest.raises(engines.GaveUp, match="time limit"):
+            pattern.search(EVIL_KEY.encode())
+        await asyncio.sleep(0.01)  # the loop hears of the signal, too
+    assert pattern.search(b"aa") is not None
+    assert signal.getsignal(signal.SIGVTALRM) is before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["(", "[", "a{3,2}", "(?P<", "*"])
