@@ -256,5 +256,6 @@ class SmtpSession(asyncio.Protocol):
             self._lose(SessionLost(stage, timed_out=True))
             self.quit()
             return
-        self._lose(SessionLost(stage, timed_out=True))
+        # In this order: who waits goes on at once, and is to say nothing more to a server that may still be busy.
         self.abort()
+        self._lose(SessionLost(stage, timed_out=True))

@@ -12,6 +12,7 @@ from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.dns.fake import FakeResolver
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
+from gatepost.net.stepping import carry_out_taskless
 from tests.delivery.smtp_peer import PLAIN, Peer, peer
 
 CONTENT = b"Subject: x\n\nhello\n.dot\n"
@@ -23,6 +24,7 @@ class Bench:
     def __init__(self, zone: str = "", **options: Any) -> None:
         self.lines: list[str] = []
         self.warnings: list[str] = []
+        self._under_way: set[Any] = set()
         own = options.pop("own_addresses", frozenset())
         params = SmtpParams(**{"myhostname": "me.example", "helo_name": "me.example", **options})
         self.resolver = FakeResolver(zone)
@@ -38,7 +40,16 @@ class Bench:
             recipients=[DeliveryRecipient(i, r) for i, r in enumerate(recipients or ("one@there.example",))],
             size=len(content), arrival=time.time(), active=time.time(), content=content, **options,
         )  # fmt: skip
-        return await self.agent.deliver(request)
+        # As delivery workers do it: without a task, so that who waits for a server goes on within its callback.
+        done: asyncio.Future[DeliveryDone] = asyncio.get_running_loop().create_future()
+        carry_out_taskless(self._deliver(request, done), self._under_way)
+        return await done
+
+    async def _deliver(self, request: DeliveryRequest, done: "asyncio.Future[DeliveryDone]") -> None:
+        try:
+            done.set_result(await self.agent.deliver(request))
+        except Exception as fault:
+            done.set_exception(fault)
 
 
 @pytest.fixture
@@ -374,6 +385,8 @@ async def test_time_limits(silent: str, parameter: str, stage: str, make: Callab
     async with peer({"EHLO": PLAIN, silent: b""}) as it:
         done = await make(**{parameter: 0.03}).deliver(it.nexthop)
         assert outcome(done, it) == [("deferred", "4.4.2", f"conversation with H timed out while {stage}")]
+        await it.all_closed.wait()
+        assert "QUIT" not in it.commands  # nor anything else, to a server that may still be busy
 
 
 async def test_content_from_a_file(make: Callable[..., Bench], tmp_path: Any) -> None:
