@@ -66,12 +66,18 @@ class Generation:
         self.servers: list[asyncio.Server] = []
 
     async def listen(self) -> None:
-        """Take connections. The sockets stay with the plan: the next generation may want them."""
+        """Take connections. The sockets stay with the plan: the next generation may want them. Raises OSError, then it
+        takes none.
+        """
         loop = asyncio.get_running_loop()
-        for listener, (connections, env) in zip(self.plan.listeners, self.listeners, strict=True):
-            for sock in (sock for row in listener.sockets for sock in row):
-                own = sock.dup()
-                self.servers.append(await loop.create_server(connections.factory(env), sock=own, backlog=BACKLOG))
+        try:
+            for listener, (connections, env) in zip(self.plan.listeners, self.listeners, strict=True):
+                for sock in (sock for row in listener.sockets for sock in row):
+                    factory = connections.factory(env)
+                    self.servers.append(await loop.create_server(factory, sock=sock.dup(), backlog=BACKLOG))
+        except OSError:
+            self.close_listeners()
+            raise
 
     def close_listeners(self) -> None:
         for server in self.servers:
@@ -215,12 +221,13 @@ class SingleProcess:
             old.plan.listeners = plan.listeners  # what was not wanted any more is closed
             self._log.syslog_name = plan.settings.syslog_name
             new = self._make(plan, old.parts)
+            await new.listen()
         except (ConfigError, OSError) as error:
+            self._log.syslog_name = old.plan.settings.syslog_name
             self._master_log.error(f"reload: {error}; the old configuration goes on")
             return
         self._anvil.time_unit = plan.settings.anvil_rate_time_unit
         self._statistics.interval = plan.settings.anvil_status_update_time
-        await new.listen()
         old.close_listeners()
         await self._hand_over(old, new)
         version, directory = plan.settings.mail_version, plan.configuration.directory
