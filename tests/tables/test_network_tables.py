@@ -11,8 +11,8 @@ from hypothesis import strategies
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.network_tables import percent_decode, percent_encode
-from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
-from tests.tables.database_servers import closing, silent, strange_server
+from gatepost.tables.table import EmptyResult, LookupTemporaryFailure, Table
+from tests.tables.database_servers import closing, garbage, silent, strange_server
 from tests.tables.postmap import query
 from tests.tables.surroundings import Surroundings
 
@@ -196,6 +196,35 @@ async def test_the_limit_of_a_question_is_a_parameter() -> None:
             await world.tables.open(f"tcp:127.0.0.1:{port}").lookup("joe")
     with pytest.raises(ConfigError):
         Surroundings(parameter={"gatepost_table_timeout": "soon"}.get)
+
+
+@pytest.mark.parametrize("talk", [silent, garbage, closing])
+async def test_nothing_is_left_of_questions_without_answer(talk: object) -> None:
+    def open_now() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async with strange_server(talk) as port:  # type: ignore[arg-type]
+        world = Surroundings(parameter={"gatepost_table_timeout": "1s"}.get)
+        before, tasks = open_now(), asyncio.all_tasks()
+        table = world.tables.open(f"socketmap:inet:127.0.0.1:{port}:x")
+        asked = [asyncio.create_task(_outcome(table, f"key{n}")) for n in range(60)]
+        await asyncio.sleep(0)
+        for task in asked[::3]:
+            task.cancel()  # a session that has ended
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, str, str] * 20
+        world.tables.close()
+        if left := asyncio.all_tasks() - tasks:
+            assert not (await asyncio.wait(left, timeout=10))[1]
+    for _ in range(10):  # transports are closed by the loop
+        await asyncio.sleep(0)
+    assert open_now() <= before
+
+
+async def _outcome(table: Table, key: str) -> str:
+    with pytest.raises(LookupTemporaryFailure):
+        await table.lookup(key)
+    return "cannot tell"
 
 
 async def test_hangs_up_or_says_nothing(world: Surroundings) -> None:
