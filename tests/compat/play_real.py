@@ -53,7 +53,11 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
         dialog = parse(Path(path))
         shared = {name: value for name, value in dialog.parameters.items() if not _SERVER_ONLY.fullmatch(name)}
         groups["".join(f"{name} = {value}\n" for name, value in sorted(shared.items()))].append(dialog)
-    servers = {dialog.name: PolicyServer(list(dialog.policy), listen=dialog.needs_policy_server) for group in groups.values() for dialog in group}
+    servers = {
+        dialog.name: PolicyServer(list(dialog.policy), listen=dialog.needs_policy_server)
+        for group in groups.values()
+        for dialog in group
+    }
     for server in servers.values():
         await server.start()
     results: dict[str, Any] = {}
