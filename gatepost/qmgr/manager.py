@@ -388,11 +388,11 @@ class QueueManager:
             entry.expire = True
             return
         entry.held = what
-        dropped = self.scheduler.remove(queue_id)
-        entry.unsettled -= len(dropped)
-        entry.unstarted = bool(dropped)
-        if entry.unsettled <= 0:
-            self._conclusion.pass_over(entry)
+        if dropped := self.scheduler.remove(queue_id):  # else all has been started, or an earlier act left the rest out
+            entry.unstarted = True
+            entry.unsettled -= len(dropped)
+            if entry.unsettled <= 0:
+                self._conclusion.pass_over(entry)
 
     def revive(self) -> None:
         """Forget which destinations are dead (flush)."""

@@ -1,0 +1,115 @@
+"""The queue manager with a store in memory and without delivery workers: what an operator does to active messages."""
+
+import asyncio
+import time
+from typing import Any, cast
+
+import pytest
+
+from gatepost.config.configuration import Configuration
+from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
+from gatepost.mail.status import Action, RecipientStatus
+from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.net.stepping import carry_out
+from gatepost.qmgr.clock_jumps import ClockJumps
+from gatepost.qmgr.manager import QueueManager
+from gatepost.qmgr.scheduler import Scheduler
+from gatepost.queue.group_commit import GroupCommit
+from gatepost.queue.memory import MemoryStore
+from gatepost.rewrite.address_classes import AddressClass
+from gatepost.rewrite.resolve import Resolved
+from tests.queue.messages import a_message
+from tests.smtpd.world import until
+
+
+class Each:
+    """Resolves: a destination of its own for each recipient."""
+
+    async def resolve(self, sender: str, address: str) -> Resolved:
+        return Resolved("smtp", f"{address.partition('@')[0]}.example", address, AddressClass.DEFAULT)
+
+
+class Notices:
+    """A Notifier whose notices take until they are `stored`."""
+
+    def __init__(self) -> None:
+        self.stored = asyncio.Event()
+        self.sent: list[str] = []
+
+    async def failed(self, message: Any, results: Any, content: bytes) -> bool:
+        self.sent.append(message.queue_id)
+        await self.stored.wait()
+        return True
+
+
+class World:
+    """A manager with one message of two recipients under way, of which one delivery has begun."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        settings = Configuration.parse("default_process_limit = 1\n").settings
+        self.store = MemoryStore()
+        self.commit = GroupCommit(self.store, loop.call_soon_threadsafe)
+        self.requests: list[DeliveryRequest] = []
+        self.notices = Notices()
+        self._tasks: set[Any] = set()
+        log = MailLog(MemoryOutput(), "postfix", 1)
+        self.manager = QueueManager(
+            settings, self.store, self.commit, cast(Any, Each()), Scheduler.from_settings(settings, {}), self,
+            cast(Any, self.notices), log.program("qmgr"), epoch=1, clock=time.time,
+            jumps=ClockJumps(time.time, time.monotonic), monotonic=time.monotonic,
+            spawn=lambda coroutine: carry_out(coroutine, self._tasks), call_soon=loop.call_soon,
+        )  # fmt: skip
+        self.manager.begin()
+        self.message = a_message(1, recipients=2, arrival=time.time())
+
+    def send(self, request: DeliveryRequest) -> None:
+        """As Dispatcher."""
+        self.requests.append(request)
+
+    async def submitted(self) -> None:
+        self.manager.submit(self.message, lambda failure: None)
+        await until(lambda: bool(self.requests))
+
+    def deliver(self, action: Action) -> None:
+        request = self.requests.pop(0)
+        statuses = [RecipientStatus(r.index, action, "2.0.0", "none", "why") for r in request.recipients]
+        self.manager.delivered(DeliveryDone(request.request_id, 1, request.queue_id, statuses))
+
+    async def at_rest(self) -> None:
+        await until(lambda: not self.manager.active and not self._tasks)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.commit.flush(lambda failure: done.set_result(None))
+        await done
+
+
+@pytest.fixture
+async def world() -> Any:
+    made = World()
+    yield made
+    made.commit.close()
+
+
+@pytest.mark.parametrize("second", ["hold", "requeue"])
+async def test_what_a_first_hold_has_left_out_is_not_lost_by_a_second_act(world: World, second: str) -> None:
+    await world.submitted()
+    assert len(world.requests) == 1
+    world.manager.withdraw(world.message.queue_id, "hold")
+    world.manager.withdraw(world.message.queue_id, second)
+    world.deliver("sent")
+    await world.at_rest()
+    stored = world.store.load(world.message.queue_id)
+    assert stored is not None and stored.open == [1]
+
+
+async def test_a_hold_while_the_notice_is_being_stored_makes_no_second_notice(world: World) -> None:
+    await world.submitted()
+    world.deliver("bounced")
+    await until(lambda: bool(world.requests))
+    world.deliver("bounced")
+    await until(lambda: bool(world.notices.sent))
+    world.manager.withdraw(world.message.queue_id, "hold")
+    world.notices.stored.set()
+    await world.at_rest()
+    assert world.notices.sent == [world.message.queue_id]
+    assert world.store.load(world.message.queue_id) is None
