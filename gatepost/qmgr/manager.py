@@ -247,7 +247,10 @@ class QueueManager:
             self.on_pumped()
 
     def _dispatch(self, start: Start, now: float) -> None:
-        entry = self.active[start.message_id]
+        entry = self.active.get(start.message_id)
+        if entry is None:  # an earlier start of this turn has found it damaged
+            self.scheduler.finished(start, None, self._monotonic())
+            return
         message = entry.message
         content = message.content
         if not content and not message.content_file:
@@ -285,21 +288,9 @@ class QueueManager:
         entry = self.active.get(suspended.message_id)
         if entry is None:
             return
-        message, dsn, text = entry.message, suspended.dsn, suspended.text
-        statuses = [RecipientStatus(i, "deferred", dsn, "none", text) for i in suspended.indexes]
-        if message.trace:
-            for status in statuses:
-                self._probes.log(entry, status)
-            self.settle(entry, statuses)
-            return
-        delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
-        for index in suspended.indexes:
-            r = message.recipients[index]
-            address = quote_local(entry.addresses.get(index, r.address))
-            original = r.original and quote_local(r.original)
-            self._log.info(
-                lines.delivery(message.queue_id, address, original, "none", 0, delays, dsn, "deferred", text)
-            )
+        statuses = [RecipientStatus(i, "deferred", suspended.dsn, "none", suspended.text) for i in suspended.indexes]
+        for status in statuses:
+            self._probes.log(entry, status)
         self.settle(entry, statuses)
 
     # --- results --------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Probes:
         address = quote_local(entry.addresses.get(status.index, recipient.address))
         original = recipient.original and quote_local(recipient.original)
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
-        word = probe_word(status.action, message.trace)
+        word = probe_word(status.action, message.trace) if message.trace else status.action
         self._log.info(
             lines.delivery(message.queue_id, address, original, status.relay, 0, delays, status.dsn, word, status.text)
         )

@@ -12,10 +12,11 @@ from gatepost.mail.status import Action, RecipientStatus
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.clock_jumps import ClockJumps
-from gatepost.qmgr.manager import QueueManager
+from gatepost.qmgr.manager import CONTENT_IN_MEMORY, QueueManager
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.memory import MemoryStore
+from gatepost.queue.store import Batch
 from gatepost.rewrite.address_classes import AddressClass
 from gatepost.rewrite.resolve import Resolved
 from tests.queue.messages import a_message
@@ -45,9 +46,9 @@ class Notices:
 class World:
     """A manager with one message of two recipients under way, of which one delivery has begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, process_limit: int = 1) -> None:
         loop = asyncio.get_running_loop()
-        settings = Configuration.parse("default_process_limit = 1\n").settings
+        settings = Configuration.parse(f"default_process_limit = {process_limit}\n").settings
         self.store = MemoryStore()
         self.commit = GroupCommit(self.store, loop.call_soon_threadsafe)
         self.requests: list[DeliveryRequest] = []
@@ -113,3 +114,20 @@ async def test_a_hold_while_the_notice_is_being_stored_makes_no_second_notice(wo
     await world.at_rest()
     assert world.notices.sent == [world.message.queue_id]
     assert world.store.load(world.message.queue_id) is None
+
+
+async def test_a_damaged_message_for_two_destinations_holds_nobody_up() -> None:
+    world = World(process_limit=2)
+    manager = world.manager
+    manager.dispatching, manager.content_octets = False, CONTENT_IN_MEMORY  # so that the content is read anew
+    manager.submit(world.message, lambda failure: None)
+    await until(lambda: bool(manager.active))
+    world.store.commit(Batch(removed=[world.message.queue_id]))
+    manager.submit(a_message(2, recipients=2, arrival=time.time()), lambda failure: None)
+    await until(lambda: len(manager.active) == 2)
+    manager.dispatching = True
+    manager.pump()
+    manager.pump()
+    assert {request.queue_id for request in world.requests} == {a_message(2).queue_id}
+    assert len(world.requests) == 2 and len(manager.active) == 1
+    world.commit.close()
