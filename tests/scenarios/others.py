@@ -1,5 +1,6 @@
 """Sessions that have nothing to do with a fault, one after the other while it lasts: it must not be theirs."""
 
+import contextlib
 import re
 import threading
 from pathlib import Path
@@ -60,9 +61,16 @@ class Workers:
         """The same processes, with no more open than then. `more`: connections that may stay, and those of others."""
         assert set(self._server.workers(self._kind)) == set(self._open), "a worker has ended"
         for pid, before in self._open.items():
-            until(lambda pid=pid, before=before: descriptors(pid) <= before + more, self._shown(pid, before))  # type: ignore[misc]
+            limit = before + more
+            try:
+                until(lambda pid=pid, limit=limit: descriptors(pid) <= limit, "as before")  # type: ignore[misc]
+            except AssertionError:
+                raise AssertionError(f"{before} descriptors before, now {_links(pid)}") from None
 
-    @staticmethod
-    def _shown(pid: int, before: int) -> str:
-        folder = Path(f"/proc/{pid}/fd")
-        return f"{before} descriptors open again, now {[str(path.readlink()) for path in folder.iterdir()]}"
+
+def _links(pid: int) -> list[str]:
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(path.readlink()))
+    return found
