@@ -9,9 +9,7 @@ be those of the file.
 import asyncio
 import json
 import re
-import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 from tests.compat.real_postfix import RealPostfix
 from tests.dialogs.dialog import FOLDER, Dialog, normal_log, parse, record, transcript
 from tests.dns_server import DnsServer
+from tests.namespaces import prepare_namespaces
 from tests.policy_server import PolicyServer, normal_request
 
 # Parameters that only smtpd(8) reads can be set by `-o`; a dialogue that sets others gets a Postfix of its own.
@@ -34,15 +33,6 @@ AT_A_TIME = 12
 def command(arguments: list[str]) -> list[str]:
     """The command line that plays in namespaces of its own."""
     return ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.play_real", *arguments]
-
-
-def _prepare() -> None:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as conf:
-        conf.write("nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
-    Path(conf.name).chmod(0o644)
-    resolv = Path("/etc/resolv.conf").resolve()
-    subprocess.run(["mount", "--bind", conf.name, str(resolv)], check=True)
 
 
 async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
@@ -138,5 +128,5 @@ def _session_log(text: str, tag: str) -> list[str]:
 if __name__ == "__main__":
     given = sys.argv[1:]
     with_record = "--record" in given
-    _prepare()
+    prepare_namespaces()
     print(json.dumps(asyncio.run(_main(with_record, [g for g in given if not g.startswith("--")]))))

@@ -7,12 +7,11 @@ Prints JSON: {"replies": {case: [reply to each RCPT, ...]}, "headers": {case: [t
 
 import asyncio
 import json
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.dns_server import DnsServer
+from tests.namespaces import prepare_namespaces
 from tests.scenarios.server import MASTER_CF, Client, Gatepost, temporary_folder
 
 ZONE = """
@@ -43,14 +42,6 @@ CASES = {
     "none": ("192.0.2.8", "a@none.example"),
 }
 RECIPIENTS = ("bob@ours.example", "alice@ours.example")
-
-
-def _prepare() -> None:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as conf:
-        conf.write("nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
-    Path(conf.name).chmod(0o644)
-    subprocess.run(["mount", "--bind", conf.name, str(Path("/etc/resolv.conf").resolve())], check=True)
 
 
 def _send(server: Gatepost, address: str, sender: str) -> tuple[list[str], str]:
@@ -93,5 +84,5 @@ async def _main() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _prepare()
+    prepare_namespaces()
     print(json.dumps(asyncio.run(_main())))
