@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from gatepost.delivery.interface import Log
+from gatepost.delivery.status_filter import StatusFilter
 from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.status import RecipientStatus, probe_word
@@ -33,6 +34,7 @@ class AttemptLog:
     __slots__ = (
         "_clock",
         "_connected",
+        "_filter",
         "_log",
         "_recipients",
         "_request",
@@ -44,9 +46,15 @@ class AttemptLog:
     )
 
     def __init__(
-        self, request: DeliveryRequest, log: Log, clock: Callable[[], float], settings: ReportSettings
+        self,
+        request: DeliveryRequest,
+        log: Log,
+        clock: Callable[[], float],
+        settings: ReportSettings,
+        status_filter: StatusFilter | None = None,
     ) -> None:
         self.statuses: list[RecipientStatus] = []
+        self._filter = status_filter
         self._request = request
         self._log = log
         self._clock = clock
@@ -72,7 +80,9 @@ class AttemptLog:
         self._log_line(status, recipient.address, recipient.original, conn_use)
 
     def keep(self, status: RecipientStatus) -> RecipientStatus:
-        """The outcome of a recipient whose lines are in the log already; as it is kept (soft_bounce)."""
+        """The outcome of a recipient whose lines are in the log already; as it is kept (filtered, soft_bounce)."""
+        if self._filter is not None:
+            status = self._filter.apply(status)
         status = self._softened(status)
         self.statuses.append(status)
         return status

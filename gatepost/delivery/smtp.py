@@ -65,15 +65,17 @@ class SmtpAgent:
         self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
         self._checks = tables.checks
+        self._status_filter = tables.status_filter
+        self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
-        self._connector = Connector(params, self.protocol, warn)
+        self._connector = Connector(params, self.protocol, warn, tables)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
         """Deliver one message; never raises for what the network or the message does."""
-        attempt = AttemptLog(request, self._log, self._clock, self._params)
+        attempt = AttemptLog(request, self._log, self._clock, self._params, self._status_filter)
         delivery = SmtpDelivery(request, attempt, self._log, soft_bounce=self._params.soft_bounce)
         return await self._carry_out(delivery)
 
@@ -238,10 +240,17 @@ class SmtpAgent:
             delivery.attempt.connected()
             self._transaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
             return None
+        except LocalDataError:
+            delivery.attempt.connected()
+            self._transaction(delivery, target, 0).local_error()
+            session.quit()
+            return None
         except asyncio.CancelledError:
             session.abort()
             raise
         self._warn_about(delivery, session)
+        if session.core.behind_pix:
+            self._work_around(delivery, session)
         if reply is None and not self._loops(delivery, session):
             return session
         delivery.attempt.connected()
@@ -249,6 +258,16 @@ class SmtpAgent:
             delivery.fail_site(take_left(delivery), target, self._refused(session, reply))
         session.quit()
         return None
+
+    def _work_around(self, delivery: SmtpDelivery, session: SmtpSession) -> None:
+        """PIX firewalls lose a message whose end is in the packet of what is before. Only mail that is old waits."""
+        request, params = delivery.request, self._params
+        old = request.arrival <= self._clock() - params.pix_workaround_threshold_time
+        if old and "delay_dotcrlf" in session.core.pix:
+            session.dot_delay = params.pix_workaround_delay_time
+        words = [word for word in ("disable_esmtp", "delay_dotcrlf") if word in session.core.pix]
+        shown = " ".join(word for word in words if old or word != "delay_dotcrlf")
+        self._log(f"{request.queue_id}: enabling PIX workarounds: {shown} for {session.target.namaddrport}")
 
     def _refused(self, session: SmtpSession, reply: SmtpReply) -> Failure:
         text = f"host {session.target.namaddr} refused to talk to me: {reply.one_line}"
@@ -278,7 +297,7 @@ class SmtpAgent:
         keep = self._wants(delivery.request, session)
         kind = self._probe if delivery.request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
-        if not transaction.prepare(session.core.capabilities, converts=self._converts):
+        if not transaction.prepare(session.core.capabilities, converts=self._converts, quote=self._quotes):
             session.quit()
             return True
         try:

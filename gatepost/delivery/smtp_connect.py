@@ -5,27 +5,40 @@ from pathlib import Path
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
-from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_params import SmtpParams, keywords
 from gatepost.delivery.smtp_session import SmtpSession
+from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSession
+from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.net.connect import BindFailure, connect_tcp, connect_unix
 from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.tables.maps import Maps
+from gatepost.tables.table import LookupTemporaryFailure
 
 
 class Connector:
     """`protocol`: what is spoken. `warn` writes warnings to the mail log."""
 
-    def __init__(self, params: SmtpParams, protocol: type[SmtpClientProtocol], warn: Log) -> None:
+    def __init__(self, params: SmtpParams, protocol: type[SmtpClientProtocol], warn: Log, tables: SmtpTables) -> None:
         self._params = params
         self._protocol = protocol
         self._warn = warn
         self._limits = params.limits()
+        self._discard_maps = tables.discard_maps
+        self._pix_maps = tables.pix_maps
+        self._session = _session_type(params, tables)
 
     async def open(self, target: Target) -> SmtpSession | None:
         """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure."""
         params = self._params
-        core = self._protocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=params.ignored_keywords)
+        ignored, pix = params.ignored_keywords, params.pix_workarounds
+        if self._discard_maps is not None and (words := await _listed(self._discard_maps, target.address)) is not None:
+            ignored = keywords(words)
+        if self._pix_maps is not None and (words := await _listed(self._pix_maps, target.address)) is not None:
+            pix = frozenset(words.lower().replace(",", " ").split())
+        core = self._protocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=ignored, pix=pix)
         expires = asyncio.get_running_loop().time() + params.reuse_time_limit
-        session = SmtpSession(target, core, self._limits, params.line_length_limit, expires)
+        session = self._session(target, core, self._limits, params.line_length_limit, expires)
+        session.waits_for_bye = not params.skip_quit_response
         address, port, limit = target.address, target.port, params.connect_timeout
         if not port:
             return await connect_unix(session, str(Path(params.queue_directory, address)), limit=limit)
@@ -37,3 +50,24 @@ class Connector:
             if params.bind_address_enforce:
                 return None
             return await connect_tcp(session, address, port, limit=limit)
+
+
+def _session_type(params: SmtpParams, tables: SmtpTables) -> type[SmtpSession]:
+    bases: list[type[SmtpSession]] = []
+    names: dict[str, object] = {}
+    if params.per_request_deadline:
+        bases.append(DeadlineSession)
+        names["min_data_rate"] = params.min_data_rate
+    if tables.reply_filter is not None:
+        bases.append(FilteredSession)
+        names["reply_filter"] = tables.reply_filter
+    return type("ChosenSession", tuple(bases), names) if bases else SmtpSession
+
+
+async def _listed(maps: Maps, address: str) -> str | None:
+    """What is found for a server's address. A table that cannot tell has said so in the log, and counts as empty."""
+    try:
+        hit = await maps.find(address)
+    except LookupTemporaryFailure:
+        return None
+    return None if hit is None else hit.value

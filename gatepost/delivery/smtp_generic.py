@@ -66,7 +66,7 @@ class GenericSmtpAgent(SmtpAgent):
         self._generic = generic
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
-        attempt = AttemptLog(request, self._log, self._clock, self._params)
+        attempt = AttemptLog(request, self._log, self._clock, self._params, self._status_filter)
         failure: Failure | None = None
         try:
             request = await self._mapped(request)

@@ -59,6 +59,13 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     queue_directory: str = "."
     assume_final: bool = False
     disable_mime_output_conversion: bool = False
+    skip_quit_response: bool = True
+    quote_rfc821_envelope: bool = True
+    per_request_deadline: bool = False
+    min_data_rate: int = 500
+    pix_workarounds: frozenset[str] = frozenset(("disable_esmtp", "delay_dotcrlf"))
+    pix_workaround_threshold_time: float = 500.0
+    pix_workaround_delay_time: float = 10.0
 
     def limits(self) -> dict[Stage, float]:
         """How long each stage may take."""
@@ -134,7 +141,8 @@ def _folded_set(text: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _words(text))
 
 
-def _keywords(text: str) -> frozenset[str]:
+def keywords(text: str) -> frozenset[str]:
+    """What a list of EHLO keywords to overlook names."""
     return _folded_set(text) - {"silent-discard"}
 
 
@@ -155,7 +163,8 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "fallback_relay": _words,
     "host_lookup": _words,
     "inet_protocols": _protocols,
-    "ignored_keywords": _keywords,
+    "ignored_keywords": keywords,
+    "pix_workarounds": _folded_set,
     "cache_destinations": _folded_set,
     "known_tcp_ports": known_ports,
     "address_verify_target": _verify_target,

@@ -1,12 +1,13 @@
 """A connection to one SMTP server: drives the protocol over an asyncio transport, with one timer for all its limits."""
 
 import asyncio
+import io
 from collections.abc import Callable
 from typing import cast
 
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_checks import CheckFailure
-from gatepost.delivery.smtp_output import ContentReader
+from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.net.stepping import Signal
 from gatepost.protocol.smtp_client import NEED_DATA, Event, Kind, SmtpClientProtocol, Stage
@@ -33,13 +34,14 @@ class LocalDataError(Exception):
 class SmtpSession(asyncio.Protocol):
     """One connection, for one or more messages one after the other.
 
-    `limits`: seconds for each stage. `uses`: transactions begun. `keys`, `nexthop` belong to the cache.
+    `limits`: seconds for each stage. `uses`: transactions begun. `keys`, `nexthop` belong to the cache. `dot_delay`:
+    seconds to wait before the end of content. `waits_for_bye`: QUIT is to be answered (smtp_skip_quit_response = no).
     """
 
     __slots__ = (
-        "_content", "_deadline", "_gone", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
-        "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "expires", "keys", "on_idle_end",
-        "target", "uses",
+        "_content", "_deadline", "_gone", "_left", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
+        "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "dot_delay", "expires", "keys",
+        "on_idle_end", "target", "uses", "waits_for_bye",
     )  # fmt: skip
 
     def __init__(
@@ -59,11 +61,18 @@ class SmtpSession(asyncio.Protocol):
         self._transaction: SmtpTransaction | None = None
         self._content: bytes | None = None
         self._refusal: SmtpReply | None = None
-        self._gone: SessionLost | None = None
+        self._gone: SessionLost | LocalDataError | None = None
+        self._left = False
+        self.dot_delay = 0.0
+        self.waits_for_bye = False
         self._woken = False
         self._paused: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = self._deadline = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """For what derived classes have of their own."""
 
     @property
     def reusable(self) -> bool:
@@ -71,7 +80,7 @@ class SmtpSession(asyncio.Protocol):
         return self._gone is None and self._transport is not None and self.core.idle
 
     async def handshake(self) -> SmtpReply | None:
-        """Wait for greeting and EHLO; the refusing reply, or None if all is well. Raises SessionLost."""
+        """Wait for greeting and EHLO; the refusing reply, or None. Raises SessionLost, LocalDataError."""
         await self._wait()
         return self._refusal
 
@@ -80,6 +89,8 @@ class SmtpSession(asyncio.Protocol):
         self.uses += 1
         self._woken = False
         self._transaction = transaction
+        if isinstance(content, bytes) and self.dot_delay:
+            content = FileReader(io.BytesIO(content))
         self._content = content if isinstance(content, bytes) else None
         try:
             probe = transaction.probe
@@ -95,10 +106,13 @@ class SmtpSession(asyncio.Protocol):
             self._content = None
 
     def quit(self) -> None:
-        """Say goodbye without waiting for an answer."""
+        """Say goodbye. The caller need not wait for the answer."""
         if self._transport is not None and not self._transport.is_closing():
             self._write(self.core.quit())
-            self._transport.close()
+            if self.waits_for_bye and not self._left:
+                self._left = True
+            else:
+                self._transport.close()
             # A peer that reads nothing must not keep the connection alive.
             self._set_deadline(self._loop.time() + self._limits[Stage.CLOSED])
 
@@ -200,6 +214,10 @@ class SmtpSession(asyncio.Protocol):
         if encoder.folded and self._transaction is not None:
             self._transaction.folded(self._line_limit)
         self._write(encoder.finish())
+        if self.dot_delay:
+            await asyncio.sleep(self.dot_delay)
+            if self._gone is not None:
+                raise self._gone
         self._write(self.core.content_sent())
         self._arm()
         # A reply that came early waits in the core.
@@ -218,7 +236,7 @@ class SmtpSession(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _lose(self, lost: SessionLost) -> None:
+    def _lose(self, lost: "SessionLost | LocalDataError") -> None:
         if self._gone is None:
             self._gone = lost
         if self._waiter is not None and not self._waiter.done():

@@ -45,10 +45,11 @@ class SmtpTransaction:
         self.mail_line = b""
         self.rcpt_lines: list[bytes] = []
 
-    def prepare(self, offers: Capabilities, *, converts: bool = True) -> bool:
+    def prepare(self, offers: Capabilities, *, converts: bool = True, quote: bool = True) -> bool:
         """Make the commands; False if the server cannot take this message, which all recipients then know.
 
-        `converts`: content may be converted to 7 bits if need be; then nobody knows its size.
+        `converts`: content may be converted to 7 bits if need be; then nobody knows its size. `quote`:
+        smtp_quote_rfc821_envelope.
         """
         request = self._delivery.request
         if 0 < offers.size_limit < request.size:
@@ -63,10 +64,17 @@ class SmtpTransaction:
         self._dsn_action = "" if offers.dsn else self.without_dsn
         size = request.size if offers.eightbitmime or request.body == "7bit" or not converts else -1
         self.mail_line = mail_command(
-            request.sender, size, offers, body=request.body, ret=request.ret, envid=request.envid, smtputf8=utf8
+            request.sender,
+            size,
+            offers,
+            body=request.body,
+            ret=request.ret,
+            envid=request.envid,
+            smtputf8=utf8,
+            quote=quote,
         )
         self.rcpt_lines = [
-            rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt)
+            rcpt_command(r.address, offers, original=r.original, notify=r.notify, orcpt=r.orcpt, quote=quote)
             for r in self._recipients
         ]
         return True

@@ -83,15 +83,25 @@ class SmtpClientProtocol:
     """One session. Bytes from the server never make it raise.
 
     `helo_name`: what we call ourselves. `ehlo`: `always`, `if ESMTP` (is in the greeting) or `never`.
-    `ignored_keywords`: EHLO keywords to overlook, lower case.
+    `ignored_keywords`: EHLO keywords to overlook, lower case. `pix`: smtp_pix_workarounds, for servers whose greeting a
+    PIX firewall has covered with asterisks; `behind_pix` is true then.
     """
 
     __slots__ = (
-        "_accepted", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_queue", "_reader",
-        "_recipient", "_refused_mail", "capabilities", "greeting", "stage", "warnings",
+        "_accepted", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_pix", "_queue",
+        "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage", "warnings",
     )  # fmt: skip
 
-    def __init__(self, helo_name: str, *, ehlo: str = "always", ignored_keywords: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        helo_name: str,
+        *,
+        ehlo: str = "always",
+        ignored_keywords: frozenset[str] = frozenset(),
+        pix: frozenset[str] = frozenset(),
+    ) -> None:
+        self.behind_pix = False
+        self._pix = pix
         self.stage = Stage.GREETING
         self.capabilities: Capabilities = NOTHING
         self.greeting: SmtpReply | None = None
@@ -108,6 +118,11 @@ class SmtpClientProtocol:
         self._accepted = 0
         self._recipient = 0
         self._refused_mail = False
+
+    @property
+    def pix(self) -> frozenset[str]:
+        """The workarounds that are in force `behind_pix`."""
+        return self._pix
 
     @property
     def oddities(self) -> list[tuple[str, str]]:
@@ -245,6 +260,10 @@ class SmtpClientProtocol:
 
     def _hello(self, greeting: SmtpReply) -> Stage:
         """What answers the greeting."""
+        if self._pix and not greeting.text.strip("20 *\t\n"):
+            self.behind_pix = True
+            if "disable_esmtp" in self._pix:
+                return Stage.HELO
         esmtp = self._ehlo == "always" or (self._ehlo != "never" and "ESMTP" in greeting.text.upper().split())
         return Stage.EHLO if esmtp else Stage.HELO
 

@@ -25,12 +25,13 @@ def mail_command(
     ret: Ret = "",
     envid: str = "",
     smtputf8: bool = False,
+    quote: bool = True,
 ) -> bytes:
     """MAIL FROM with the parameters that the server understands. `sender` in internal form.
 
-    `size` in octets; below 0 it is not told.
+    `size` in octets; below 0 it is not told. `quote`: the local part gets quotes where RFC 5321 asks for them.
     """
-    line = f"MAIL FROM:<{quote_821_local(sender) if sender else ''}>"
+    line = f"MAIL FROM:<{quote_821_local(sender) if sender and quote else sender}>"
     if offers.size and size >= 0:
         line += f" SIZE={size}"
     if body and offers.eightbitmime:
@@ -45,9 +46,11 @@ def mail_command(
     return (line + "\r\n").encode("utf-8", "replace")
 
 
-def rcpt_command(address: str, offers: Capabilities, *, original: str = "", notify: int = 0, orcpt: str = "") -> bytes:
+def rcpt_command(
+    address: str, offers: Capabilities, *, original: str = "", notify: int = 0, orcpt: str = "", quote: bool = True
+) -> bytes:
     """RCPT TO. Where the server offers DSN it is told the original recipient, as `orcpt` or else from `original`."""
-    line = f"RCPT TO:<{quote_821_local(address)}>"
+    line = f"RCPT TO:<{quote_821_local(address) if quote else address}>"
     if offers.dsn:
         line += _orcpt(orcpt or f"rfc822;{quote_821_local(original or address)}")
         if notify:

@@ -51,7 +51,7 @@ def test_every_parameter_is_one_of_main_cf() -> None:
     names = {"myhostname": "localhost", "helo_name": "localhost", "queue_directory": "."}
     assert msgspec.structs.replace(params, mail_timeout=300, **names) == SmtpParams()
     lmtp = SmtpParams.of(view, "lmtp")
-    own = {"tcp_port": "24", "connect_timeout": 0, "fallback_relay": ()}
+    own = {"tcp_port": "24", "connect_timeout": 0, "fallback_relay": (), "skip_quit_response": False}
     assert lmtp == msgspec.structs.replace(params, mail_timeout=300, **own)
 
 

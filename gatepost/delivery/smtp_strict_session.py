@@ -1,0 +1,71 @@
+"""Sessions with smtp_reply_filter, or with smtp_per_request_deadline."""
+
+from collections import deque
+from typing import Any
+
+from gatepost.delivery.smtp_session import LocalDataError, SmtpSession
+from gatepost.net.stepping import carry_out_taskless
+from gatepost.protocol.smtp_client import Stage
+from gatepost.tables.maps import Maps
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+class FilteredSession(SmtpSession):
+    """What the server says goes through `reply_filter`, line by line, before anything is made of it."""
+
+    reply_filter: Maps
+
+    def _begin(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._unread = b""
+        self._filtering = False
+        self._tasks: set[Any] = set()
+
+    def data_received(self, data: bytes) -> None:
+        if not data:
+            super().data_received(data)
+            return
+        data = self._unread + data
+        cut = data.rfind(b"\n") + 1
+        self._unread = data[cut:]
+        self._lines.extend(data[:cut].splitlines(keepends=True))
+        if not self._filtering:
+            carry_out_taskless(self._filter(), self._tasks)
+
+    async def _filter(self) -> None:
+        self._filtering = True
+        while self._lines:
+            line = self._lines.popleft()
+            try:
+                hit = await self.reply_filter.find(line.rstrip(b"\r\n").decode("utf-8", "replace"))
+            except LookupTemporaryFailure:
+                self._lines.clear()
+                self._lose(LocalDataError("reply filter"))
+                break
+            super().data_received(line if hit is None else hit.value.encode("utf-8", "replace") + b"\r\n")
+        self._filtering = False
+
+
+class DeadlineSession(SmtpSession):
+    """A limit holds for a whole command with its reply, not for each piece; content has as long as `min_data_rate`
+    (octets/s) asks for, on top.
+    """
+
+    min_data_rate: int
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._armed: Stage | None = None
+        self._until = 0.0
+
+    def _arm(self) -> None:
+        stage = self.core.stage
+        if stage is not self._armed or stage is Stage.RCPT:
+            self._armed = stage
+            self._until = self._loop.time() + self._limits[stage]
+        self._set_deadline(self._until)
+
+    def _write(self, data: bytes) -> None:
+        super()._write(data)
+        if self.core.stage is Stage.CONTENT:
+            self._until += len(data) / self.min_data_rate
