@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -13,6 +14,11 @@ from gatepost.master.listeners import open_socket
 from gatepost.master.plan import Plan, open_unix_socket
 from gatepost.master.spawn import SpawnService, spawn_lines, spawn_service
 from gatepost.master.workers import Worker
+
+REST = 1.0
+"""Seconds without new connections when there are no descriptors for them."""
+
+_NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class CommandServer:
@@ -52,12 +58,22 @@ class CommandServer:
     def _accept(self, sock: socket.socket) -> None:
         try:
             connection, _ = sock.accept()
-        except OSError:
-            return  # another process was faster, or the client has gone
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._rest(error)
+            return  # else another process was faster, or the client has gone
         with connection:
             connection.setblocking(True)
             self._start(connection)
         self.listen()
+
+    def _rest(self, error: OSError) -> None:
+        """The client waits on; to be told of him again and again would take all our time."""
+        self._log.warning(f"accept connection: {os.strerror(error.errno or 0)}")
+        self._listening = False
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+        self._loop.call_later(REST, self.listen)
 
     def _start(self, connection: socket.socket) -> None:
         service = self._service

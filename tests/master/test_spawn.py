@@ -1,11 +1,13 @@
 """spawn lines: what they ask for, and how their commands are run, counted and ended."""
 
 import asyncio
+import errno
 import os
 import pwd
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,9 +74,17 @@ def test_what_cannot_be_run_is_refused(tmp_path: Path, words: str, message: str)
 class Served:
     """A CommandServer for Python text on a Unix socket."""
 
-    def __init__(self, folder: Path, program: str, *, limit: int = 0, time_limit: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        program: str,
+        *,
+        limit: int = 0,
+        time_limit: int = 100,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.path = str(folder / "socket")
-        listener = socket.socket(socket.AF_UNIX)
+        listener = listener or socket.socket(socket.AF_UNIX)
         listener.bind(self.path)
         listener.listen(10)
         listener.setblocking(False)
@@ -156,6 +166,33 @@ async def test_what_a_command_has_started_is_killed_with_it(tmp_path: Path) -> N
     assert await reader.read() == b""
     await until(served.server.idle.is_set)
     assert f"process id {number}: command time limit exceeded" in served.lines()[0]
+    writer.close()
+    served.server.close()
+
+
+class Full(socket.socket):
+    """Accepts nobody while there are no descriptors."""
+
+    full = True
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.full:
+            raise OSError(errno.EMFILE, "")
+        return super().accept()
+
+
+async def test_without_descriptors_clients_wait(tmp_path: Path) -> None:
+    listener = Full(socket.AF_UNIX)
+    served = Served(tmp_path, "print(input())", listener=listener)
+    reader, writer = await served.connect()
+    await until(lambda: bool(served.lines()))
+    assert not served.server._listening
+    listener.full = False
+    served.server.listen()
+    writer.write(b"at last\n")
+    assert await reader.read() == b"at last\n"
+    await until(served.server.idle.is_set)
+    assert served.lines() == ["warning: accept connection: Too many open files"]
     writer.close()
     served.server.close()
 
