@@ -22,6 +22,7 @@ from gatepost.delivery.mailbox import Identity, MailCopy, Outcome
 from gatepost.delivery.maildir import deliver_to_maildir
 from gatepost.delivery.mbox import LockRules, MboxRules, deliver_to_mbox
 from gatepost.delivery.report import AttemptLog
+from gatepost.delivery.status_filter import StatusFilter
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
 from gatepost.mail.address import fold, split_address, split_extension
 from gatepost.mail.headers import headers
@@ -58,6 +59,7 @@ class LocalParts(msgspec.Struct, frozen=True):
     find_user: FindUser = system_user
     clock: Callable[[], float] = time.time
     hostname: str = socket.gethostname()
+    status_filter: StatusFilter | None = None
 
 
 class LocalAgent:
@@ -80,7 +82,7 @@ class LocalAgent:
         self._busy: dict[str, asyncio.Lock] = {}
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
-        attempt = AttemptLog(request, self._log.info, self._parts.clock, self._settings)
+        attempt = AttemptLog(request, self._log.info, self._parts.clock, self._settings, self._parts.status_filter)
         content: bytes | BinaryIO = request.content
         try:
             if not content and request.content_file:

@@ -13,7 +13,8 @@ from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_connect import Connector
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
-from gatepost.delivery.smtp_output import ContentReader, FileReader, outgoing
+from gatepost.delivery.smtp_dns import FilteredResolver
+from gatepost.delivery.smtp_output import ContentReader, FileReader, changed
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
@@ -25,6 +26,8 @@ from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryReque
 from gatepost.net.connect import ConnectFailure
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_reply import SmtpReply
+from gatepost.tables.match_list import MatchList
+from gatepost.tables.table import LookupTemporaryFailure
 
 
 def _open_file(name: str) -> BinaryIO:
@@ -62,10 +65,14 @@ class SmtpAgent:
         self._warn = warn
         self._clock = clock
         self._open_content = open_content
+        if tables.dns_filter is not None:
+            resolver = FilteredResolver(resolver, tables.dns_filter, log, warn)
         self._finder = AddressFinder(params, resolver, hosts, rng, own_addresses, warn)
         self._cache = SessionCache()
         self._checks = tables.checks
+        self._plain = tables.checks is None
         self._status_filter = tables.status_filter
+        self._cache_destinations = tables.cache_destinations
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
         self._connector = Connector(params, self.protocol, warn, tables)
@@ -294,14 +301,19 @@ class SmtpAgent:
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
-        keep = self._wants(delivery.request, session)
+        keep = delivery.request.keep and self._params.cache_on_demand
+        if not keep and self._cache_destinations is not None:
+            keep = await self._always_keeps(self._cache_destinations, delivery.request.nexthop)
+        keep = keep and self._lasts(session)
         kind = self._probe if delivery.request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities, converts=self._converts, quote=self._quotes):
             session.quit()
             return True
+        plain = self._plain and session.core.capabilities.eightbitmime and isinstance(content, bytes)
+        outgoing = content if plain else self._outgoing(delivery.request, session, content)
         try:
-            await session.send(transaction, self._outgoing(delivery.request, session, content), keep=keep)
+            await session.send(transaction, outgoing, keep=keep)  # type: ignore[arg-type]
             delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
             transaction.lost(lost.stage, timed_out=lost.timed_out)
@@ -324,20 +336,24 @@ class SmtpAgent:
     ) -> bytes | ContentReader:
         """The content as this server is to get it."""
         offered = session.core.capabilities.eightbitmime
-        if offered and self._checks is None and isinstance(content, bytes):
-            return content
         if not isinstance(content, bytes):
             content.seek(0)
         downgrade = self._converts and not offered and request.body != "7bit"
         if request.trace or not (downgrade or self._checks):
             return content if isinstance(content, bytes) else FileReader(content)
-        return outgoing(content, request.queue_id, self._checks, downgrade=downgrade)
+        return changed(content, request.queue_id, self._checks, downgrade=downgrade)
 
-    def _wants(self, request: DeliveryRequest, session: SmtpSession) -> bool:
-        """Is this session to be kept for a next message?"""
-        params = self._params
-        if not (request.keep and params.cache_on_demand) and request.nexthop.lower() not in params.cache_destinations:
+    @staticmethod
+    async def _always_keeps(listed: MatchList, nexthop: str) -> bool:
+        """Is the destination one of smtp_connection_cache_destinations? If nobody can tell, it is not."""
+        try:
+            return await listed.match_string(nexthop.lower())
+        except LookupTemporaryFailure:
             return False
+
+    def _lasts(self, session: SmtpSession) -> bool:
+        """May this session be kept for a next message?"""
+        params = self._params
         if 0 < params.reuse_count_limit <= session.uses + 1:
             return False
         return asyncio.get_running_loop().time() < session.expires

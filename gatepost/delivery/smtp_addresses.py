@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gatepost.delivery.smtp_destination import Destination
+from gatepost.delivery.smtp_dns import Filtered
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.dns.answers import Answer, Resolver, RRType
 from gatepost.dns.hosts import HostsFile, canonical_address
@@ -79,7 +80,10 @@ class AddressFinder:
         """The addresses to try, best first, or why there are none. Never raises; suspends only for DNS."""
         if not destination.use_mx:
             return await self._host(destination)
-        answer = await self._resolver.query(destination.domain, "MX")
+        try:
+            answer = await self._resolver.query(destination.domain, "MX")
+        except Filtered as filtered:
+            return NoAddress(filtered.dsn, filtered.text)
         match answer.outcome:
             case "found":
                 if any(not record.data for record in answer.records):
@@ -160,14 +164,21 @@ class AddressFinder:
     async def _by_dns(self, host: str, port: int, preference: int) -> list[Target] | NoAddress:
         targets: list[Target] = []
         worst: tuple[Literal["A", "AAAA"], Answer] | None = None
+        nothing_left: NoAddress | None = None
         for rrtype in self._types():
-            answer = await self._resolver.query(host, rrtype)
+            try:
+                answer = await self._resolver.query(host, rrtype)
+            except Filtered as filtered:
+                nothing_left = NoAddress(filtered.dsn, filtered.text)
+                continue
             if answer.outcome == "found":
                 targets += (Target(host, canonical_address(r.data) or r.data, port, preference) for r in answer.records)
             elif worst is None or (answer.outcome == "try_again" and worst[1].outcome != "try_again"):
                 worst = (rrtype, answer)
         if targets:
             return targets
+        if nothing_left is not None:
+            return nothing_left
         if worst is None:
             return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
         return NoAddress("4.4.3" if worst[1].outcome == "try_again" else "5.4.4", name_error(host, *worst))

@@ -65,7 +65,7 @@ class ChangedContent:
         return await self._checks.apply(*event, self._queue_id)
 
 
-def outgoing(
+def changed(
     content: bytes | BinaryIO, queue_id: str, checks: ContentChecks | None, *, downgrade: bool
 ) -> bytes | ContentReader:
     """`content` (a file at its beginning) as it is to be sent."""

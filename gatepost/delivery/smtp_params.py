@@ -36,7 +36,6 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     disable_dns_lookups: bool = False
     line_length_limit: int = 998
     cache_on_demand: bool = True
-    cache_destinations: frozenset[str] = frozenset()
     cache_time_limit: float = 2.0
     reuse_count_limit: int = 0
     reuse_time_limit: float = 300.0
@@ -154,7 +153,6 @@ _UNPREFIXED = frozenset({
 _RENAMED = {
     "ignored_keywords": "discard_ehlo_keywords",
     "cache_on_demand": "connection_cache_on_demand",
-    "cache_destinations": "connection_cache_destinations",
     "cache_time_limit": "connection_cache_time_limit",
     "reuse_count_limit": "connection_reuse_count_limit",
     "reuse_time_limit": "connection_reuse_time_limit",
@@ -165,7 +163,6 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "inet_protocols": _protocols,
     "ignored_keywords": keywords,
     "pix_workarounds": _folded_set,
-    "cache_destinations": _folded_set,
     "known_tcp_ports": known_ports,
     "address_verify_target": _verify_target,
 }

@@ -7,6 +7,7 @@ from gatepost.delivery.smtp_checks import PARAMETERS, ContentChecks
 from gatepost.delivery.status_filter import StatusFilter
 from gatepost.maillog.sink import ProgramLog
 from gatepost.tables.maps import Maps
+from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 
 
@@ -18,6 +19,8 @@ class SmtpTables(msgspec.Struct, frozen=True, kw_only=True):
     reply_filter: Maps | None = None
     discard_maps: Maps | None = None
     pix_maps: Maps | None = None
+    dns_filter: Maps | None = None
+    cache_destinations: MatchList | None = None
 
     @classmethod
     def of(cls, settings: Settings, tables: Tables, log: ProgramLog, prefix: str = "smtp") -> "SmtpTables":
@@ -27,6 +30,7 @@ class SmtpTables(msgspec.Struct, frozen=True, kw_only=True):
             return tables.maps(f"{prefix}{name}", settings.text(f"{prefix}{name}"))
 
         checks = ContentChecks({kind: opened(name) for kind, name in PARAMETERS.items()}, log.info, log.warning)
+        cached = f"{prefix}_connection_cache_destinations"
         statuses = opened("_delivery_status_filter")
         discard = "_discard_lhlo_keyword_address_maps" if prefix == "lmtp" else "_discard_ehlo_keyword_address_maps"
         return cls(
@@ -35,6 +39,8 @@ class SmtpTables(msgspec.Struct, frozen=True, kw_only=True):
             reply_filter=opened("_reply_filter") or None,
             discard_maps=opened(discard) or None,
             pix_maps=opened("_pix_workaround_maps") or None,
+            dns_filter=opened("_dns_reply_filter") or None,
+            cache_destinations=MatchList.compile(cached, settings.text(cached), tables, match_parent=False) or None,
         )
 
 

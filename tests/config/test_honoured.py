@@ -22,6 +22,7 @@ NOT_USE = ("config", "audit", "cli")
 
 # Default values of others, by which they do their work.
 MACROS = {
+    "default_delivery_status_filter": "smtp_delivery_status_filter",
     "fallback_relay": "smtp_fallback_relay",
     "reject_tempfail_action": "unknown_address_tempfail_action",
     "smtpd_client_connection_limit_exceptions": "smtpd_client_event_limit_exceptions",

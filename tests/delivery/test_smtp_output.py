@@ -9,7 +9,7 @@ import pytest
 
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_checks import PARAMETERS, CheckFailure, ContentChecks
-from gatepost.delivery.smtp_output import ChangedContent, outgoing
+from gatepost.delivery.smtp_output import ChangedContent, changed
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.dns.fake import FakeResolver
@@ -92,8 +92,8 @@ async def test_a_table_that_cannot_tell() -> None:
 
 
 def test_what_needs_no_change_is_sent_as_it_is() -> None:
-    assert outgoing(b"Subject: x\n\nx\n", "Q", None, downgrade=True) == b"Subject: x\n\nx\n"
-    assert outgoing(EIGHT, "Q", None, downgrade=False) is EIGHT
+    assert changed(b"Subject: x\n\nx\n", "Q", None, downgrade=True) == b"Subject: x\n\nx\n"
+    assert changed(EIGHT, "Q", None, downgrade=False) is EIGHT
 
 
 @pytest.mark.parametrize("in_file", [False, True])

@@ -19,7 +19,6 @@ def test_from_settings() -> None:
         smtp_host_lookup="dns, native",
         inet_protocols="all",
         smtp_discard_ehlo_keywords="DSN, silent-discard",
-        smtp_connection_cache_destinations="X.example",
         smtp_connection_cache_time_limit=3,
         smtp_mail_timeout=7,
         smtp_always_send_ehlo=True,
@@ -30,7 +29,6 @@ def test_from_settings() -> None:
     assert params.host_lookup == ("dns", "native")
     assert params.inet_protocols == ("ipv4", "ipv6")
     assert params.ignored_keywords == {"dsn"}
-    assert params.cache_destinations == {"x.example"}
     assert params.limits()[Stage.MAIL] == 7
     assert params.limits()[Stage.IDLE] == 3
     assert params.ehlo == "always"

@@ -11,6 +11,7 @@ from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.dns.fake import FakeResolver
 from gatepost.tables.maps import Maps
+from gatepost.tables.match_list import MatchList
 from tests.delivery.requests import request
 from tests.delivery.smtp_peer import PLAIN, peer
 from tests.tables.surroundings import Surroundings
@@ -104,3 +105,18 @@ async def test_the_end_of_old_mail_waits_behind_a_pix() -> None:
         assert b".\r\n" in it.chunks  # in a packet of its own
         shown = f"enabling PIX workarounds: disable_esmtp delay_dotcrlf for {it.name}:{it.port}"
         assert lines[0] == f"4A1B2C3D4E: {shown}"
+
+
+async def test_destinations_whose_sessions_are_always_kept() -> None:
+    async with peer() as it:
+        listed = MatchList.compile(
+            "smtp_connection_cache_destinations",
+            f"inline:{{{{{it.nexthop}=x}}}}",
+            Surroundings().tables,
+            match_parent=False,
+        )
+        bench = agent([], SmtpTables(cache_destinations=listed))
+        for _ in range(2):
+            await bench.deliver(request("a@there.example", nexthop=it.nexthop))
+        assert it.connections == 1
+        await bench.close()

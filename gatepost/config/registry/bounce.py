@@ -8,7 +8,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("bounce_service_name", "bounce", kind="service", shortest=1, since="2.0", owner="all"),
     number("bounce_size_limit", "50000", minimum=1, since="<2.1", owner="bounce sendmail", honoured=True),
     text("bounce_template_file", "", kind="pathname", since="2.3", owner="bounce postconf"),
-    text("default_delivery_status_filter", "", kind="lookup tables", since="3.0", owner="all"),
+    text(
+        "default_delivery_status_filter",
+        "",
+        kind="lookup tables",
+        since="3.0",
+        owner="all",
+        honoured=True,
+        partly="of smtp, lmtp and local deliveries",
+    ),
     text(
         "default_verp_delimiters", "+=", kind="characters", shortest=2, longest=2, since="1.1", owner="sendmail smtpd"
     ),

@@ -79,6 +79,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="lookup tables",
         since="3.0",
         owner="local",
+        honoured=True,
     ),
     raw("luser_relay", "", since="<=1.0", owner="local", harmless=("",)),
     text("mail_spool_directory", "/var/mail", kind="pathname", since="<=1.0", owner="local virtual", honoured=True),
