@@ -25,6 +25,7 @@ from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
 from gatepost.net.connect import ConnectFailure
 from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_commands import xforward_commands
 from gatepost.protocol.smtp_reply import SmtpReply
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
@@ -73,6 +74,7 @@ class SmtpAgent:
         self._plain = tables.checks is None
         self._status_filter = tables.status_filter
         self._cache_destinations = tables.cache_destinations
+        self._forwards = params.send_xforward_command
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
         self._connector = Connector(params, self.protocol, warn, tables)
@@ -310,6 +312,9 @@ class SmtpAgent:
         if not transaction.prepare(session.core.capabilities, converts=self._converts, quote=self._quotes):
             session.quit()
             return True
+        if self._forwards and session.core.capabilities.xforward:
+            request = delivery.request
+            session.core.send_ahead(xforward_commands(session.core.capabilities, request.origin, request.queue_id))
         plain = self._plain and session.core.capabilities.eightbitmime and isinstance(content, bytes)
         outgoing = content if plain else self._outgoing(delivery.request, session, content)
         try:
@@ -368,6 +373,8 @@ class SmtpAgent:
         for kind, text in core.oddities:
             if kind == "long line":
                 self._warn(f"{where}: response longer than 2048: {text}...")
+            elif kind == "refused":
+                self._warn(f"host {where} said: {text}")
             elif kind == "long reply":
                 self._warn(f"{where}: multi-line response longer than 2048 {text}...")
             elif core.capabilities.pipelining:

@@ -60,6 +60,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     disable_mime_output_conversion: bool = False
     skip_quit_response: bool = True
     quote_rfc821_envelope: bool = True
+    send_xforward_command: bool = False
+    xforward_timeout: float = 300.0
     per_request_deadline: bool = False
     min_data_rate: int = 500
     pix_workarounds: frozenset[str] = frozenset(("disable_esmtp", "delay_dotcrlf"))
@@ -74,6 +76,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             Stage.HELO: self.helo_timeout,
             Stage.LHLO: self.helo_timeout,
             Stage.IDLE: self.cache_time_limit,
+            Stage.XFORWARD_CLIENT: self.xforward_timeout,
+            Stage.XFORWARD_SESSION: self.xforward_timeout,
             Stage.MAIL: self.mail_timeout,
             Stage.RCPT: self.rcpt_timeout,
             Stage.DATA: self.data_init_timeout,

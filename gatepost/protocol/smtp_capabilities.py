@@ -8,7 +8,10 @@ from gatepost.protocol.smtp_reply import SmtpReply
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """The offers that matter to a client. `size_limit` in octets, 0: none known; `size`: MAIL may have SIZE=."""
+    """The offers that matter to a client. `size_limit` in octets, 0: none known; `size`: MAIL may have SIZE=.
+
+    `xforward`: attributes that XFORWARD may have, in upper case.
+    """
 
     pipelining: bool = False
     size: bool = False
@@ -20,6 +23,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     chunking: bool = False
     starttls: bool = False
     keywords: frozenset[str] = frozenset()
+    xforward: frozenset[str] = frozenset()
     hostname: str = ""
 
 
@@ -59,5 +63,6 @@ def parse_capabilities(
         chunking="chunking" in offered,
         starttls="starttls" in offered,
         keywords=frozenset(offered),
+        xforward=frozenset(offered["xforward"].upper().split()) if "xforward" in offered else frozenset(),
         hostname=hostname,
     )

@@ -31,6 +31,8 @@ class Stage(enum.Enum):
     HELO = "performing the HELO handshake"
     LHLO = "performing the LHLO handshake"
     IDLE = "waiting for the next message"
+    XFORWARD_CLIENT = "sending XFORWARD name/address"
+    XFORWARD_SESSION = "sending XFORWARD protocol/helo_name"
     MAIL = "sending MAIL FROM"
     RCPT = "sending RCPT TO"
     DATA = "sending DATA command"
@@ -88,8 +90,8 @@ class SmtpClientProtocol:
     """
 
     __slots__ = (
-        "_accepted", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_pix", "_queue",
-        "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage", "warnings",
+        "_accepted", "_ahead", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_pix",
+        "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage", "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +104,7 @@ class SmtpClientProtocol:
     ) -> None:
         self.behind_pix = False
         self._pix = pix
+        self._ahead: list[tuple[Stage, bytes]] = []
         self.stage = Stage.GREETING
         self.capabilities: Capabilities = NOTHING
         self.greeting: SmtpReply | None = None
@@ -177,6 +180,8 @@ class SmtpClientProtocol:
         self._accepted = self._recipient = 0
         self._refused_mail = False
         self.stage = Stage.MAIL
+        if self._ahead:
+            self._send_ahead()
         if probe:
             self._start_probe(mail, recipients)
             return
@@ -188,6 +193,28 @@ class SmtpClientProtocol:
         self._queue.extend((Stage.RCPT, line) for line in recipients)
         self._queue.append((Stage.DATA, _DATA))
         self._send_next()
+
+    def send_ahead(self, commands: list[tuple[Stage, bytes]]) -> None:
+        """The next transaction begins with these (XFORWARD). Refusals of them are oddities."""
+        self._ahead = commands
+
+    def _send_ahead(self) -> None:
+        commands, self._ahead = self._ahead, []
+        if self.capabilities.pipelining:
+            self.stage = commands[0][0]
+            self._expected.extend(stage for stage, _ in commands)
+            self._out.extend(line for _, line in commands)
+        else:
+            self._queue.extend(commands)
+
+    def _take_ahead(self, stage: Stage, reply: SmtpReply) -> None:
+        if reply.code // 100 != 2:
+            command = "name/address" if stage is Stage.XFORWARD_CLIENT else "helo/protocol"
+            self.oddities.append(("refused", f"{reply.one_line} (in reply to XFORWARD {command} command)"))
+        if self._expected:
+            self.stage = self._expected[0]
+        else:
+            self._send_next()
 
     def _start_probe(self, mail: bytes, recipients: list[bytes]) -> None:
         lines = [(Stage.MAIL, mail), *((Stage.RCPT, line) for line in recipients)]
@@ -238,6 +265,8 @@ class SmtpClientProtocol:
             self._take_end(reply)
         elif stage is Stage.RSET:
             self._done(_OVER)
+        elif stage is Stage.XFORWARD_CLIENT or stage is Stage.XFORWARD_SESSION:
+            self._take_ahead(stage, reply)
         else:
             self._take_handshake(stage, reply)
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from gatepost.mail.address_quoting import quote_821_local
-from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Body, Ret
+from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Body, Origin, Ret
 from gatepost.protocol import xtext
 from gatepost.protocol.smtp_capabilities import Capabilities
+from gatepost.protocol.smtp_client import Stage
 
 _BODY = {"8bitmime": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
 _NOTIFY_WORDS = (
@@ -44,6 +45,21 @@ def mail_command(
     if smtputf8 and offers.smtputf8:
         line += " SMTPUTF8"
     return (line + "\r\n").encode("utf-8", "replace")
+
+
+def xforward_commands(offers: Capabilities, origin: Origin, ident: str) -> list[tuple[Stage, bytes]]:
+    """Tell where the message came from, as far as the server wants to know (XFORWARD_README); `ident`: our queue ID."""
+    address = f"IPv6:{origin.address}" if ":" in origin.address else origin.address
+    first = {"NAME": origin.name, "ADDR": address, "PORT": origin.port}
+    source = "LOCAL" if origin.context == "local" else "REMOTE"
+    second = {"PROTO": origin.protocol, "HELO": origin.helo, "IDENT": ident, "SOURCE": source}
+    commands = []
+    for stage, attributes in ((Stage.XFORWARD_CLIENT, first), (Stage.XFORWARD_SESSION, second)):
+        asked = {name: value for name, value in attributes.items() if name in offers.xforward}
+        if any(asked.values()):
+            words = [f"{name}={xtext.encode(value or '[UNAVAILABLE]')}" for name, value in asked.items()]
+            commands.append((stage, f"XFORWARD {' '.join(words)}\r\n".encode()))
+    return commands
 
 
 def rcpt_command(

@@ -99,7 +99,7 @@ class World:
         sink = self.sinks.get(name)
         if sink is None:
             return Told(sorted(lines), [], [])
-        commands = [re.sub(r"SIZE=\d+", "SIZE", command) for command in sink.commands]
+        commands = [re.sub(r"\b(SIZE|PORT|IDENT)=\w+", r"\1", command) for command in sink.commands]
         rcpt = sorted(command for command in commands if command.startswith("RCPT"))
         ordered = [rcpt.pop(0) if command.startswith("RCPT") else command for command in commands]
         return Told(sorted(lines), ordered, [_body(message) for message in sink.messages])

@@ -202,3 +202,22 @@ def test_quotes_and_keywords() -> None:
         "smtp_quote_rfc821_envelope = no\nsmtp_discard_ehlo_keywords = size\n"
         "smtp_discard_ehlo_keyword_address_maps = inline:{ {127.0.0.1=dsn, pipelining} }\n",
     )
+
+
+def test_xforward() -> None:
+    lock = "250-peer.example\r\n250 XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"
+    pipe = lock.replace("250 X", "250-PIPELINING\r\n250 X")
+    same(
+        {
+            "pipe": Case({"EHLO": pipe}, recipients=THREE),
+            "lock": Case({"EHLO": lock}),
+            "some": Case({"EHLO": "250-peer.example\r\n250 XFORWARD PROTO IDENT FOO"}),
+            "none": Case({"EHLO": "250-peer.example\r\n250 XFORWARD"}),
+            "refused": Case({"EHLO": pipe, "XFORWARD": "500 5.5.1 no"}),
+            "first": Case({"EHLO": pipe, "XFORWARD NAME": ""}),
+            "second": Case({"EHLO": lock, "XFORWARD PROTO": ""}),
+            "late": Case({"EHLO": lock, "XFORWARD": "~3 250 ok"}),
+            "lmtp": Case({"LHLO": pipe}, INET),
+        },
+        "smtp_send_xforward_command = yes\nlmtp_send_xforward_command = yes\nsmtp_xforward_timeout = 1s\n",
+    )

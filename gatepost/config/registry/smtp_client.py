@@ -85,11 +85,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("smtp_reply_filter", "", kind="lookup tables", since="2.7", owner="smtp", honoured=True),
     time("smtp_rset_timeout", "20s", minimum=1, since="2.1", owner="smtp", honoured=True),
     boolean("smtp_send_dummy_mail_auth", "no", since="2.9", owner="smtp"),
-    boolean("smtp_send_xforward_command", "no", since="2.1", owner="smtp", harmless=("no",)),
+    boolean("smtp_send_xforward_command", "no", since="2.1", owner="smtp", honoured=True),
     boolean("smtp_sender_dependent_authentication", "no", since="2.3", owner="smtp"),
     boolean("smtp_skip_5xx_greeting", "yes", since="<=1.0", owner="smtp", honoured=True),
     boolean("smtp_skip_quit_response", "yes", since="<=1.0", owner="smtp", honoured=True),
     text("smtp_tcp_port", "smtp", since="<=3.2", owner="smtp", honoured=True),
-    time("smtp_xforward_timeout", "300s", minimum=1, since="2.1", owner="smtp"),
+    time("smtp_xforward_timeout", "300s", minimum=1, since="2.1", owner="smtp", honoured=True),
     text("use_srv_lookup", "", since="3.8", owner="smtp"),
 )
