@@ -28,6 +28,7 @@ _SERVER_ONLY = re.compile(
     r"rbl_reply_maps|default_rbl_reply|permit_mx_backup_networks|[a-z]+_class"
 )
 AT_A_TIME = 12
+POSTFIXES = 6
 
 
 def command(arguments: list[str]) -> list[str]:
@@ -51,31 +52,42 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
     for server in servers.values():
         await server.start()
     results: dict[str, Any] = {}
-    base = (FOLDER / "base.cf").read_text()
-    for shared_text, dialogs in groups.items():
-        tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
-        listeners = {
-            tags[d.name]: {
-                name: servers[d.name].placed(value)
-                for name, value in d.parameters.items()
-                if _SERVER_ONLY.fullmatch(name)
-            }
-            for d in dialogs
-        }
-        postfix = RealPostfix(listeners, base + shared_text)
-        try:
-            await asyncio.to_thread(postfix.start)
-            some = asyncio.Semaphore(AT_A_TIME)
-            played = await asyncio.gather(*(_play(d, postfix, tags[d.name], recording, some) for d in dialogs))
-            results.update(zip((d.name for d in dialogs), played, strict=True))
-        finally:
-            await asyncio.to_thread(postfix.stop)
+    turns = asyncio.Semaphore(POSTFIXES)
+    largest_first = sorted(groups.items(), key=lambda group: -len(group[1]))
+    for played in await asyncio.gather(
+        *(_play_group(shared, dialogs, servers, recording, turns) for shared, dialogs in largest_first)
+    ):
+        results.update(played)
     for name, server in servers.items():
         results[name]["log"] = [server.unplaced(line) for line in results[name]["log"]]
         results[name]["requests"] = [normal_request(request) for request in server.requests]
         await server.close()
     await dns.stop()
     return results
+
+
+async def _play_group(
+    shared: str, dialogs: list[Dialog], servers: dict[str, PolicyServer], recording: bool, turns: asyncio.Semaphore
+) -> dict[str, dict[str, Any]]:
+    """The dialogues that one Postfix can play, with the parameters that they share."""
+    tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
+    listeners = {
+        tags[d.name]: {
+            name: servers[d.name].placed(value)
+            for name, value in d.parameters.items()
+            if _SERVER_ONLY.fullmatch(name)
+        }
+        for d in dialogs
+    }
+    async with turns:
+        postfix = RealPostfix(listeners, (FOLDER / "base.cf").read_text() + shared)
+        try:
+            await asyncio.to_thread(postfix.start)
+            some = asyncio.Semaphore(AT_A_TIME)
+            played = await asyncio.gather(*(_play(d, postfix, tags[d.name], recording, some) for d in dialogs))
+            return dict(zip((d.name for d in dialogs), played, strict=True))
+        finally:
+            await asyncio.to_thread(postfix.stop)
 
 
 async def _play(

@@ -37,10 +37,18 @@ def missing() -> str:
     return ""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nobody listens on, another one each time."""
+    while True:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = int(found.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class RealPostfix:
@@ -51,10 +59,7 @@ class RealPostfix:
         self.folder.chmod(0o755)
         self.ports: dict[str, int] = {}
         for name in listeners:
-            port = free_port()
-            while port in self.ports.values():
-                port = free_port()
-            self.ports[name] = port
+            self.ports[name] = free_port()
         self._listeners = listeners
         self._main_cf = main_cf
 

@@ -14,6 +14,9 @@ from tests.compat.play_real import command
 from tests.compat.real_postfix import missing
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs
 
+# One process plays them all, once; the other has the rest of the suite meanwhile.
+pytestmark = pytest.mark.xdist_group("postfix dialogues")
+
 DIALOGS = all_dialogs()
 DIFFERENCES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "differences.toml").read_text())[
     "difference"
