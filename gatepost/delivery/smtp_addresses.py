@@ -172,7 +172,11 @@ class AddressFinder:
                 nothing_left = NoAddress(filtered.dsn, filtered.text)
                 continue
             if answer.outcome == "found":
-                targets += (Target(host, canonical_address(r.data) or r.data, port, preference) for r in answer.records)
+                real = self._params.cname_overrides_servername
+                targets += (
+                    Target(r.name if real else host, canonical_address(r.data) or r.data, port, preference)
+                    for r in answer.records
+                )
             elif worst is None or (answer.outcome == "try_again" and worst[1].outcome != "try_again"):
                 worst = (rrtype, answer)
         if targets:

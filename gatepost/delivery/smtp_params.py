@@ -34,6 +34,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     defer_if_no_mx_address_found: bool = False
     ignore_mx_lookup_error: bool = False
     disable_dns_lookups: bool = False
+    dns_support_level: str = ""
+    cname_overrides_servername: bool = False
     line_length_limit: int = 998
     cache_on_demand: bool = True
     cache_time_limit: float = 2.0
@@ -108,6 +110,9 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             if getattr(settings, "smtp_always_send_ehlo", True)
             else "if ESMTP"
         )
+        level = values.get("dns_support_level")
+        if level:  # else disable_dns_lookups says it
+            values["disable_dns_lookups"] = level == "disabled"
         return cls(**values)
 
 
@@ -132,6 +137,12 @@ def _words(text: str) -> tuple[str, ...]:
 def _verify_target(text: str) -> str:
     if text.lower() not in ("rcpt", "data"):
         raise ValueError(f'bad value "{text}"; specify rcpt or data')
+    return text.lower()
+
+
+def _dns_level(text: str) -> str:
+    if text.lower() not in ("", "disabled", "enabled", "dnssec"):
+        raise ValueError(f'bad value "{text}"; specify disabled, enabled or dnssec')
     return text.lower()
 
 
@@ -169,4 +180,5 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "pix_workarounds": _folded_set,
     "known_tcp_ports": known_ports,
     "address_verify_target": _verify_target,
+    "dns_support_level": _dns_level,
 }

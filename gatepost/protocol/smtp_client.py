@@ -91,7 +91,8 @@ class SmtpClientProtocol:
 
     __slots__ = (
         "_accepted", "_ahead", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_pix",
-        "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage", "warnings",
+        "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage",
+        "warnings",
     )  # fmt: skip
 
     def __init__(

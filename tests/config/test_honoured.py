@@ -24,7 +24,9 @@ NOT_USE = ("config", "audit", "cli")
 MACROS = {
     "default_delivery_status_filter": "smtp_delivery_status_filter",
     "fallback_relay": "smtp_fallback_relay",
+    "lmtp_per_record_deadline": "lmtp_per_request_deadline",
     "reject_tempfail_action": "unknown_address_tempfail_action",
+    "smtp_per_record_deadline": "smtp_per_request_deadline",
     "smtpd_client_connection_limit_exceptions": "smtpd_client_event_limit_exceptions",
     "virtual_maps": "virtual_alias_maps",
 }

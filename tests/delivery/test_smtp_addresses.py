@@ -28,6 +28,7 @@ self.example MX 10 a.example
 self.example MX 20 me.example
 self.example MX 30 b.example
 me.example A 192.0.2.100
+alias.example CNAME b.example
 """
 
 
@@ -146,3 +147,10 @@ def test_both_families_are_among_the_first(pattern: str, limit: int, kept: str) 
     targets = [Target("h", f"192.0.2.{n}" if c == "4" else f"2001:db8::{n}", 25) for n, c in enumerate(pattern)]
     found = "".join("6" if ":" in t.address else "4" for t in balance_families(targets, limit))
     assert found == kept
+
+
+@pytest.mark.parametrize(("overrides", "host"), [(False, "alias.example"), (True, "b.example")])
+async def test_an_alias_may_give_way_to_the_real_name(overrides: bool, host: str) -> None:
+    found = await finder(cname_overrides_servername=overrides).find(parse_destination("[alias.example]", "smtp"))
+    assert not isinstance(found, NoAddress)
+    assert [target.namaddr for target in found] == [f"{host}[192.0.2.2]"]

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gatepost.config import parameters
+from gatepost.config.errors import ConfigError
 from gatepost.config.host_facts import FixedHost
 from gatepost.config.main_cf import MainCf
 from gatepost.config.settings import Settings
@@ -59,3 +60,18 @@ def test_every_field_has_its_parameter(prefix: str) -> None:
     missing = {parameter_name(name, prefix) for name in SmtpParams.__struct_fields__} - known
     alone = {"smtp": {"smtp_assume_final", "smtp_ehlo"}, "lmtp": {"lmtp_lhlo"}}
     assert missing == alone[prefix]
+
+
+@pytest.mark.parametrize(
+    ("level", "without", "expected"),
+    [("", True, True), ("", False, False), ("disabled", False, True), ("enabled", True, False)],
+)
+def test_dns_support_level(level: str, without: bool, expected: bool) -> None:
+    settings = SimpleNamespace(smtp_dns_support_level=level, disable_dns_lookups=without)
+    assert SmtpParams.of(settings).disable_dns_lookups is expected
+
+
+def test_values_that_make_no_sense() -> None:
+    with pytest.raises(ConfigError) as raised:
+        SmtpParams.of(SimpleNamespace(lmtp_dns_support_level="perhaps"), "lmtp")
+    assert raised.value.parameter == "lmtp_dns_support_level"
