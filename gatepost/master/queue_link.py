@@ -177,6 +177,8 @@ class QueueLink:
         elif isinstance(frame, Refused):
             for ticket in frame.tickets:
                 self._fail(ticket, QueueFull() if frame.full else QueueUnavailable())
+            if self._leaving is not None:
+                self._leave()
         elif isinstance(frame, IdRange):
             self.ids.add(frame)
             self.ready.set()

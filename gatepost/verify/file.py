@@ -37,14 +37,16 @@ class CacheUnusable(Exception):
 
 
 class CacheFile:
-    """Raises CacheUnusable. A file that is damaged, or none of ours, is replaced by an empty one."""
+    """Raises CacheUnusable. A file that is damaged is replaced by an empty one; another program's is left alone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._connection = self._opened()
-        except (apsw.NotADBError, apsw.CorruptError, _NotOurs):
+        except (apsw.NotADBError, apsw.CorruptError):
             self._replace()
+        except _NotOurs:
+            raise CacheUnusable(f"open {path}: it is another program's file") from None
         except apsw.Error as error:
             raise CacheUnusable(f"open {path}: {error}") from None
 
@@ -52,13 +54,15 @@ class CacheFile:
         connection = apsw.Connection(str(self.path))
         try:
             connection.set_busy_timeout(5000)
+            empty = not connection.pragma("application_id") and not connection.pragma("schema_version")
+            ours = (connection.pragma("application_id"), connection.pragma("user_version")) == (APPLICATION_ID, VERSION)
+            if not empty and not ours:
+                raise _NotOurs
             # The pages of the log are not synced: a power cut may cost the latest results, and no more.
             connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-            if not connection.pragma("application_id") and not connection.pragma("schema_version"):
+            if empty:
                 with connection:
                     connection.execute(SCHEMA)
-            if (connection.pragma("application_id"), connection.pragma("user_version")) != (APPLICATION_ID, VERSION):
-                raise _NotOurs
         except BaseException:
             connection.close()
             raise

@@ -73,9 +73,7 @@ async def _play_group(
     tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
     listeners = {
         tags[d.name]: {
-            name: servers[d.name].placed(value)
-            for name, value in d.parameters.items()
-            if _SERVER_ONLY.fullmatch(name)
+            name: servers[d.name].placed(value) for name, value in d.parameters.items() if _SERVER_ONLY.fullmatch(name)
         }
         for d in dialogs
     }

@@ -26,15 +26,21 @@ def test_entries_are_kept_and_changed(tmp_path: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("damage", ["noise", "text", "other"])
+def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cache"
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE something(else_)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(CacheUnusable, match="another program"):
+        CacheFile(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["noise", "text"])
 def test_a_file_that_is_of_no_use_is_replaced(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "cache"
-    if damage == "other":
-        other = apsw.Connection(str(path))
-        other.execute("CREATE TABLE something(else_)")
-        other.close()
-    else:
-        path.write_bytes(b"\x00\xff" * 5000 if damage == "noise" else b"user@example.com 0:0:0:")
+    path.write_bytes(b"\x00\xff" * 5000 if damage == "noise" else b"user@example.com 0:0:0:")
     kept = CacheFile(path)
     kept.write({"a@x.example": GOOD})
     assert kept.load("a@x.example") == GOOD
