@@ -7,12 +7,13 @@ import asyncio
 import json
 import sys
 
-from tests.compat.play_real import AT_A_TIME, _prepare, _session_log
+from tests.compat.play_real import AT_A_TIME, _session_log
 from tests.compat.random_addresses import paths
 from tests.compat.random_policies import policies
 from tests.compat.real_postfix import RealPostfix
 from tests.dialogs.dialog import CLOSED, FOLDER, Dialog, Line
 from tests.dns_server import DnsServer
+from tests.namespaces import prepare_namespaces
 
 KINDS = {"policies": policies, "addresses": paths}
 MESSAGE = b"Subject: x\r\n\r\nx\r\n.\r\n"
@@ -74,5 +75,5 @@ async def _main(dialogs: list[Dialog]) -> dict[str, dict[str, list[str]]]:
 
 
 if __name__ == "__main__":
-    _prepare()
+    prepare_namespaces()
     print(json.dumps(asyncio.run(_main(KINDS[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))))))
