@@ -54,7 +54,7 @@ def parse_capabilities(
         bad_size(size_text)
     return Capabilities(
         pipelining="pipelining" in offered,
-        size="size" in offered and (not size_text or size_text.isdigit()),
+        size="size" in offered,
         size_limit=size_limit,
         eightbitmime="8bitmime" in offered,
         dsn="dsn" in offered,

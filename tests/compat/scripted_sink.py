@@ -35,9 +35,8 @@ class ScriptedSink:
         self.replies = {**USUAL, **(replies or {})}
         self.once = dict(once or {})
         self.lmtp = lmtp
-        self.commands: list[str] = []
+        self.sessions: list[list[str]] = []  # the commands of each connection
         self.messages: list[bytes] = []
-        self.connections = 0
         sink = self
 
         class Session(socketserver.StreamRequestHandler):
@@ -59,9 +58,13 @@ class ScriptedSink:
     def forget(self, once: dict[str, str] | None = None) -> None:
         """Start anew for another client."""
         self.once = dict(once or {})
-        self.commands.clear()
+        self.sessions.clear()
         self.messages.clear()
-        self.connections = 0
+
+    @property
+    def commands(self) -> list[str]:
+        """Of all connections, one after the other."""
+        return [command for session in self.sessions for command in session]
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -81,11 +84,12 @@ class _Session:
         self._recipients: list[str] = []
 
     def serve(self) -> None:
-        self._sink.connections += 1
+        commands: list[str] = []
+        self._sink.sessions.append(commands)
         self._say("CONNECT")
         for raw in self._stream.rfile:
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            self._sink.commands.append(line)
+            commands.append(line)
             reply = self._say(line)
             verb = line[:4].upper()
             if verb == "MAIL" or verb == "RSET":
