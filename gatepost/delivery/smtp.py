@@ -10,7 +10,7 @@ from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp_addresses import LOOP_DSN, SMTP_PORT, AddressFinder, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
-from gatepost.delivery.smtp_connect import Connector
+from gatepost.delivery.smtp_connect import Connector, ignored_line
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_dns import FilteredResolver
@@ -235,6 +235,9 @@ class SmtpAgent:
         """A session that is past EHLO, or None; then the recipients that are left know why."""
         try:
             session = await self._connector.open(target)
+        except LookupTemporaryFailure:
+            self._transaction(delivery, target, 0).local_error()
+            return None
         except ConnectFailure as exc:
             text = f"connect to {target.namaddrport}: {exc}"
             self._log(text)
@@ -260,6 +263,8 @@ class SmtpAgent:
         self._warn_about(delivery, session)
         if session.core.behind_pix:
             self._work_around(delivery, session)
+        if session.core.ignored and session.core.capabilities.keywords and (line := ignored_line(session.core.ignored)):
+            self._log(line)
         if reply is None and not self._loops(delivery, session):
             return session
         delivery.attempt.connected()

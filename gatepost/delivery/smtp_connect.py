@@ -9,6 +9,7 @@ from gatepost.delivery.smtp_params import SmtpParams, keywords
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSession
 from gatepost.delivery.smtp_tables import SmtpTables
+from gatepost.maillog import lines
 from gatepost.net.connect import BindFailure, connect_tcp, connect_unix
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.tables.maps import Maps
@@ -28,11 +29,13 @@ class Connector:
         self._session = _session_type(params, tables)
 
     async def open(self, target: Target) -> SmtpSession | None:
-        """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure."""
+        """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure and, where a table
+        cannot tell what offers to overlook, LookupTemporaryFailure.
+        """
         params = self._params
         ignored, pix = params.ignored_keywords, params.pix_workarounds
-        if self._discard_maps is not None and (words := await _listed(self._discard_maps, target.address)) is not None:
-            ignored = keywords(words)
+        if self._discard_maps is not None and (hit := await self._discard_maps.find(target.address)) is not None:
+            ignored = keywords(hit.value)
         if self._pix_maps is not None and (words := await _listed(self._pix_maps, target.address)) is not None:
             pix = frozenset(words.lower().replace(",", " ").split())
         core = self._protocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=ignored, pix=pix)
@@ -50,6 +53,17 @@ class Connector:
             if params.bind_address_enforce:
                 return None
             return await connect_tcp(session, address, port, limit=limit)
+
+
+# In the order in which Postfix tells them.
+_KEYWORDS = ("8bitmime", "auth", "etrn", "pipelining", "size", "vrfy", "xclient", "xforward", "enhancedstatuscodes",
+             "dsn", "starttls", "chunking", "smtputf8")  # fmt: skip
+
+
+def ignored_line(ignored: frozenset[str]) -> str:
+    """The log line that offers of the server are overlooked; empty if none is wanted."""
+    words = [word.upper() for word in _KEYWORDS if word in ignored]
+    return lines.discarding_keywords(" ".join(words)) if words and "silent-discard" not in ignored else ""
 
 
 def _session_type(params: SmtpParams, tables: SmtpTables) -> type[SmtpSession]:

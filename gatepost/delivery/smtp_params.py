@@ -156,8 +156,8 @@ def _folded_set(text: str) -> frozenset[str]:
 
 
 def keywords(text: str) -> frozenset[str]:
-    """What a list of EHLO keywords to overlook names."""
-    return _folded_set(text) - {"silent-discard"}
+    """What a list of EHLO keywords to overlook names, `silent-discard` among them."""
+    return _folded_set(text)
 
 
 _UNPREFIXED = frozenset({

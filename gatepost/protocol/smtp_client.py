@@ -129,6 +129,11 @@ class SmtpClientProtocol:
         return self._pix
 
     @property
+    def ignored(self) -> frozenset[str]:
+        """The EHLO keywords that are overlooked."""
+        return self._ignored
+
+    @property
     def oddities(self) -> list[tuple[str, str]]:
         """Strange lines in replies, see ReplyReader."""
         return self._reader.oddities

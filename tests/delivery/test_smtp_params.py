@@ -29,7 +29,7 @@ def test_from_settings() -> None:
     assert params.fallback_relay == ("[a.example]", "b.example")
     assert params.host_lookup == ("dns", "native")
     assert params.inet_protocols == ("ipv4", "ipv6")
-    assert params.ignored_keywords == {"dsn"}
+    assert params.ignored_keywords == {"dsn", "silent-discard"}
     assert params.limits()[Stage.MAIL] == 7
     assert params.limits()[Stage.IDLE] == 3
     assert params.ehlo == "always"

@@ -120,3 +120,24 @@ async def test_destinations_whose_sessions_are_always_kept() -> None:
             await bench.deliver(request("a@there.example", nexthop=it.nexthop))
         assert it.connections == 1
         await bench.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("size, dsn", ["discarding EHLO keywords: SIZE DSN"]), ("dsn, silent-discard", [])]
+)
+async def test_offers_that_are_overlooked_are_told(words: str, expected: list[str]) -> None:
+    async with peer() as it:
+        lines: list[str] = []
+        maps = Surroundings().tables.maps(
+            "smtp_discard_ehlo_keyword_address_maps", f"inline:{{ {{ 127.0.0.1 = {words} }} }}"
+        )
+        await agent(lines, SmtpTables(discard_maps=maps)).deliver(request("a@there.example", nexthop=it.nexthop))
+        assert lines[:-1] == expected
+        assert it.commands[2] == "RCPT TO:<a@there.example>"
+
+
+async def test_a_table_that_cannot_tell_what_to_overlook() -> None:
+    async with peer() as it:
+        maps = Surroundings().tables.maps("smtp_discard_ehlo_keyword_address_maps", "fail:all")
+        done = await agent([], SmtpTables(discard_maps=maps)).deliver(request("a@there.example", nexthop=it.nexthop))
+        assert done.statuses[0].text == f"local data error while talking to {it.name}"
