@@ -4,6 +4,7 @@ Used from one thread at a time.
 """
 
 import contextlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ INSERT INTO cleanup VALUES(0);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
+OPENINGS = 100
+"""Times that a file is tried to be opened which others are opening, 0.02 s apart."""
 RANGE = 2000
 """Rows looked at in one step of a cleanup, so that lookups need not wait for all of it."""
 
@@ -36,13 +39,21 @@ class CacheUnusable(Exception):
     """The file cannot be opened, read or written; the text says why."""
 
 
+def _is_empty(connection: apsw.Connection) -> bool:
+    return not connection.pragma("application_id") and not connection.pragma("schema_version")
+
+
+def _is_ours(connection: apsw.Connection) -> bool:
+    return (connection.pragma("application_id"), connection.pragma("user_version")) == (APPLICATION_ID, VERSION)
+
+
 class CacheFile:
     """Raises CacheUnusable. A file that is damaged is replaced by an empty one; another program's is left alone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._connection = self._opened()
+            self._connection = self._opened_in_turn()
         except (apsw.NotADBError, apsw.CorruptError):
             self._replace()
         except _NotOurs:
@@ -50,19 +61,27 @@ class CacheFile:
         except apsw.Error as error:
             raise CacheUnusable(f"open {path}: {error}") from None
 
+    def _opened_in_turn(self) -> apsw.Connection:
+        """Where several find a new file, SQLite lets one of them change its mode and turns the others away at once."""
+        for _ in range(OPENINGS):
+            with contextlib.suppress(apsw.BusyError):
+                return self._opened()
+            time.sleep(0.02)
+        return self._opened()
+
     def _opened(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path))
         try:
             connection.set_busy_timeout(5000)
-            empty = not connection.pragma("application_id") and not connection.pragma("schema_version")
-            ours = (connection.pragma("application_id"), connection.pragma("user_version")) == (APPLICATION_ID, VERSION)
-            if not empty and not ours:
+            if not _is_empty(connection) and not _is_ours(connection):
                 raise _NotOurs
             # The pages of the log are not synced: a power cut may cost the latest results, and no more.
             connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-            if empty:
-                with connection:
+            if _is_empty(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                if _is_empty(connection):  # another process may just have done it
                     connection.execute(SCHEMA)
+                connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise

@@ -1,5 +1,7 @@
 """The cache's file: kept, cleaned, replaced when it is damaged."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -84,3 +86,16 @@ def test_cleaning_drops_what_has_expired_in_steps(tmp_path: Path, monkeypatch: p
     assert kept.last_cleanup() == now
     assert kept.load("old3@x.example") is None and kept.load("new3@x.example") is not None
     kept.close()
+
+
+def test_several_open_a_new_file_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(3)
+
+    def opened(number: int) -> None:
+        together.wait()
+        CacheFile(tmp_path / str(number)).close()
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(30):
+            for done in [pool.submit(opened, number) for _ in range(3)]:
+                done.result()
