@@ -157,6 +157,9 @@ def _lines_long(item: Listed) -> str:
 
 
 def _recipients(item: Listed, indent: str) -> str:
+    if len(item.recipients) == 1:  # as most have
+        address, why = item.recipients[0]
+        return f"{_reason(why)}{indent}{external(address)}\n" if why else f"{indent}{external(address)}\n"
     lines = ""
     reason = ""
     for address, why in shown_recipients(item):
