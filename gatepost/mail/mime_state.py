@@ -5,9 +5,10 @@ Sans I/O: pieces of content in, events out.
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from gatepost.mail.headers import header_name, header_value, unfolded
+from gatepost.mail.mime_parts import Multiparts, PartType, without_comments
 
 Kind = Literal["header", "mime_header", "nested_header", "body"]
 """What a text is: a header of the message itself, of a part in a multipart, of a message within; a line of a body."""
@@ -15,27 +16,7 @@ Kind = Literal["header", "mime_header", "nested_header", "body"]
 Event = tuple[Kind, bytes]
 
 _ENCODING_SPECIALS = re.compile(rb"[\s()<>@,;:\\\"/\[\]?=]")
-_COMMENT = re.compile(rb"\([^()]*\)")
-_TYPE = re.compile(rb"\s*([^\s/;]+)(?:\s*/\s*([^\s;]+))?")
-_BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.I)
-_ESCAPED = re.compile(rb"\\(.)")
-_NESTED = frozenset((b"rfc822", b"global"))
-_MAX_BOUNDARY = 2048
-_MAX_NESTING = 100
 _EIGHT = frozenset((b"8bit", b"binary"))
-
-
-class _Part(NamedTuple):
-    """What its headers say of a part. `eight`: its Content-Transfer-Encoding is 8bit or binary."""
-
-    type: bytes = b"text"
-    subtype: bytes = b"plain"
-    eight: bool = False
-
-
-class _Level(NamedTuple):
-    boundary: bytes
-    inner: _Part
 
 
 class MimeState:
@@ -50,9 +31,10 @@ class MimeState:
         self._inside = look_inside or downgrade
         self._kind: Kind = "header"
         self._header: list[bytes] = []
-        self._part = _Part()
+        self._type = PartType()
+        self._eight = False  # its Content-Transfer-Encoding is 8bit or binary
         self._encode = False
-        self._stack: list[_Level] = []
+        self._multiparts = Multiparts()
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[Event]:
@@ -83,7 +65,7 @@ class MimeState:
                 self._header.append(line)
                 return
             yield from self._converted_encoding()
-            self._encode = self._downgrade and self._part.eight
+            self._encode = self._downgrade and self._eight
             if not line:
                 yield "body", line
                 self._kind = self._after_headers()
@@ -100,57 +82,43 @@ class MimeState:
         if self._inside:
             name = header_name(text).lower()
             if name == b"content-type":
-                self._content_type(unfolded(header_value(text)))
+                self._type = self._multiparts.content_type(unfolded(header_value(text))) or self._type
             elif name == b"content-transfer-encoding":
-                value = _COMMENT.sub(b" ", unfolded(header_value(text))).strip()
+                value = without_comments(unfolded(header_value(text))).strip()
                 token = (_ENCODING_SPECIALS.split(value, maxsplit=1) or [b""])[0].lower()
-                self._part = self._part._replace(eight=token in _EIGHT)
-                if self._downgrade and self._part.eight:
+                self._eight = token in _EIGHT
+                if self._downgrade and self._eight:
                     return
         yield self._kind, text
 
     def _converted_encoding(self) -> Iterator[Event]:
         """What takes the place of the header that said 8bit, behind the others."""
-        if self._downgrade and self._part.eight:
-            whole = self._part.type in (b"message", b"multipart")
+        if self._downgrade and self._eight:
+            whole = self._type.type in (b"message", b"multipart")
             yield self._kind, b"Content-Transfer-Encoding: " + (b"7bit" if whole else b"quoted-printable")
 
-    def _content_type(self, value: bytes) -> None:
-        value = _COMMENT.sub(b" ", value)
-        found = _TYPE.match(value)
-        if found is None:
-            return
-        kind = found.group(1).lower()
-        subtype = (found.group(2) or b"").lower()
-        self._part = self._part._replace(type=kind, subtype=subtype)
-        boundary = _BOUNDARY.search(value)
-        if kind == b"multipart" and boundary is not None and len(self._stack) < _MAX_NESTING:
-            quoted, plain = boundary.groups()
-            text = plain if quoted is None else _ESCAPED.sub(rb"\1", quoted)
-            inner = _Part(b"message", b"rfc822") if subtype == b"digest" else _Part()
-            self._stack.append(_Level(text[:_MAX_BOUNDARY], inner))
-
     def _after_headers(self) -> Kind:
-        part, self._part = self._part, _Part()
-        if self._inside and part.type == b"message" and part.subtype in _NESTED:
+        part = self._type
+        self._begin_part(PartType())
+        if self._inside and part.nests:
             return "nested_header"
         self._encode = self._encode and part.type != b"multipart"
         return "body"
 
+    def _begin_part(self, kind: PartType) -> None:
+        """Headers follow that may say otherwise."""
+        self._type, self._eight = kind, False
+
     def _body_line(self, line: bytes) -> Iterator[Event]:
-        if self._inside and line[:2] == b"--":
-            for at in range(len(self._stack) - 1, -1, -1):
-                boundary, inner = self._stack[at]
-                if line.startswith(boundary, 2):
-                    # Postfix looks at the beginning only: `--boundaryX` is as good.
-                    last = line.startswith(b"--", 2 + len(boundary))
-                    del self._stack[at + (not last) :]
-                    self._encode = False
-                    if not last:
-                        self._kind = "mime_header"
-                    self._part = inner
-                    yield "body", line
-                    return
+        ended = self._multiparts.boundary(line) if self._inside else None
+        if ended is not None:
+            last, inner = ended
+            self._encode = False
+            if not last:
+                self._kind = "mime_header"
+            self._begin_part(inner)
+            yield "body", line
+            return
         if self._encode:
             for encoded in quoted_printable(line):
                 yield "body", encoded

@@ -1,9 +1,11 @@
 """Open a connection to a numeric address, or to a Unix socket, within a time limit."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+from collections.abc import Iterator
 from typing import TypeVar
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -24,12 +26,7 @@ async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bin
     BindFailure if that is the reason.
     """
     loop = asyncio.get_running_loop()
-    try:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    except OSError as exc:
-        raise ConnectFailure(_words(exc)) from exc
-    try:
+    with _socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
         if bind_address:
             try:
                 sock.bind((bind_address, 0))
@@ -38,32 +35,33 @@ async def connect_tcp(protocol: P, address: str, port: int, *, limit: float, bin
         await _connect(loop, sock, (address, port), limit)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.create_connection(lambda: protocol, sock=sock)
-    except OSError as exc:
-        sock.close()
-        raise ConnectFailure(_words(exc)) from exc
-    except BaseException:
-        sock.close()
-        raise
     return protocol
 
 
 async def connect_unix(protocol: P, path: str, *, limit: float) -> P:
     """As connect_tcp, to the Unix socket at `path`."""
     loop = asyncio.get_running_loop()
+    with _socket(socket.AF_UNIX) as sock:
+        await _connect(loop, sock, path, limit)
+        await loop.create_unix_connection(lambda: protocol, sock=sock)
+    return protocol
+
+
+@contextlib.contextmanager
+def _socket(family: socket.AddressFamily) -> Iterator[socket.socket]:
+    """A socket to be connected; it is closed if that fails. What the system says becomes ConnectFailure."""
     try:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     except OSError as exc:
         raise ConnectFailure(_words(exc)) from exc
     try:
-        await _connect(loop, sock, path, limit)
-        await loop.create_unix_connection(lambda: protocol, sock=sock)
+        yield sock
     except OSError as exc:
         sock.close()
         raise ConnectFailure(_words(exc)) from exc
     except BaseException:
         sock.close()
         raise
-    return protocol
 
 
 async def _connect(
