@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Sized
 from typing import Protocol
 
 from gatepost.qmgr.clock_jumps import ClockJumps
-from gatepost.queue.group_commit import GroupCommit
+from gatepost.queue.group_commit import FULL_DELAY, GroupCommit
 from gatepost.queue.store import Store, Stored
 
 REFILL = 1000
@@ -106,6 +106,10 @@ class Refill:
     def _refill(self, failure: Exception | None) -> None:
         left, self._left = self._left or set(), None
         if failure is not None:
+            # For lack of space the marks wait, and stored mail with them. (Any other failure ends this process.)
+            self.full = False
+            self.next = self._clock() + FULL_DELAY
+            self._done()
             return
         # A message may be in the store already whose commit we have not heard of.
         exclude = _Union(self._active, left, self.uncommitted)

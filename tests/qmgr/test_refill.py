@@ -6,15 +6,17 @@ from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.queue.group_commit import Done, GroupCommit
 from gatepost.queue.memory import MemoryStore
-from gatepost.queue.store import Batch, Deferral, Stored
+from gatepost.queue.store import Batch, Deferral, Stored, StoreFull
 from tests.queue.messages import a_message
 
 
 class Commits:
-    """Everything is written at once."""
+    """Everything is written at once, unless there is no space."""
+
+    full = False
 
     def flush(self, done: Done) -> None:
-        done(None)
+        done(StoreFull("full") if self.full else None)
 
 
 class World:
@@ -23,12 +25,16 @@ class World:
         self.store = MemoryStore()
         self.taken: list[str] = []
         self.jumped: list[float] = []
+        self.commits, self.pumps = Commits(), 0
         jumps = ClockJumps(lambda: self.now, lambda: self.steady)
         jumps.jumped = self.jumped.append
         self.refill = Refill(
-            self.store, cast(GroupCommit, Commits()), set(), 10, run_delay, lambda: self.now, jumps, self._take,
-            lambda: None,
+            self.store, cast(GroupCommit, self.commits), set(), 10, run_delay, lambda: self.now, jumps, self._take,
+            self._pumped,
         )  # fmt: skip
+
+    def _pumped(self) -> None:
+        self.pumps += 1
 
     def _take(self, stored: Stored) -> None:
         self.taken.append(stored.message.queue_id)
@@ -80,3 +86,15 @@ def test_a_clock_that_was_set_is_noticed_before_anything_is_taken() -> None:
     world.store.commit(Batch(shifted=world.jumped))
     assert world.at(world.now) == [] and world.refill.wake_at() == 5000.0 + 86_400
     assert world.at(5000.0 + 86_400) == [one]
+
+
+def test_without_space_for_what_must_be_written_first_it_is_tried_again() -> None:
+    """Somebody must be told to wake us: nothing else may happen until there is space."""
+    world = World(run_delay=1)
+    one = world.deferred(1, 1005.0)
+    world.at(1000.0)
+    world.commits.full, world.pumps = True, 0
+    assert world.at(1005.0) == [] and world.pumps == 1
+    assert world.refill.wake_at() == 1006.0
+    world.commits.full = False
+    assert world.at(1006.0) == [one]
