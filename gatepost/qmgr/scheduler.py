@@ -142,12 +142,24 @@ class Scheduler:
         return self._transport(transport).parameters.recipient_limit == 1
 
     def add(
-        self, message_id: str, transport: str, nexthop: str, indexes: list[int], now: float, queue_name: str = ""
+        self,
+        message_id: str,
+        transport: str,
+        nexthop: str,
+        indexes: list[int],
+        now: float,
+        queue_name: str = "",
+        group: str = "",
     ) -> None:
         """Recipients of a message that go to one destination.
 
         `queue_name` names the destination if it is not the nexthop: `localpart@nexthop`, without address extension, in
         lower case, where `per_recipient`.
+
+        `group` is the destination's limit group, if it is not the destination alone: all destinations of a transport
+        with one group name share one concurrency window, one rate and one state (dead, resting), as though they
+        were one destination; each delivery keeps its own nexthop. A destination may change its group at any time:
+        what was added before stays where it was.
         """
         via = self._transports.get(transport) or self._transport(transport)
         parameters = via.parameters
@@ -156,7 +168,7 @@ class Scheduler:
             return
         if self._timers and self._timers[0][0] <= now:
             self._run_timers(now)
-        name = queue_name or nexthop
+        name = group or queue_name or nexthop
         destination = via.destinations.get(name)
         if destination is None:
             destination = via.destinations[name] = _Destination(via, name)

@@ -338,6 +338,20 @@ def test_a_destination_per_recipient() -> None:
     ]  # fmt: skip
 
 
+def test_destinations_of_one_limit_group_share_a_window_and_keep_their_nexthops() -> None:
+    scheduler = a_scheduler(concurrency_limit=2, initial_concurrency=2)
+    for message, domain in enumerate(("a.example", "b.example", "c.example")):
+        scheduler.add(str(message), "smtp", domain, [0], 0, group="mx.example")
+    scheduler.add("apart", "smtp", "d.example", [0], 0)
+    starts = scheduler.next_requests(0)
+    assert {(start.message_id, start.nexthop) for start in starts} == {
+        ("0", "a.example"), ("1", "b.example"), ("apart", "d.example"),
+    }  # fmt: skip
+    for start in starts[:1]:
+        scheduler.finished(start, None, 1)
+    assert [start.nexthop for start in scheduler.next_requests(1)] == ["c.example"]
+
+
 def test_parameters_come_from_the_configuration() -> None:
     configuration = Configuration.parse(
         "compatibility_level = 3.7\n"
