@@ -16,7 +16,7 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.large_content import LargeFile
 from gatepost.master.queue_link import QueueIds
-from gatepost.queue.store import Store, StoreFull
+from gatepost.queue.store import Store, StoreFailure, StoreFull
 
 Submit = Callable[[Message, Callable[[Exception | None], None]], None]
 
@@ -31,7 +31,12 @@ class DirectQueue:
         self.submit_to: Submit | None = None
 
     def _reserve(self, count: int) -> None:
-        self._ids.add(IdRange(self._store.reserve(count), count))
+        try:
+            first = self._store.reserve(count)
+        except (StoreFull, StoreFailure):
+            self._ids.connection_lost()  # so that it asks again
+        else:
+            self._ids.add(IdRange(first, count))
 
     def new_queue_id(self) -> str:
         try:

@@ -48,6 +48,7 @@ class Peer:
         self.requests: dict[int, tuple[str, str]] = {}
         self.connections: dict[tuple[str, str], int] = {}
         self.stored: list[int] = []
+        self.wanted_ids = 0  # that there was no space to set aside
 
     def deliver(self, request: DeliveryRequest) -> None:
         self.channel.send(request)
@@ -57,7 +58,7 @@ class QueueService:
     """Joins channels, QueueManager, Anvil and control operations.
 
     `expected`: process IDs of the delivery workers that live already. What they have under way is not dispatched again:
-    dispatching begins when each of them has told, or has ended.
+    dispatching begins when each of them has told, or has ended. `warn` writes to the log.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class QueueService:
         monotonic: Callable[[], float],
         expected: Iterable[int],
         verifier: Verifier | None = None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.manager = manager
         self._dispatcher = dispatcher
@@ -80,6 +82,7 @@ class QueueService:
         self._monotonic = monotonic
         self._expected = set(expected)
         self._verifier = verifier
+        self._warn = warn
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._peers: dict[Channel, Peer] = {}
@@ -151,7 +154,7 @@ class QueueService:
         elif isinstance(frame, Count):
             self._count(peer, frame)
         elif isinstance(frame, NeedIds):
-            channel.send(IdRange(self.manager.store.reserve(frame.count), frame.count))
+            self._give_ids(peer, frame.count)
         elif isinstance(frame, Hello):
             self._hello(peer, frame)
         elif isinstance(frame, Draining):
@@ -164,7 +167,7 @@ class QueueService:
         peer.role = hello.role
         peer.channel.send(Welcome(self.manager.epoch))
         if hello.ids:
-            peer.channel.send(IdRange(self.manager.store.reserve(hello.ids), hello.ids))
+            self._give_ids(peer, hello.ids)
         peer.channel.send(Space(self.manager.store.free()))
         for service, client, connections in hello.connections:
             peer.connections[service, client] = connections
@@ -176,6 +179,17 @@ class QueueService:
             if not hello.draining:
                 self._dispatcher.add(peer)
             self._told(hello.pid)
+
+    def _give_ids(self, peer: Peer, count: int) -> None:
+        try:
+            first = self.manager.store.reserve(count)
+        except StoreFull as failure:
+            if not peer.wanted_ids:
+                self._warn(f"no queue IDs can be set aside: {failure}")
+            peer.wanted_ids = count
+        else:
+            peer.wanted_ids = 0
+            peer.channel.send(IdRange(first, count))
 
     # --- intake ---------------------------------------------------------------------------------------------------
 
@@ -206,6 +220,8 @@ class QueueService:
         for peer in self._peers.values():
             if peer.role == "smtpd":
                 peer.channel.send(Space(free))
+            if peer.wanted_ids:
+                self._give_ids(peer, peer.wanted_ids)
 
     # --- anvil ----------------------------------------------------------------------------------------------------
 

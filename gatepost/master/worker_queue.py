@@ -156,6 +156,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         monotonic=time.monotonic,
         expected=expected,
         verifier=parts.verification.verifier,
+        warn=worker.log.program("qmgr").warning,
     )
     assert plan.queue_socket is not None and plan.control_socket is not None
     servers = [
