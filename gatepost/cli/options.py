@@ -1,26 +1,34 @@
 """Command line parsers whose --help reads like a manual page: name, synopsis, description, options, exit status."""
 
 import argparse
-import textwrap
 from typing import NoReturn
 
 _WIDTH = 76
 """Of the text, in characters."""
+
+_OPTIONS_WIDTH = 84
 
 
 class CommandLineError(Exception):
     """The command line makes no sense; the text is for people."""
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Of a given width: asking for the terminal's takes 2 ms, and argparse makes a formatter for each option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=20, width=_OPTIONS_WIDTH)
+
+
 class ManualPage(argparse.ArgumentParser):
     """An ArgumentParser with the sections of a manual page. `-h` is no help: postcat and postsuper use it otherwise."""
 
     def __init__(self, name: str, purpose: str, synopsis: str, description: str, exit_status: str) -> None:
-        super().__init__(prog=name, usage=synopsis, add_help=False, allow_abbrev=False)
+        super().__init__(prog=name, usage=synopsis, formatter_class=_Formatter, add_help=False, allow_abbrev=False)
         self._sections = [
             ("NAME", f"{name} - {purpose}"),
             ("SYNOPSIS", "\n".join(f"{name} {line}".rstrip() for line in synopsis.split("\n"))),
-            ("DESCRIPTION", _filled(description)),
+            ("DESCRIPTION", description),
         ]
         self._exit_status = exit_status
         self.add_argument(
@@ -30,10 +38,12 @@ class ManualPage(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """As man(1) would show it."""
-        formatter = argparse.HelpFormatter(self.prog, max_help_position=20, width=84)
+        formatter = _Formatter(self.prog)
         formatter.add_arguments(self._actions)
         options = "\n".join(line.removeprefix("  ") for line in formatter.format_help().rstrip().split("\n"))
-        sections = [*self._sections, ("OPTIONS", options), ("EXIT STATUS", _filled(self._exit_status))]
+        name, synopsis, (_, description) = self._sections
+        sections = [name, synopsis, ("DESCRIPTION", _filled(description))]
+        sections += [("OPTIONS", options), ("EXIT STATUS", _filled(self._exit_status))]
         return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in sections) + "\n"
 
     def error(self, message: str) -> NoReturn:
@@ -42,6 +52,8 @@ class ManualPage(argparse.ArgumentParser):
 
 
 def _filled(text: str) -> str:
+    import textwrap  # only for those who want help
+
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in paragraphs)
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import idna
-
 from gatepost.config import computed
 from gatepost.config.compatibility import checked_level
 from gatepost.config.declaration import Parameter, Type
@@ -23,6 +21,8 @@ def _domain_to_ascii(domain: str) -> str:
     """`${domain_to_ascii{text}}`: the A-label form, for parameters that are compared with it."""
     if domain.isascii():
         return domain
+    import idna  # takes a fiftieth of the time of a short command, and hardly anybody needs it
+
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except idna.IDNAError as problem:

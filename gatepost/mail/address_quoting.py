@@ -4,12 +4,12 @@ import re
 
 # RFC 822 3.3: an atom holds no specials, blanks or controls; a local part is atoms separated by single dots. Text
 # beyond ASCII is left alone, as RFC 6531 wants it and as Postfix does (8BITCLEAN).
-_DOT_STRING = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f()<>@,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
-_DOT_STRING_7BIT = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f-\U0010ffff()<>@,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
-_DOT_STRING_EXPOSE_AT = re.compile(r'(?![.])(?>(?:[^\x00-\x20\x7f()<>,;:\\"\[\].]++|[.](?![.]))+)(?<![.])')
+_NO_ATOM = re.compile(r'[\x00-\x20\x7f()<>@,;:\\"\[\]]')
+_NO_ATOM_7BIT = re.compile(r"[^!#$%&'*+\-./0-9=?A-Z^_`a-z{|}~]")
+_NO_ATOM_EXPOSE_AT = re.compile(r'[\x00-\x20\x7f()<>,;:\\"\[\]]')
 _SPECIAL_822 = re.compile(r'["\\\r]')
 _SPECIAL_821 = re.compile(r'["\\\r\n]')
-_SPECIAL_7BIT = re.compile(r'["\\\r\x80-\U0010ffff]')
+_SPECIAL_7BIT = re.compile(r'["\\\r]|[^\x00-\x7f]')
 _ESCAPE = re.compile(r'\\(.)|["\\]', re.S)
 
 
@@ -27,8 +27,7 @@ def quote_822_local(address: str, *, eight_bit_clean: bool = True, expose_at: bo
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    pattern = _DOT_STRING_EXPOSE_AT if expose_at else _DOT_STRING if eight_bit_clean else _DOT_STRING_7BIT
-    if pattern.fullmatch(local):
+    if _is_dot_string(local, _NO_ATOM_EXPOSE_AT if expose_at else _NO_ATOM if eight_bit_clean else _NO_ATOM_7BIT):
         return route + address
     special = _SPECIAL_822 if eight_bit_clean else _SPECIAL_7BIT
     return f'{route}"{special.sub(_backslash, local)}"{at}{domain}'
@@ -39,7 +38,7 @@ def quote_821_local(address: str, *, expose_at: bool = False) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    if (_DOT_STRING_EXPOSE_AT if expose_at else _DOT_STRING).fullmatch(local):
+    if _is_dot_string(local, _NO_ATOM_EXPOSE_AT if expose_at else _NO_ATOM):
         return address
     return f'"{_SPECIAL_821.sub(_backslash, local)}"{at}{domain}'
 
@@ -57,6 +56,12 @@ def unquote_822_local(address: str) -> str:
     if not at:
         local, domain = address, ""
     return route + _ESCAPE.sub(_escaped, local) + at + domain
+
+
+def _is_dot_string(local: str, no_atom: re.Pattern[str]) -> bool:
+    if not local or no_atom.search(local):
+        return False
+    return not (local[0] == "." or local[-1] == "." or ".." in local)
 
 
 def _backslash(found: re.Match[str]) -> str:
