@@ -8,6 +8,7 @@ from itertools import islice
 from json.encoder import encode_basestring as json_text
 
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.selecting import SELECTING, add_selecting, selection_of
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
@@ -15,13 +16,15 @@ from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
 from gatepost.control.listing import external, shown_recipients
 from gatepost.mail.queue_id import valid_queue_id
+from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits(3): every failure of this command, as with Postfix."""
 
 _USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
-_DESCRIPTION = """\
+_DESCRIPTION = (
+    """\
 Lists the queue or has deferred mail tried now. While the mail system is down, a user who may read the queue gets the
 listing from the queue itself; the other acts need a running mail system.
 
@@ -32,7 +35,12 @@ Size is in octets; the reasons are those of the last attempt.
 In the JSON listing each line is one object: queue_name (incoming, active, deferred, hold, corrupt), queue_id,
 arrival_time (seconds since 1970), message_size, forced_expire, sender, and recipients: an array of objects
 with address and, after a failed attempt, delay_reason.
+
+-p, -j and -f can be limited by the options --sender to --newer-than, and --queue.
+
 """
+    + SELECTING
+)
 _MARKS = {"incoming": "", "active": "*", "deferred": "", "hold": "!", "corrupt": ""}
 _BOOLEANS = ("false", "true")
 _REASON_WIDTH = 78
@@ -43,6 +51,8 @@ _INDENT_LONG = " " * 47
 
 _AT_ONCE = 256
 """Messages per write: a page of the store."""
+_FLUSHED_AT_ONCE = 5000
+"""Queue IDs in one request."""
 
 
 def mailq(arguments: list[str], directory: str) -> int:
@@ -54,7 +64,8 @@ def _parser() -> ManualPage:
     parser = ManualPage(
         "postqueue",
         "list or flush the mail queue",
-        "[-c DIR] -p | -j | -f | -i ID | -s SITE",
+        "[-c DIR] -p | -j | -f | -i ID | -s SITE\n"
+        "[-c DIR] -p | -j | -f [--queue QUEUE] [--sender ADDRESS] [--older-than AGE] ...",
         _DESCRIPTION,
         f"0: done. {UNAVAILABLE}: not done; standard error tells why.",
     )
@@ -63,6 +74,8 @@ def _parser() -> ManualPage:
     parser.add_argument("-f", action="store_true", help="try to deliver all deferred mail now")
     parser.add_argument("-i", metavar="ID", help="try to deliver this deferred message now")
     parser.add_argument("-s", metavar="SITE", help="try to deliver all deferred mail for this domain now")
+    add_selecting(parser)
+    parser.add_argument("--queue", metavar="QUEUE", action="append", default=[], help="that are in this queue")
     parser.add_argument("-v", action="count", help="accepted; no effect")
     return parser
 
@@ -73,11 +86,16 @@ def main(arguments: list[str], directory: str) -> int:
         options = _parser().parse_args(arguments)
         if sum(map(bool, (options.p, options.j, options.f, options.i, options.s))) != 1:
             raise CommandLineError("one act at a time")
+        selection = selection_of(options, options.queue, time.time())
+        if selection is None and options.queue:
+            selection = Selection(queues=frozenset(options.queue))
+        if selection is not None and (options.i or options.s):
+            raise CommandLineError("options that select go with -p, -j and -f")
         settings = Configuration.read(directory).settings
         if options.p or options.j:
-            _list(settings, as_json=options.j)
+            _list(settings, selection, as_json=options.j)
         else:
-            _flush(settings, options.i or "", options.s or "")
+            _flush(settings, options.i or "", options.s or "", selection)
     except CommandLineError:
         return _fatal(_USAGE)
     except (ConfigError, ControlError) as error:
@@ -90,25 +108,35 @@ def _fatal(text: str) -> int:
     return UNAVAILABLE
 
 
-def _list(settings: Settings, *, as_json: bool) -> None:
+def _list(settings: Settings, selection: Selection | None, *, as_json: bool) -> None:
     with queue_session(settings) as session:
         if not session.running:
             print("postqueue: warning: Mail system is down -- accessing queue directly", file=sys.stderr)
-        listing = session.listing()
+        listing = session.listing(selection)
         items = map(json_line, listing) if as_json else traditional(listing, long_ids=settings.enable_long_queue_ids)
         while some := list(islice(items, _AT_ONCE)):
             sys.stdout.write("".join(some))
 
 
-def _flush(settings: Settings, queue_id: str, site: str) -> None:
+def _flush(settings: Settings, queue_id: str, site: str, selection: Selection | None) -> None:
     if queue_id and not valid_queue_id(queue_id):
         raise ControlError(f'Cannot flush queue ID - invalid name: "{queue_id}"')
     with queue_session(settings) as session:
         if not session.running:
             raise ControlError("Cannot flush mail queue - mail system is down")
-        acts = session.ask("flush-site", site) if site else session.ask("flush", *filter(None, [queue_id]))
-        for _ in acts:
-            pass
+        if selection is not None:
+            found = (item.queue_id for item in session.listing(selection))
+            while some := list(islice(found, _FLUSHED_AT_ONCE)):
+                _drain(session.ask("flush", *some))
+        elif site:
+            _drain(session.ask("flush-site", site))
+        else:
+            _drain(session.ask("flush", *filter(None, [queue_id])))
+
+
+def _drain(lines: Iterator[str]) -> None:
+    for _ in lines:
+        pass
 
 
 def json_line(item: Listed) -> str:

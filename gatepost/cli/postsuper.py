@@ -1,19 +1,23 @@
 """postsuper(1): delete, hold, release, expire and requeue queued messages."""
 
 import sys
+import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.report import Report
+from gatepost.cli.selecting import SELECTING, add_selecting, selection_of
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
-from gatepost.control.access import queue_session
+from gatepost.control.access import Session, queue_session
 from gatepost.control.client import ControlError
 from gatepost.control.operations import QUEUES
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
+from gatepost.queue.selection import Selection
 
 
 class Act(NamedTuple):
@@ -44,7 +48,8 @@ OPTIONS = {
 _AT_ONCE = 5000
 """Queue IDs in one request."""
 _HOUSEKEEPING = "psS"
-_DESCRIPTION = """\
+_DESCRIPTION = (
+    """\
 Deletes, holds, releases, expires or requeues queued messages, whether the mail system runs or not. An act is on
 stable storage when it is reported, on standard error and in the mail log.
 
@@ -52,32 +57,43 @@ ID is a queue ID, `-` for queue IDs on standard input (one per line), or ALL, in
 messages in that queue: incoming, active, deferred, hold or corrupt. Without it -d, -e, -f and -r take all but
 corrupt, -h all but hold and corrupt. A message under delivery is finished with for the recipients that are under way.
 
+With one of the options --sender to --newer-than the acts need no ID: they are done to what these select. postqueue -p
+shows what that is.
+
 An expired message is returned to its sender at the next attempt (postqueue -f), without being tried again.
 
 A requeued message gets another queue ID, and its addresses are rewritten and expanded again, as after a change of
 tables; what was delivered is not sent again. While the mail system is down it waits for the next start.
 
 Several options may stand together.
+
 """
+    + SELECTING
+)
 
 
 def _parser() -> ManualPage:
     parser = ManualPage(
         "postsuper",
         "delete, expire, hold, release, requeue queued messages",
-        "[-c DIR] [-d|-e|-f|-h|-H|-r ID]... [QUEUE...]",
+        "[-c DIR] [-d|-e|-f|-h|-H|-r ID]... [QUEUE...]\n"
+        "[-c DIR] [-d|-e|-f|-h|-H|-r]... [--sender ADDRESS] [--older-than AGE] ... [QUEUE...]",
         _DESCRIPTION,
         "0: done, though there may have been no such message. 1: not done, or not all; standard error tells why.",
     )
-    parser.add_argument("-d", metavar="ID", action="append", default=[], help="delete this message")
-    parser.add_argument("-h", metavar="ID", action="append", default=[], help="put this message on hold")
-    parser.add_argument("-H", metavar="ID", action="append", default=[], help="release it, to be tried at once")
-    parser.add_argument("-e", metavar="ID", action="append", default=[], help="return it at its next attempt")
-    parser.add_argument("-f", metavar="ID", action="append", default=[], help="the same; if it is on hold, release it")
-    parser.add_argument("-r", metavar="ID", action="append", default=[], help="requeue it")
+    for letter, text in (
+        ("d", "delete this message"),
+        ("h", "put this message on hold"),
+        ("H", "release it, to be tried at once"),
+        ("e", "return it at its next attempt"),
+        ("f", "the same; if it is on hold, release it"),
+        ("r", "requeue it"),
+    ):
+        parser.add_argument(f"-{letter}", metavar="ID", action="append", nargs="?", default=[], help=text)
     for letter in _HOUSEKEEPING:
         parser.add_argument(f"-{letter}", action="store_true", help="accepted; the queue needs no such repair")
     parser.add_argument("-v", action="count", help="accepted; no effect")
+    add_selecting(parser)
     parser.add_argument("queues", nargs="*", metavar="QUEUE", help="only messages in this queue")
     return parser
 
@@ -86,26 +102,48 @@ def main(arguments: list[str], directory: str) -> int:
     """Run postsuper; the exit status."""
     try:
         options = _parser().parse_args(arguments)
-        for name in options.queues:
-            if name not in QUEUES:
-                raise CommandLineError(f"invalid directory name: {name}")
+        acts = {letter: getattr(options, letter) for letter in OPTIONS if getattr(options, letter)}
+        queues = [*options.queues, *_queues_taken_for_ids(acts)]
+        selection = selection_of(options, queues, time.time())
+        _check_ids(acts, selection)
         settings = Configuration.read(directory).settings
-        wanted = {letter: _ids(getattr(options, letter)) for letter in OPTIONS if getattr(options, letter)}
-        if wanted:
-            _act(wanted, options.queues, settings)
+        if selection is not None:
+            _act({letter: [] for letter in acts}, queues, settings, selection)
+        elif acts:
+            _act({letter: _ids(given) for letter, given in acts.items()}, queues, settings, None)
     except (CommandLineError, ConfigError, ControlError) as error:
         print(f"postsuper: fatal: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) -> None:
+def _queues_taken_for_ids(acts: dict[str, list[str | None]]) -> list[str]:
+    """`-d deferred --sender X`: the name of a queue is no ID."""
+    found = [given for ids in acts.values() for given in ids if given in QUEUES]
+    for ids in acts.values():
+        ids[:] = [None if given in QUEUES else given for given in ids]
+    return [name for name in found if name]
+
+
+def _check_ids(acts: dict[str, list[str | None]], selection: Selection | None) -> None:
+    """Raises CommandLineError."""
+    for letter, ids in acts.items():
+        if selection is None and None in ids:
+            raise CommandLineError(f"argument -{letter}: expected one argument")
+        if selection is not None and any(given not in (None, "ALL") for given in ids):
+            raise CommandLineError(f"argument -{letter}: either an ID, or options that select")
+    if selection is not None and not acts:
+        raise CommandLineError("nothing to be done to what is selected: -d, -e, -f, -h, -H or -r?")
+
+
+def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, selection: Selection | None) -> None:
     say = Report("postsuper", settings)
     counts = {act: 0 for act in ACTS if any(act in OPTIONS[letter] for letter in wanted)}
     try:
         with queue_session(settings) as session:
             for letter, queue_ids in wanted.items():
-                for some in _valid(queue_ids, say):
+                pieces = _valid(queue_ids, say) if selection is None else _selected(session, selection)
+                for some in pieces:
                     for act in OPTIONS[letter]:
                         for queue_id in session.ask(act.request, ",".join(queues), *some):
                             counts[act] += 1
@@ -115,6 +153,13 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings) ->
         for act, number in counts.items():
             say.info(f"{act.title}: {number} message{'' if number == 1 else 's'}")
         say.close()
+
+
+def _selected(session: Session, selection: Selection) -> Iterator[list[str]]:
+    """The queue IDs of what is selected, _AT_ONCE of them."""
+    found = (item.queue_id for item in session.listing(selection))
+    while some := list(islice(found, _AT_ONCE)):
+        yield some
 
 
 def _valid(queue_ids: list[str], say: Report) -> Iterator[list[str]]:

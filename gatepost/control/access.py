@@ -20,6 +20,7 @@ from gatepost.control.operations import Operations
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.reader import Reader, open_reader
 from gatepost.queue.schema import NotAQueueFile
+from gatepost.queue.selection import Selection
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, Listed, Store, StoreFailure, StoreFull
 
@@ -33,8 +34,8 @@ class Session(Protocol):
         """The lines of the answer; raises ControlError."""
         ...
 
-    def listing(self) -> Iterator[Listed]:
-        """All messages, in the order of their arrival; raises ControlError."""
+    def listing(self, selection: Selection | None = None) -> Iterator[Listed]:
+        """All messages, or those of a selection, in the order of their arrival; raises ControlError."""
         ...
 
 
@@ -47,14 +48,20 @@ class RunningSession:
         self.ask = client.ask
         self._reader = reader
 
-    def listing(self) -> Iterator[Listed]:
+    def listing(self, selection: Selection | None = None) -> Iterator[Listed]:
         """A reader of our own spares the queue manager the work: it only tells which messages are active."""
+        if selection is not None:
+            yield from filter(selection.matches, self._listing(selection))
+        else:
+            yield from self._listing(None)
+
+    def _listing(self, selection: Selection | None) -> Iterator[Listed]:
         if self._reader is None:
             yield from map(decode_listed, self.ask("list"))
             return
         active = frozenset(self.ask("active"))
         try:
-            for item in self._reader.listing():
+            for item in self._reader.listing(selection):
                 if item.queue_id in active:
                     item.queue = "active"
                 yield item
@@ -101,10 +108,11 @@ class StoppedSession:
                     return
             self._turns.popleft()()
 
-    def listing(self) -> Iterator[Listed]:
+    def listing(self, selection: Selection | None = None) -> Iterator[Listed]:
         """Nothing is active."""
         try:
-            yield from self._store.listing()
+            listing = self._store.listing()
+            yield from listing if selection is None else filter(selection.matches, listing)
         except StoreFailure as failure:
             raise ControlError(str(failure)) from failure
 

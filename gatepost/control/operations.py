@@ -16,7 +16,10 @@ from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.store import Batch, Listed, QueueName, Store, StoreFailure, StoreFull
 
 PIECE = 500
-"""Messages per piece of a listing or a change."""
+"""Messages per piece of a listing."""
+
+CHANGED_PIECE = 2000
+"""Of a change: a fortieth of a second in the writer's thread, much of it the same whatever their number."""
 
 REMOVED_PIECE = 5000
 """Of a removal: one statement, a tenth of a second in the writer's thread."""
@@ -198,28 +201,24 @@ class Operations:
         # Damaged messages can be deleted, no more.
         allowed = frozenset(QUEUES if what == "delete" else ACTS[what])
         found = self._select(queues & allowed, queue_ids, unexpired=what == "expire")
-        size = REMOVED_PIECE if what == "delete" else PIECE
+        size = REMOVED_PIECE if what == "delete" else CHANGED_PIECE
         self._act(found, batch, ticket, send, finished, size)
 
     def _select(self, queues: frozenset[str], queue_ids: list[str], *, unexpired: bool) -> Iterator[str]:
-        if "ALL" in queue_ids and unexpired:
+        if "ALL" not in queue_ids:
+            for first in range(0, len(queue_ids), PIECE):
+                for queue_id, queue, expire in self._store.queues_of(queue_ids[first : first + PIECE]):
+                    if self._queue(queue_id, queue) in queues and not (unexpired and expire):
+                        yield queue_id
+        elif unexpired:
             for item in self._store.listing():
                 if not item.forced_expire and self._queue(item.queue_id, item.queue) in queues:
                     yield item.queue_id
-            return
-        if "ALL" in queue_ids or "corrupt" in queues:
-            wanted = None if "ALL" in queue_ids else frozenset(queue_ids)
+        else:
             for page in self._store.queue_ids():
                 for queue_id, queue in page:
-                    if (wanted is None or queue_id in wanted) and self._queue(queue_id, queue) in queues:
+                    if self._queue(queue_id, queue) in queues:
                         yield queue_id
-            return
-        for queue_id in dict.fromkeys(queue_ids):
-            stored = self._store.load(queue_id, content=False)
-            if stored is None or (unexpired and stored.expire):
-                continue
-            if self._queue(queue_id, stored.queue) in queues:
-                yield queue_id
 
     def _queue(self, queue_id: str, stored: str) -> str:
         return "active" if self._is_active(queue_id) else stored

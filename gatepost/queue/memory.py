@@ -1,6 +1,6 @@
 """The store's double for tests: keeps nothing beyond the process, does all else as the durable one."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,6 +126,11 @@ class MemoryStore:
                 message.queue_id, one.queue, message.arrival, message.data_size, message.sender, recipients,
                 one.next_attempt, one.expire,
             )  # fmt: skip
+
+    def queues_of(self, queue_ids: Iterable[str]) -> list[tuple[str, QueueName, bool]]:
+        self._check()
+        found = ((queue_id, self._find(queue_id)) for queue_id in dict.fromkeys(queue_ids))
+        return [(queue_id, kept.queue, kept.expire) for queue_id, kept in found if kept]
 
     def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
         self._check()

@@ -6,7 +6,7 @@ A long reader would keep the write-ahead log from starting over, so listings are
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -18,18 +18,28 @@ from gatepost.queue.chunks import CHUNK
 from gatepost.queue.content_file import content_path
 from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, listed_stored
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, json_text, message_row, stored
-from gatepost.queue.schema import BUSY_MILLISECONDS, FILE_NAME, check_file
+from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, check_file
+from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed, QueueName, Stored
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
 _WITHOUT_CONTENT = "SELECT " + COLUMNS.format(content="NULL") + FROM
 _BY_NUMBER = "WHERE m.id = ?"
 _BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
-_LISTING = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM + "WHERE m.id > ? ORDER BY m.id LIMIT ?"
+_LISTED = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM
+_LISTING = _LISTED + "WHERE m.id > ? ORDER BY m.id LIMIT ?"
+_BETWEEN = _LISTED + "WHERE m.id > ? AND m.id <= ? AND ({condition}) ORDER BY m.id"
+_PAGE_END = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"
 # Every message has a row in one of these, whose rows are smaller.
 _QUEUE_IDS = """
 SELECT id, queue_id, 'incoming' FROM fresh WHERE id > ?
 UNION ALL SELECT id, queue_id, queue FROM waiting WHERE id > ? ORDER BY 1 LIMIT ?
+"""
+
+_QUEUES_OF = f"""
+SELECT f.queue_id, 'incoming', 0 FROM json_each(?1) AS named CROSS JOIN fresh AS f ON f.id = named.value
+UNION ALL SELECT w.queue_id, w.queue, w.flags & {EXPIRE}
+FROM json_each(?1) AS named CROSS JOIN waiting AS w ON w.id = named.value
 """
 
 # One statement per page of candidates: stepping through rows gives up the GIL at each.
@@ -43,8 +53,10 @@ FROM (SELECT next_attempt, queue_id, id FROM waiting
     WHERE (next_attempt, queue_id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, queue_id LIMIT ?)
 """
 LISTING_PAGE = 500
+SELECTION_PAGE = 5000
 QUEUE_IDS_PAGE = 5000
 _FOREVER = 1e300
+_LAST = (1 << 63) - 1
 
 Candidate = tuple[float, str, int]
 _candidates = msgspec.json.Decoder(list[Candidate])
@@ -116,13 +128,38 @@ class Reader:
         first += self._first(self._waiting_candidates(_FOREVER, 16), 1, exclude)
         return min(first)[0] if first else None
 
-    def listing(self) -> Iterator[Listed]:
+    def listing(self, selection: Selection | None = None) -> Iterator[Listed]:
+        if selection is not None:
+            yield from self._selected(selection)
+            return
         last = -1
         while page := cast(list[ListedRow], self._connection.execute(_LISTING, (last, LISTING_PAGE)).fetchall()):
             for row in page:
                 item = listed_short(row)
                 yield self._listed(row) if item is None else item
             last = page[-1][0]
+
+    def _selected(self, selection: Selection) -> Iterator[Listed]:
+        """Those that pass its condition; to be looked at again."""
+        condition, arguments = selection.narrowed()
+        query = _BETWEEN.format(condition=condition or "true")
+        last, end = -1, 0
+        while end < _LAST:
+            end = self._connection.execute(_PAGE_END, (last, SELECTION_PAGE - 1)).get or _LAST
+            try:
+                page = self._connection.execute(query, (last, end, *arguments)).fetchall()
+            except apsw.SQLError:  # one of these envelopes is damaged
+                page = self._connection.execute(_BETWEEN.format(condition="true"), (last, end)).fetchall()
+            for row in cast(list[ListedRow], page):
+                yield listed_short(row) or self._listed(row)
+            last = end
+
+    def queues_of(self, queue_ids: Iterable[str]) -> list[tuple[str, QueueName, bool]]:
+        wanted = dict.fromkeys(queue_ids)
+        numbers = [number for number in map(queue_id_number, wanted) if number is not None]
+        rows = cast(list[tuple[str, QueueName, int]], self._connection.execute(_QUEUES_OF, (json_text(numbers),)))
+        found = {queue_id: (queue, expire != 0) for queue_id, queue, expire in rows}
+        return [(queue_id, *found[queue_id]) for queue_id in wanted if queue_id in found]
 
     def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
         last = -1

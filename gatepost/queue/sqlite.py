@@ -16,7 +16,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 import apsw
@@ -218,6 +218,10 @@ class SqliteStore:
     def listing(self) -> Iterator[Listed]:
         with self._reading():
             yield from self._reader.listing()
+
+    def queues_of(self, queue_ids: Iterable[str]) -> list[tuple[str, QueueName, bool]]:
+        with self._reading():
+            return self._reader.queues_of(queue_ids)
 
     def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:
         with self._reading():

@@ -5,7 +5,7 @@ stable storage. The order that nothing may change (design, part 5): large conten
 -> row committed (synced) -> `250`.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Literal, Protocol
 
 import msgspec
@@ -139,6 +139,12 @@ class Store(Protocol):
 
     def listing(self) -> Iterator[Listed]:
         """All messages, streamed in the order of their numbers; what changes meanwhile may or may not be seen."""
+        ...
+
+    def queues_of(self, queue_ids: Iterable[str]) -> list[tuple[str, QueueName, bool]]:
+        """Of those that there are, in this order and each once: queue ID, queue, and whether it is to be returned
+        (`Stored.expire`). Nothing else of the messages is looked at.
+        """
         ...
 
     def queue_ids(self) -> Iterator[list[tuple[str, QueueName]]]:

@@ -113,6 +113,13 @@ def test_queue_ids_on_standard_input(
     [
         (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
         (["-d"], "argument -d: expected one argument"),
+        (["-d", "hold"], "argument -d: expected one argument"),
+        (["-d", NEW, "--sender", "a@b"], "argument -d: either an ID, or options that select"),
+        (["-d", "-", "--sender", "a@b"], "argument -d: either an ID, or options that select"),
+        (["--sender", "a@b"], "nothing to be done to what is selected: -d, -e, -f, -h, -H or -r?"),
+        (["-d", "--sender", ""], "an empty ADDRESS: the null sender is <>"),
+        (["-d", "--older-than", "2x"], "--older-than 2x: not a number, with one of s, m, h, d, w behind it"),
+        (["-d", "--larger-than", "-1"], "--larger-than -1: not a number, with one of k, m, g behind it"),
     ],
 )
 def test_what_is_refused(
@@ -121,6 +128,28 @@ def test_what_is_refused(
     assert queue.run("postsuper", *arguments) == 1
     assert capsys.readouterr().err == f"postsuper: fatal: {text}\n"
     assert len(queue.stored()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "acts", "left"),
+    [
+        (["-d", "--sender", "sender@example.com", "--reason", "later"], {DEFERRED: "removed"}, [NEW, HELD]),
+        (["-d", "--domain", "example.org", "--older-than", "1w", "deferred", "hold"],
+         {DEFERRED: "removed", HELD: "removed"}, [NEW]),
+        (["-d", "hold", "--older-than", "90"], {HELD: "removed"}, [NEW, DEFERRED]),
+        (["-d", "ALL", "--sender", "<>"], {}, [NEW, DEFERRED, HELD]),
+        (["-H", "--smaller-than", "1k"], {HELD: "released from hold"}, [NEW, DEFERRED, HELD]),
+        (["-d", "--newer-than", "52w"], {}, [NEW, DEFERRED, HELD]),
+    ],
+)  # fmt: skip
+def test_what_is_selected(
+    queue: StoppedQueue, arguments: list[str], acts: dict[str, str], left: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queue.run("postsuper", *arguments) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[:-1] == [f"postsuper: {queue_id}: {past}" for queue_id, past in acts.items()]
+    assert said[-1].endswith(f": {len(acts)} message{'' if len(acts) == 1 else 's'}")
+    assert list(queue.stored()) == left
 
 
 def test_without_an_act_the_queue_is_in_order(queue: StoppedQueue, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,17 @@ def test_removed_messages_are_gone(store: Store) -> None:
     assert store.next_due() is None
 
 
+def test_the_queues_of_some(store: Store) -> None:
+    one, two, three = put(store, a_message(1), a_message(2, hold=True), a_message(3))
+    store.commit(Batch(expired=[three], deferred=[Deferral(three, 2000.0)]))
+    assert store.queues_of([three, short_queue_id(9), one, "no id", two, one]) == [
+        (three, "deferred", True),
+        (one, "incoming", False),
+        (two, "hold", False),
+    ]
+    assert store.queues_of([]) == []
+
+
 def test_removal_wins_over_other_marks_of_the_batch(store: Store) -> None:
     (queue_id,) = put(store, a_message(1))
     store.commit(Batch(deferred=[Deferral(queue_id, 2000.0)], moved=[(queue_id, "hold")], removed=[queue_id]))
