@@ -11,6 +11,7 @@ _USED_FOR = {
     "virtual_transport": "virtual_mailbox_domains",
     "relay_transport": "relay_domains",
     "default_transport": "",
+    "content_filter": "",
 }
 """Each parameter, and the list of domains without which it is not used."""
 

@@ -4,6 +4,7 @@ from gatepost.audit.transports import used_transports
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
 from gatepost.master.spawn import spawn_service
 
 # Services that are built in; their lines are accepted, their `-o` are not needed for anything yet.
@@ -36,6 +37,14 @@ AGENTS = frozenset(("smtp", "lmtp", "local", "virtual", "error", "discard", "pip
 def smtpd_services(configuration: Configuration) -> list[Service]:
     """The `inet ... smtpd` lines."""
     return [service for service in configuration.master if service.type == "inet" and service.program == "smtpd"]
+
+
+def pickup_settings(configuration: Configuration) -> Settings:
+    """What holds for mail that pickup(8) takes in: main.cf, and the `-o` of its line."""
+    for service in configuration.master:
+        if service.program == "pickup":
+            return configuration.settings_for(service)
+    return configuration.settings
 
 
 def transports(configuration: Configuration) -> dict[str, Service]:

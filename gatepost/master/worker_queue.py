@@ -19,7 +19,7 @@ from gatepost.master.host_clock import Jumps
 from gatepost.master.notices import DirectQueue, make_cleanup, make_notifier
 from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
-from gatepost.master.services import transports
+from gatepost.master.services import pickup_settings, transports
 from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
@@ -82,7 +82,9 @@ class QueueParts:
             monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self.tasks),
             call_soon=loop.call_soon,
-            requeue=Requeue(settings, self.store, self.cleanup, log.program("pickup"), user=os.geteuid()),
+            requeue=Requeue(
+                pickup_settings(plan.configuration), self.store, self.cleanup, log.program("pickup"), user=os.geteuid()
+            ),
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
         )

@@ -1,7 +1,7 @@
 """A stored message taken in anew, as postsuper -r wants it: addresses rewritten and expanded again, another queue ID.
 
 As in Postfix, where pickup(8) takes it from the maildrop queue: recipients that are done are left out, the time of
-arrival stays, filters of access tables are forgotten, and a Received: header is added.
+arrival stays, filters of access tables give way to content_filter, and a Received: header is added.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gatepost.cleanup.interface import Cleanup, Incoming, QueueUnavailable, Transaction
 from gatepost.cleanup.received import Dates
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.mail.address import quote_local
 from gatepost.mail.envelope import Message
 from gatepost.maillog import lines
@@ -22,7 +23,7 @@ PIECE = 1 << 18
 
 
 class Requeue:
-    """`log` is that of the program `pickup`, `user` the user ID that it names; `clock` gives wall-clock seconds."""
+    """`settings` are those of pickup(8). `log` is that of the program `pickup`, `user` the user ID that it names; `clock` gives wall-clock seconds."""
 
     def __init__(
         self,
@@ -36,6 +37,9 @@ class Requeue:
         local_time: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
         self._received = f"Received: by {settings.myhostname} ({settings.mail_name}, from userid {user})\n\tid "
+        options = split_list(settings.receive_override_options.lower())
+        self._mappings = "no_address_mappings" not in options
+        self._filter = settings.content_filter
         self._store = store
         self._cleanup = cleanup
         self._log = log
@@ -76,6 +80,8 @@ class Requeue:
             ret=message.ret,
             envid=message.envid,
             received=False,
+            filter=self._filter,
+            mappings=self._mappings,
             prepend=[f"{self._received}{queue_id}; {self._dates.at(self._clock()).date}"],
             arrival=message.arrival,
         )

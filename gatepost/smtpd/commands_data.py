@@ -154,7 +154,7 @@ def _final_envelope(session: Session, transaction: MailTransaction) -> Transacti
     envelope.prepend = effects.prepend
     envelope.hold = effects.hold
     envelope.discard = effects.discard
-    envelope.filter = effects.filter
+    envelope.filter = effects.filter or session.params.content_filter
     envelope.redirect = effects.redirect
     envelope.bcc = effects.bcc
     return envelope
@@ -194,7 +194,7 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
         prepend=effects.prepend,
         hold=effects.hold,
         discard=effects.discard,
-        filter=effects.filter,
+        filter=effects.filter or session.params.content_filter,
         redirect=effects.redirect,
         bcc=effects.bcc,
         mappings=session.params.address_mappings,

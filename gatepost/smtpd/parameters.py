@@ -64,6 +64,7 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_client_recipient_rate_limit: int
     smtpd_client_auth_rate_limit: int
     inet_protocols: str
+    content_filter: str
     discard_ehlo: frozenset[str]
     address_mappings: bool
     any_client_limit: bool

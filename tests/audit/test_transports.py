@@ -14,6 +14,7 @@ KNOWN = {"smtp", "local"}
         ("relay_domains = r.example\n", ["relay_transport"]),
         ("relay_domains = r.example\nrelay_transport = smtp:[10.0.0.1]\n", []),
         ("default_transport = uucp:host\n", ["default_transport"]),
+        ("content_filter = scan:localhost:10025\n", ["content_filter"]),
         ("mydestination =\nlocal_transport = error:no local mail\n", []),
     ],
 )

@@ -3,7 +3,7 @@
 from gatepost.config.declaration import Parameter, boolean, number, size, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
-    text("content_filter", "", since="<=2.0", owner="pickup qmqpd smtpd", harmless=("",)),
+    text("content_filter", "", since="<=2.0", owner="pickup qmqpd smtpd", honoured=True),
     boolean("disable_vrfy_command", "no", since="<=1.0", owner="postscreen smtpd", honoured=True),
     boolean("enable_idna2003_compatibility", "no", since="3.2", owner="cleanup qmqpd smtp smtpd verify"),
     size("message_size_limit", "10240000", since="<=1.0", owner="cleanup qmqpd smtpd", honoured=True),
