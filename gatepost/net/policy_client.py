@@ -126,6 +126,10 @@ class PolicyPool:
                 await turn
             except TimeoutError:
                 raise Trouble(os.strerror(errno.ETIMEDOUT)) from None
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._next()  # it was our turn, and now is another's
+                raise
             finally:
                 timer.cancel()
 
@@ -157,6 +161,9 @@ class PolicyPool:
             warn(f"connect to {self.name}: {failure}")
             self._next()
             raise Trouble(str(failure)) from None
+        except asyncio.CancelledError:
+            self._next()
+            raise
         finally:
             self._connecting -= 1
         connection.expires = self.loop.time() + self.times.max_ttl

@@ -4,9 +4,11 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gatepost.net.policy_client import Leases, PolicyPool, PolicyPools, PolicyTimes
+from gatepost.net.policy_connection import PolicyConnection
 from tests.policy_server import PolicyServer
 from tests.smtpd.world import until
 
@@ -77,6 +79,45 @@ async def test_who_waits_too_long_for_a_connection_gets_none() -> None:
         first, second = asyncio.ensure_future(asker.ask()), asyncio.ensure_future(asker.ask())
         assert await asyncio.gather(first, second) == [None, None]
         assert asker.warnings == [f"problem talking to server 127.0.0.1:{server.port}: Connection timed out"] * 2
+
+
+async def test_who_gives_up_waiting_leaves_the_turn_to_the_next() -> None:
+    async with Slow() as server:
+        freed: list[Callable[[], object]] = []
+
+        class Watched(PolicyPool):
+            def free(self, connection: PolicyConnection) -> None:
+                super().free(connection)
+                while freed:
+                    freed.pop()()
+
+        pool = Watched(f"127.0.0.1:{server.port}", unix_path="", times=PolicyTimes(timeout=5, try_limit=1), limit=1)
+        first = asyncio.ensure_future(Asker(pool).ask())
+        await until(lambda: len(server.requests) == 1)
+        second, third = asyncio.ensure_future(Asker(pool).ask()), asyncio.ensure_future(Asker(pool).ask())
+        await until(lambda: len(pool._waiting) == 2)
+        freed.append(second.cancel)  # which has just been told that it is its turn
+        server.go.set()
+        assert await first == b"dunno"
+        assert await third == b"dunno"
+        assert second.cancelled()
+
+
+async def test_who_gives_up_connecting_leaves_the_turn_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(path))  # the queue is full: connecting has to wait
+            pool = PolicyPool("policy", unix_path=str(path), times=QUICK, limit=1)
+            first, second = asyncio.ensure_future(Asker(pool).ask()), asyncio.ensure_future(Asker(pool).ask())
+            await until(lambda: pool._connecting == 1 and len(pool._waiting) == 1)
+            first.cancel()
+            await until(lambda: first.cancelled() and pool._connecting == 1 and not pool._waiting)
+            second.cancel()
+            await asyncio.wait([second])
+        assert pool._connecting == 0
 
 
 async def test_a_transaction_keeps_its_connection() -> None:
