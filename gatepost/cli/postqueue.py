@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
-from json.encoder import encode_basestring as json_text
+
+import msgspec
 
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.selecting import SELECTING, add_selecting, selection_of
@@ -143,17 +144,21 @@ def json_line(item: Listed) -> str:
     """One message as `postqueue -j` prints it, with its line end."""
     recipients = ", ".join(_json_recipient(address, why) for address, why in shown_recipients(item))
     return (
-        f'{{"queue_name": {json_text(item.queue)}, "queue_id": {json_text(item.queue_id)}, '
+        f'{{"queue_name": {_json_text(item.queue)}, "queue_id": {_json_text(item.queue_id)}, '
         f'"arrival_time": {int(item.arrival)}, "message_size": {item.size}, '
         f'"forced_expire": {_BOOLEANS[item.forced_expire]}, '
-        f'"sender": {json_text(external(item.sender) or "MAILER-DAEMON")}, "recipients": [{recipients}]}}\n'
+        f'"sender": {_json_text(external(item.sender) or "MAILER-DAEMON")}, "recipients": [{recipients}]}}\n'
     )
+
+
+def _json_text(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def _json_recipient(address: str, why: str) -> str:
     if why:
-        return f'{{"address": {json_text(address)}, "delay_reason": {json_text(why)}}}'
-    return f'{{"address": {json_text(address)}}}'
+        return f'{{"address": {_json_text(address)}, "delay_reason": {_json_text(why)}}}'
+    return f'{{"address": {_json_text(address)}}}'
 
 
 def traditional(listing: Iterable[Listed], *, long_ids: bool) -> Iterator[str]:

@@ -5,6 +5,8 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gatepost.control.client import ControlError
+
 
 @contextmanager
 def acting_as(owner: pwd.struct_passwd | None) -> Iterator[None]:
@@ -32,3 +34,11 @@ def acting_with(user: int, group: int) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(own_group)
         os.setgroups(groups)
+
+
+def owner_of(name: str) -> pwd.struct_passwd:
+    """The user mail_owner; raises ControlError."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise ControlError(f"mail_owner: there is no user {name}") from None

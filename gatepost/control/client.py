@@ -1,6 +1,5 @@
 """The command line's end of the control socket: one request, its answer as an iterator of lines. Blocking."""
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -83,6 +82,6 @@ def counts(queue_directory: str) -> dict[str, int]:
     client = ControlClient(queue_directory)
     try:
         (line,) = client.ask("count")
-        return dict(json.loads(line))
+        return msgspec.json.decode(line, type=dict[str, int])
     finally:
         client.close()

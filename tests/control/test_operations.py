@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gatepost.control.access import StoppedSession
 from gatepost.control.client import ControlError
 from gatepost.control.listing import decode_listed
 from gatepost.control.operations import PIECE, Operations
 from gatepost.control.showing import decode_shown
+from gatepost.control.stopped import StoppedSession
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.memory import MemoryStore
 from gatepost.queue.store import Batch, Deferral, StoreFailure
