@@ -57,8 +57,10 @@ class TransportParameters:
     """What the scheduler must know of a transport. Limits of 0 are none, times are seconds.
 
     `concurrency_limit`, `recipient_limit`, `rate_delay`, the feedbacks and `failed_cohort_limit` are those of
-    TRANSPORT_destination_...; `process_limit` is maxproc of master.cf; `dead_time` is minimal_backoff_time;
-    `deferred`: the transport is in defer_transports.
+    TRANSPORT_destination_...; `process_limit` is maxproc of master.cf; `dead_time` is minimal_backoff_time,
+    `sick_time` how long a destination that was dead is remembered (after that, its mail was tried again);
+    `deferred`: the transport is in defer_transports; `slot_cost`, `slot_loan`, `slot_discount` (in percent) and
+    `minimum_slots` rule preemption: TRANSPORT_delivery_slot_... and TRANSPORT_minimum_delivery_slots.
     """
 
     process_limit: int = 100
@@ -71,7 +73,12 @@ class TransportParameters:
     rate_delay: float = 0
     transport_rate_delay: float = 0
     dead_time: float = 300
+    sick_time: float = 4600
     deferred: bool = False
+    slot_cost: int = 5
+    slot_loan: int = 3
+    slot_discount: int = 50
+    minimum_slots: int = 3
 
     def __post_init__(self) -> None:
         if self.rate_delay > 0:
@@ -97,7 +104,12 @@ def transport_parameters(settings: Settings, services: Mapping[str, Service], tr
         rate_delay=value(transport, "destination_rate_delay"),
         transport_rate_delay=value(transport, "transport_rate_delay"),
         dead_time=settings.minimal_backoff_time,
+        sick_time=settings.minimal_backoff_time + settings.maximal_backoff_time + settings.queue_run_delay,
         deferred=transport in split_list(settings.defer_transports),
+        slot_cost=value(transport, "delivery_slot_cost"),
+        slot_loan=value(transport, "delivery_slot_loan"),
+        slot_discount=value(transport, "delivery_slot_discount"),
+        minimum_slots=value(transport, "minimum_delivery_slots"),
     )
 
 

@@ -1,30 +1,26 @@
-"""Which delivery starts next: pure; events and `now` (monotonic seconds) in, decisions out.
+"""Which delivery starts next: pure; events and `now` (monotonic seconds) in, decisions out (Postfix SCHEDULER_README).
 
-Nouns, as in Postfix (SCHEDULER_README): what waits of a message is a *job*; it has one *peer* per destination, its
-recipients there; a *destination* is a queue of peers with a concurrency window; a *transport* has destinations and
-a process limit. One delivery takes an *entry*: at most TRANSPORT_destination_recipient_limit recipients of a peer.
+Who is next: the first job in the order of its transport's list that has recipients at a destination with room, and of
+its destinations the one that has waited longest. The order is that of arrival, but that small jobs may preempt the one
+whose turn it is (preemption.py). The nouns are those of jobs.py.
 
-Who is next: a transport's destinations take turns, and so do the messages at a destination, an entry each. A job's
-first SMALL entries go through one queue, what it has beyond through another, and the two alternate: whatever large
-mailings wait, they take every other delivery slot at most, and small mail waits for small mail only. (Postfix comes to
-the same by letting small jobs preempt large ones.)
-
-As in Postfix a destination without mail is forgotten, and with it what was learnt about it.
+As in Postfix a destination without mail is forgotten, and with it what was learnt about it. Remembered are only its
+rate, and that it was dead: one that was dead lately is tried with one delivery at a time until one succeeds.
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
-from gatepost.qmgr.concurrency import TransportParameters, Window, transport_parameters
+from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
+from gatepost.qmgr.jobs import UNLIMITED, Destination, Peer, Transport
+from gatepost.qmgr.preemption import preempting
+from gatepost.qmgr.rates import Account, Rate, forget_idle
 
-SMALL = 8
-"""So many entries of a job are small mail."""
-
-_UNLIMITED = 1 << 60
+MANY_ACCOUNTS = 1000
+"""Accounts of rates that are kept before it is looked which of them say nothing any more."""
 
 
 class Suspended(NamedTuple):
@@ -43,7 +39,7 @@ class Start:
     __slots__ = ("destination", "indexes", "message_id", "more_waiting", "nexthop", "transport")
 
     def __init__(
-        self, message_id: str, nexthop: str, indexes: list[int], more_waiting: bool, destination: "_Destination"
+        self, message_id: str, nexthop: str, indexes: list[int], more_waiting: bool, destination: Destination
     ) -> None:
         self.message_id = message_id
         self.transport = destination.transport.name
@@ -53,84 +49,18 @@ class Start:
         self.destination = destination
 
 
-class _Peer:
-    """The recipients of one message at one destination; those before `at` were started."""
-
-    __slots__ = ("at", "destination", "indexes", "job", "nexthop")
-
-    def __init__(self, job: "_Job", destination: "_Destination", nexthop: str, indexes: list[int]) -> None:
-        self.job = job
-        self.destination = destination
-        self.nexthop = nexthop
-        self.indexes = indexes
-        self.at = 0
-
-
-class _Job:
-    """What waits of one message, and how many entries that made so far."""
-
-    __slots__ = ("entries", "message_id", "peers")
-
-    def __init__(self, message_id: str) -> None:
-        self.message_id = message_id
-        self.peers: set[_Peer] = set()
-        self.entries = 0
-
-
-class _Destination(Window):
-    """A queue of peers, small ones and large ones apart; each of the two may stand in the transport's ring of its kind.
-
-    `waiting` counts peers with recipients; peers that were removed are met, and skipped, later. (Lists, though their
-    head is taken: a deque takes 600 octets even if it is empty, and there may be 20,000 destinations.)
-    """
-
-    __slots__ = (
-        "large", "listed_large", "listed_small", "name", "reason", "resumes_at", "small", "transport", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, transport: "_Transport", name: str) -> None:
-        Window.__init__(self, transport.parameters)
-        self.transport = transport
-        self.name = name
-        self.small: list[_Peer] = []
-        self.large: list[_Peer] = []
-        self.listed_small = False
-        self.listed_large = False
-        self.waiting = 0
-        # Dead, or resting between deliveries, until then.
-        self.resumes_at = 0.0
-        self.reason: tuple[str, str] | None = None
-
-
-class _Transport:
-    __slots__ = (
-        "busy", "destinations", "large", "name", "parameters", "process_limit", "resumes_at", "small", "small_turn",
-    )  # fmt: skip
-
-    def __init__(self, name: str, parameters: TransportParameters) -> None:
-        self.name = name
-        self.parameters = parameters
-        self.process_limit = parameters.process_limit or _UNLIMITED
-        self.busy = 0
-        self.destinations: dict[str, _Destination] = {}
-        self.small: deque[_Destination] = deque()
-        self.large: deque[_Destination] = deque()
-        self.small_turn = True
-        self.resumes_at = 0.0
-
-
 class Scheduler:
     """`parameters` gives those of a transport by its name; it is asked once per name."""
 
     def __init__(self, parameters: Callable[[str], TransportParameters]) -> None:
         self._parameters = parameters
-        self._transports: dict[str, _Transport] = {}
+        self._transports: dict[str, Transport] = {}
         # Those that may have something to start.
-        self._ready: dict[_Transport, None] = {}
-        self._jobs: dict[str, _Job] = {}
-        self._timers: list[tuple[float, int, _Destination | _Transport]] = []
+        self._ready: dict[Transport, None] = {}
+        self._timers: list[tuple[float, int, Destination | Transport]] = []
         self._timer_count = 0
         self._suspended: list[Suspended] = []
+        self._accounts_limit = MANY_ACCOUNTS
 
     @classmethod
     def from_settings(cls, settings: Settings, services: Mapping[str, Service]) -> "Scheduler":
@@ -150,6 +80,7 @@ class Scheduler:
         now: float,
         queue_name: str = "",
         group: str = "",
+        rate: Rate | None = None,
     ) -> None:
         """Recipients of a message that go to one destination.
 
@@ -160,6 +91,8 @@ class Scheduler:
         with one group name share one concurrency window, one rate and one state (dead, resting), as though they
         were one destination; each delivery keeps its own nexthop. A destination may change its group at any time:
         what was added before stays where it was.
+
+        `rate` limits the deliveries to the destination, or to its group; the last one given counts.
         """
         via = self._transports.get(transport) or self._transport(transport)
         parameters = via.parameters
@@ -171,24 +104,25 @@ class Scheduler:
         name = group or queue_name or nexthop
         destination = via.destinations.get(name)
         if destination is None:
-            destination = via.destinations[name] = _Destination(via, name)
+            destination = self._destination(via, name, now)
         elif destination.reason is not None:
             self._suspended.append(_suspension(message_id, indexes, destination.reason))
             return
-        job = self._jobs.get(message_id)
-        if job is None:
-            job = self._jobs[message_id] = _Job(message_id)
-        peer = _Peer(job, destination, nexthop, indexes)
-        job.peers.add(peer)
-        limit = parameters.recipient_limit or _UNLIMITED
-        job.entries += 1 if len(indexes) <= limit else -(-len(indexes) // limit)
-        if job.entries <= SMALL:
-            destination.small.append(peer)
-        else:
-            destination.large.append(peer)
+        if rate is not destination.rate:
+            self._set_rate(destination, rate, now)
+        job = via.jobs.get(message_id) or via.job(message_id, now)
+        peer = Peer(job, destination, nexthop, indexes)
+        job.peers.append(peer)
+        job.waiting += 1
+        limit = parameters.recipient_limit
+        job.entries += 1 if len(indexes) <= limit or not limit else -(-len(indexes) // limit)
+        destination.place(peer)
         destination.waiting += 1
-        if destination.size > destination.busy:
-            self._enlist(destination)
+        if destination.size > destination.busy and not destination.resting:
+            via.enlist(destination)
+            self._ready[via] = None
+        if via.candidates is not None:
+            via.candidates.add(job, destination)
 
     def next_requests(self, now: float) -> list[Start]:
         """The deliveries to start now."""
@@ -198,7 +132,7 @@ class Scheduler:
         if self._ready:
             for transport in list(self._ready):
                 self._start_from(transport, now, starts)
-                if not transport.small and not transport.large:
+                if not transport.ready:
                     del self._ready[transport]
         return starts
 
@@ -215,9 +149,12 @@ class Scheduler:
         if failure is None:
             if destination.reason is not None:
                 destination.reason = None
+            if transport.sick:
+                transport.sick.pop(destination.name, None)
             destination.succeeded(parameters)
         elif destination.failed(parameters):
             self._suspend_waiting(destination, failure)
+            transport.remember_sick(destination.name, now)
             self._rest(destination, now + parameters.dead_time)
         destination.busy -= 1
         transport.busy -= 1
@@ -228,21 +165,27 @@ class Scheduler:
 
     def remove(self, message_id: str) -> list[int]:
         """Forget what waits of a message (removed, held); the recipients. Deliveries that were started go on."""
-        job = self._jobs.pop(message_id, None)
         indexes: list[int] = []
-        if job:
+        for transport in self._transports.values():
+            job = transport.jobs.get(message_id)
+            if job is None:
+                continue
+            job.unread = 0
             for peer in job.peers:
-                indexes += peer.indexes[peer.at :]
-                peer.indexes = []
-                destination = peer.destination
-                destination.waiting -= 1
-                self._settle(destination)
+                if peer.at < len(peer.indexes):
+                    indexes += _withdraw(peer)
+                    peer.destination.waiting -= 1
+                    self._settle(peer.destination)
+            if message_id in transport.jobs:  # it was kept for recipients that were not read yet
+                transport.end(job)
         return sorted(indexes)
 
     def revive(self, now: float) -> None:
         """Forget which destinations are dead (postqueue -f)."""
+        for transport in self._transports.values():
+            transport.sick.clear()
         for _, _, resting in self._timers:
-            if isinstance(resting, _Destination) and resting.reason is not None:
+            if isinstance(resting, Destination) and resting.reason is not None:
                 resting.resumes_at = now
                 self._resume(resting)
 
@@ -250,105 +193,126 @@ class Scheduler:
         """When `next_requests` should be called though nothing happened; None if that is not needed."""
         return self._timers[0][0] if self._timers else None
 
-    def _transport(self, name: str) -> _Transport:
+    def _transport(self, name: str) -> Transport:
         transport = self._transports.get(name)
         if transport is None:
-            transport = self._transports[name] = _Transport(name, self._parameters(name))
+            transport = self._transports[name] = Transport(name, self._parameters(name))
         return transport
 
-    def _enlist(self, destination: _Destination) -> None:
-        """Put a destination that has room and mail into the rings of its transport."""
-        transport = destination.transport
-        if destination.small and not destination.listed_small:
-            destination.listed_small = True
-            transport.small.append(destination)
-            self._ready[transport] = None
-        if destination.large and not destination.listed_large:
-            destination.listed_large = True
-            transport.large.append(destination)
-            self._ready[transport] = None
+    def _destination(self, transport: Transport, name: str, now: float) -> Destination:
+        destination = transport.destinations[name] = Destination(transport, name)
+        if transport.sick and transport.sick.get(name, now) > now:
+            destination.size = 1
+        return destination
 
-    def _start_from(self, transport: _Transport, now: float, starts: list[Start]) -> None:
-        small_ring, large_ring = transport.small, transport.large
-        while transport.busy < transport.process_limit and transport.resumes_at <= now:
-            if small_ring and (transport.small_turn or not large_ring):
-                transport.small_turn = False
-                destination = small_ring.popleft()
-                destination.listed_small = False
-                peers = destination.small
-            elif large_ring:
-                transport.small_turn = True
-                destination = large_ring.popleft()
-                destination.listed_large = False
-                peers = destination.large
-            else:
-                return
-            if destination.size <= destination.busy:
+    def _start_from(self, transport: Transport, now: float, starts: list[Start]) -> None:
+        ready = transport.ready
+        delay = transport.parameters.transport_rate_delay
+        while ready and transport.busy < transport.process_limit and transport.resumes_at <= now:
+            listed = ready[0]
+            destination = listed[2]
+            if destination.listed is not listed:
+                heapq.heappop(ready)
                 continue
-            while peers and not peers[0].indexes:
-                del peers[0]
-            if peers:
-                starts.append(self._take(destination, peers))
-                if transport.parameters.transport_rate_delay:
-                    self._set_timer(transport, now + transport.parameters.transport_rate_delay)
-            if destination.waiting and destination.size > destination.busy:
-                self._enlist(destination)
+            peer = destination.first()
+            if peer is None or destination.size <= destination.busy or destination.resting:
+                destination.listed = None
+                heapq.heappop(ready)
+                continue
+            job = peer.job
+            if listed[0] is not peer.key:
+                transport.enlist(destination)
+                continue
+            if job.slots > 0 and job.entries + job.unread >= transport.preemptible and preempting(transport, job, now):
+                continue
+            starts.append(self._take(destination, peer, now))
+            heapq.heappop(ready)
+            destination.listed = None
+            if destination.waiting and destination.size > destination.busy and not destination.resting:
+                transport.enlist(destination)
+            if delay:
+                transport.resumes_at = now + delay
+                self._set_timer(transport, transport.resumes_at)
 
-    def _take(self, destination: _Destination, peers: list[_Peer]) -> Start:
-        """An entry of the first peer, which then goes behind the others."""
-        peer = peers[0]
+    def _take(self, destination: Destination, peer: Peer, now: float) -> Start:
+        """An entry of the first peer."""
         job = peer.job
         indexes = peer.indexes
-        limit = destination.transport.parameters.recipient_limit
+        transport = destination.transport
+        limit = transport.parameters.recipient_limit
         if peer.at or (0 < limit < len(indexes)):
             indexes = indexes[peer.at : peer.at + limit]
             peer.at += limit
         else:
             peer.at = len(indexes)
-        del peers[0]
+        job.selected += 1
+        job.slots += 1
         if peer.at >= len(peer.indexes):
             destination.waiting -= 1
-            job.peers.discard(peer)
-            if not job.peers:
-                del self._jobs[job.message_id]
-        else:
-            peers.append(peer)
+            destination.pass_first()
+            job.waiting -= 1
+            if not job.waiting:
+                transport.end(job)
         destination.busy += 1
-        destination.transport.busy += 1
+        transport.busy += 1
+        if destination.rate is not None and (account := destination.account) is not None:
+            account.take(destination.rate, now)
+            self._rest_for_rate(destination, account, now)
         return Start(job.message_id, peer.nexthop, indexes, destination.waiting > 0, destination)
 
-    def _settle(self, destination: _Destination) -> None:
-        """After a change: a destination with mail and room is enlisted, an idle one forgotten."""
-        if destination.waiting:
-            if destination.size > destination.busy:
-                self._enlist(destination)
-        elif not destination.busy and destination.size:
-            destinations = destination.transport.destinations
-            # A timer may come for one that was forgotten long ago.
-            if destinations.get(destination.name) is destination:
-                del destinations[destination.name]
+    def _set_rate(self, destination: Destination, rate: Rate | None, now: float) -> None:
+        """It has another one than before, or its first; what it has had is remembered."""
+        destination.rate = rate
+        if rate is None:
+            destination.resting = False
+            self._settle(destination)
+            return
+        accounts = destination.transport.accounts
+        account = accounts.get(destination.name)
+        if account is None:
+            if len(accounts) >= self._accounts_limit:
+                forget_idle(accounts, now)
+                self._accounts_limit = max(MANY_ACCOUNTS, 2 * len(accounts))
+            account = accounts[destination.name] = Account()
+        destination.account = account
+        self._rest_for_rate(destination, account, now)
 
-    def _suspend_waiting(self, destination: _Destination, failure: tuple[str, str]) -> None:
+    def _rest_for_rate(self, destination: Destination, account: Account, now: float) -> None:
+        if (opens_at := account.opens_at()) > now:
+            destination.resting = True
+            self._set_timer(destination, opens_at)
+
+    def _settle(self, destination: Destination) -> None:
+        """After a change: a destination with mail and room is enlisted, an idle one forgotten."""
+        transport = destination.transport
+        if destination.waiting:
+            if destination.size > destination.busy and not destination.resting:
+                transport.enlist(destination)
+                self._ready[transport] = None
+                if transport.candidates is not None:
+                    transport.candidates.opened(destination)
+        elif (
+            not destination.busy
+            and destination.size
+            # A timer may come for one that was forgotten long ago.
+            and transport.destinations.get(destination.name) is destination
+        ):
+            del transport.destinations[destination.name]
+
+    def _suspend_waiting(self, destination: Destination, failure: tuple[str, str]) -> None:
         dsn, reason = failure
         # A destination that cannot be reached is no reason to return mail.
         destination.reason = (dsn if dsn.startswith("4.") else "4.0.0", reason)
-        for peer in (*destination.small, *destination.large):
-            if peer.indexes:
-                job = peer.job
-                job.peers.discard(peer)
-                if not job.peers:
-                    self._jobs.pop(job.message_id, None)
-                self._suspended.append(_suspension(job.message_id, peer.indexes[peer.at :], destination.reason))
-        destination.small = []
-        destination.large = []
+        for peer in destination.peers[destination.head :]:
+            if peer is not None and peer.at < len(peer.indexes):
+                self._suspended.append(_suspension(peer.job.message_id, _withdraw(peer), destination.reason))
         destination.waiting = 0
 
-    def _rest(self, destination: _Destination, until: float) -> None:
+    def _rest(self, destination: Destination, until: float) -> None:
         destination.resumes_at = until
         self._set_timer(destination, until)
 
-    def _set_timer(self, resting: "_Destination | _Transport", until: float) -> None:
-        resting.resumes_at = until
+    def _set_timer(self, resting: "Destination | Transport", until: float) -> None:
         self._timer_count += 1
         heapq.heappush(self._timers, (until, self._timer_count, resting))
 
@@ -356,18 +320,37 @@ class Scheduler:
         timers = self._timers
         while timers and timers[0][0] <= now:
             when, _, resting = heapq.heappop(timers)
+            if not isinstance(resting, Destination):
+                continue
+            if resting.resting and (resting.account is None or resting.account.opens_at() <= when):
+                resting.resting = False
+                self._settle(resting)
             # One that was revived, and perhaps rests again, has another time by now.
-            if isinstance(resting, _Destination) and resting.resumes_at == when:
+            if resting.resumes_at == when:
                 self._resume(resting)
 
-    def _resume(self, destination: _Destination) -> None:
+    def _resume(self, destination: Destination) -> None:
         if destination.reason is not None:
             destination.reason = None
             destination.revive(destination.transport.parameters)
+            if destination.name in destination.transport.sick:
+                destination.size = 1
         elif not destination.size:
             # It rested between deliveries; the count of failures goes on.
             destination.size = 1
         self._settle(destination)
+
+
+def _withdraw(peer: Peer) -> list[int]:
+    """What waits of it is not started; the recipients."""
+    job, transport = peer.job, peer.destination.transport
+    left, peer.indexes = peer.left(), []
+    limit = transport.parameters.recipient_limit or UNLIMITED
+    job.entries -= -(-len(left) // limit)
+    job.waiting -= 1
+    if not job.waiting:
+        transport.end(job)
+    return left
 
 
 def _suspension(message_id: str, indexes: list[int], reason: tuple[str, str]) -> Suspended:

@@ -1,0 +1,228 @@
+"""What the scheduler schedules: transports, destinations, jobs and peers (Postfix SCHEDULER_README).
+
+What waits of a message for one transport is a *job*; it has *peers*, its recipients at one destination; a *destination*
+is a queue of peers with a concurrency window; a *transport* has destinations and a process limit. One delivery takes an
+*entry*: at most TRANSPORT_destination_recipient_limit recipients of a peer.
+
+A transport's jobs have an order, told by their keys: that of their arrival, but for jobs that preempted another. Keys
+are tuples of integers, so that between two of them there is always room for a third.
+"""
+
+from bisect import bisect_left, insort
+from heapq import heappush
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from gatepost.qmgr.concurrency import TransportParameters, Window
+from gatepost.qmgr.rates import Account, Rate
+
+if TYPE_CHECKING:
+    from gatepost.qmgr.preemption import Candidates
+
+UNLIMITED = 1 << 60
+
+MANY_SICK = 20_000
+"""Destinations of a transport that are remembered to have been dead."""
+
+Key = tuple[int, ...]
+
+
+class Job:
+    """What waits of one message for one transport.
+
+    `entries` and `selected` count what came and what was started, `waiting` the peers with recipients left, `unread`
+    the recipients that are not in memory yet. `slots`: deliveries since the last preemption, less what preempting jobs
+    were promised times their cost; `promised` is the value of `selected` until which a preempting job is paid for by
+    its `parent`. `since`: monotonic seconds.
+    """
+
+    __slots__ = (
+        "children", "entries", "key", "message_id", "parent", "peers", "promised", "selected", "since", "slots",
+        "unread", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, message_id: str, key: Key, since: float) -> None:
+        self.message_id = message_id
+        self.key = key
+        self.since = since
+        self.peers: list[Peer] = []
+        self.waiting = self.entries = self.selected = self.unread = 0
+        self.slots = self.promised = self.children = 0
+        self.parent: Job | None = None
+
+    def needed(self) -> int:
+        """The deliveries that it takes yet, at most."""
+        return self.entries + self.unread - self.selected
+
+
+class Peer:
+    """The recipients of one job at one destination; those before `at` were started."""
+
+    __slots__ = ("at", "destination", "indexes", "job", "key", "nexthop")
+
+    def __init__(self, job: Job, destination: "Destination", nexthop: str, indexes: list[int]) -> None:
+        self.job = job
+        self.destination = destination
+        self.nexthop = nexthop
+        self.indexes = indexes
+        self.at = 0
+        self.key = job.key
+
+    def left(self) -> list[int]:
+        return self.indexes[self.at :]
+
+
+_key_of = attrgetter("key")
+
+
+class Destination(Window):
+    """A queue of peers in the order of their jobs; those before `head` are done, and None.
+
+    `waiting` counts peers with recipients; peers that were removed are met, and skipped, later. (A list, though its
+    head is taken: a deque takes 600 octets even if it is empty, and there may be 20,000 destinations.)
+    `listed` is its place among the transport's ready destinations. `resting`: its rate lets nothing start now.
+    """
+
+    __slots__ = (
+        "account", "head", "listed", "name", "peers", "rate", "reason", "resting", "resumes_at", "transport", "waiting",
+        "warn_at",
+    )  # fmt: skip
+
+    def __init__(self, transport: "Transport", name: str) -> None:
+        Window.__init__(self, transport.parameters)
+        self.transport = transport
+        self.name = name
+        self.peers: list[Peer | None] = []
+        self.head = 0
+        self.waiting = 0
+        self.listed: Ready | None = None
+        self.resting = False
+        # Dead, or resting between deliveries, until then.
+        self.resumes_at = self.warn_at = 0.0
+        self.reason: tuple[str, str] | None = None
+        self.rate: Rate | None = None
+        self.account: Account | None = None
+
+    def place(self, peer: Peer) -> None:
+        """Put a peer where its job's order wants it: the end, mostly."""
+        peers = self.peers
+        if not self.waiting:
+            peers.clear()
+            self.head = 0
+        if not peers or (last := peers[-1]) is None or last.key <= peer.key:
+            peers.append(peer)
+        else:
+            insort(peers, peer, lo=self.head, key=_key_of)
+
+    def displace(self, peer: Peer) -> None:
+        """Take out a peer, so that it can get another place."""
+        peers = self.peers
+        at = bisect_left(peers, peer.key, lo=self.head, key=_key_of)
+        while peers[at] is not peer:
+            at += 1
+        del peers[at]
+
+    def first(self) -> Peer | None:
+        """The peer whose turn it is."""
+        peers, head = self.peers, self.head
+        while head < len(peers):
+            peer = peers[head]
+            if peer is not None and peer.at < len(peer.indexes):
+                self.head = head
+                return peer
+            peers[head] = None
+            head += 1
+        peers.clear()
+        self.head = 0
+        return None
+
+    def pass_first(self) -> None:
+        """The first peer is done."""
+        head = self.head
+        self.peers[head] = None
+        head += 1
+        if head > 64 and head * 2 > len(self.peers):
+            del self.peers[:head]
+            head = 0
+        self.head = head
+
+
+Ready = tuple[Key, int, Destination]
+
+
+class Transport:
+    """`ready` is a heap of the destinations with mail and room, by their first job and, among those of one job, by the
+    order in which they got there: so a job's destinations take turns. An entry counts only if it is its destination's
+    `listed`.
+    """
+
+    __slots__ = (
+        "accounts", "busy", "candidates", "destinations", "jobs", "last", "name", "parameters", "preemptible",
+        "process_limit", "ready", "resumes_at", "sick",
+    )  # fmt: skip
+
+    def __init__(self, name: str, parameters: TransportParameters) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.process_limit = parameters.process_limit or UNLIMITED
+        # Jobs of fewer entries never gather slots enough to be preempted.
+        cost = parameters.slot_cost
+        self.preemptible = cost * parameters.minimum_slots if cost >= 2 else UNLIMITED
+        self.busy = 0
+        self.jobs: dict[str, Job] = {}
+        self.last = 0
+        self.destinations: dict[str, Destination] = {}
+        self.ready: list[Ready] = []
+        self.resumes_at = 0.0
+        # Destinations that were dead lately, and until when that is remembered; accounts of rates.
+        self.sick: dict[str, float] = {}
+        self.accounts: dict[str, Account] = {}
+        # Made when a job could be preempted.
+        self.candidates: Candidates | None = None
+
+    def job(self, message_id: str, now: float) -> Job:
+        """That of a message; a new one goes to the end of the list."""
+        job = self.jobs.get(message_id)
+        if job is None:
+            self.last = last = self.last + 1
+            job = self.jobs[message_id] = Job(message_id, (last,), now)
+        return job
+
+    def enlist(self, destination: Destination) -> None:
+        """A destination that has room: among the ready ones if it has mail. Its first job may have changed."""
+        peer = destination.first()
+        if peer is None:
+            destination.listed = None
+            return
+        listed = destination.listed
+        if listed is None or listed[0] is not peer.key:
+            self.last = last = self.last + 1
+            destination.listed = listed = (peer.key, last, destination)
+            heappush(self.ready, listed)
+
+    def remember_sick(self, name: str, now: float) -> None:
+        sick = self.sick
+        sick.pop(name, None)
+        sick[name] = now + self.parameters.sick_time
+        while len(sick) > MANY_SICK or next(iter(sick.values())) <= now:
+            del sick[next(iter(sick))]
+
+    def end(self, job: Job) -> None:
+        """Nothing waits of a job any more."""
+        if not job.unread:
+            del self.jobs[job.message_id]
+            if not self.jobs:
+                self.candidates = None
+            if job.parent is not None:
+                self.leave_parent(job)
+
+    def leave_parent(self, job: Job) -> None:
+        """A preempting job gives back what it was promised and did not use.
+
+        Only to the job that it preempted: to another in its place, the guarantee of how much a job is slowed down at
+        most would not hold.
+        """
+        parent, job.parent = job.parent, None
+        if parent is not None:
+            parent.children -= 1
+            parent.slots += max(0, job.promised - job.selected) * self.parameters.slot_cost
