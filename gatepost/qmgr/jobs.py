@@ -46,8 +46,7 @@ class Job:
         self.key = key
         self.since = since
         self.peers: list[Peer] = []
-        self.waiting = self.entries = self.selected = self.unread = 0
-        self.slots = self.promised = self.children = 0
+        self.waiting = self.entries = self.selected = self.unread = self.slots = self.promised = self.children = 0
         self.parent: Job | None = None
 
     def needed(self) -> int:
@@ -125,6 +124,8 @@ class Destination(Window):
     def first(self) -> Peer | None:
         """The peer whose turn it is."""
         peers, head = self.peers, self.head
+        if head < len(peers) and (peer := peers[head]) is not None and peer.at < len(peer.indexes):
+            return peer
         while head < len(peers):
             peer = peers[head]
             if peer is not None and peer.at < len(peer.indexes):
@@ -179,14 +180,6 @@ class Transport:
         self.accounts: dict[str, Account] = {}
         # Made when a job could be preempted.
         self.candidates: Candidates | None = None
-
-    def job(self, message_id: str, now: float) -> Job:
-        """That of a message; a new one goes to the end of the list."""
-        job = self.jobs.get(message_id)
-        if job is None:
-            self.last = last = self.last + 1
-            job = self.jobs[message_id] = Job(message_id, (last,), now)
-        return job
 
     def enlist(self, destination: Destination) -> None:
         """A destination that has room: among the ready ones if it has mail. Its first job may have changed."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
-from gatepost.qmgr.jobs import UNLIMITED, Destination, Peer, Transport
+from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
 from gatepost.qmgr.preemption import preempting
 from gatepost.qmgr.rates import Account, Rate, forget_idle
 
@@ -110,7 +110,10 @@ class Scheduler:
             return
         if rate is not destination.rate:
             self._set_rate(destination, rate, now)
-        job = via.jobs.get(message_id) or via.job(message_id, now)
+        job = via.jobs.get(message_id)
+        if job is None:
+            via.last = last = via.last + 1
+            job = via.jobs[message_id] = Job(message_id, (last,), now)
         peer = Peer(job, destination, nexthop, indexes)
         job.peers.append(peer)
         job.waiting += 1
@@ -118,9 +121,11 @@ class Scheduler:
         job.entries += 1 if len(indexes) <= limit or not limit else -(-len(indexes) // limit)
         destination.place(peer)
         destination.waiting += 1
-        if destination.size > destination.busy and not destination.resting:
-            via.enlist(destination)
-            self._ready[via] = None
+        # With others before it there is nothing new about the destination.
+        if destination.waiting == 1 or destination.listed is None or destination.peers[-1] is not peer:
+            if destination.size > destination.busy and not destination.resting:
+                via.enlist(destination)
+                self._ready[via] = None
         if via.candidates is not None:
             via.candidates.add(job, destination)
 
@@ -226,10 +231,19 @@ class Scheduler:
             if job.slots > 0 and job.entries + job.unread >= transport.preemptible and preempting(transport, job, now):
                 continue
             starts.append(self._take(destination, peer, now))
-            heapq.heappop(ready)
-            destination.listed = None
-            if destination.waiting and destination.size > destination.busy and not destination.resting:
-                transport.enlist(destination)
+            if (
+                destination.waiting
+                and destination.size > destination.busy
+                and not destination.resting
+                and (peer := destination.first()) is not None
+            ):
+                # Behind the other destinations of the same job.
+                transport.last = last = transport.last + 1
+                destination.listed = listed = (peer.key, last, destination)
+                heapq.heapreplace(ready, listed)
+            else:
+                heapq.heappop(ready)
+                destination.listed = None
             if delay:
                 transport.resumes_at = now + delay
                 self._set_timer(transport, transport.resumes_at)
