@@ -37,6 +37,7 @@ class MemoryStore:
         self._space = space
         self._next_number = 1
         self._kept: dict[int, _Kept] = {}
+        self._listed: dict[str, set[int]] = {}
 
     def reserve(self, count: int) -> int:
         self._check()
@@ -54,8 +55,10 @@ class MemoryStore:
         if not new.keys().isdisjoint(self._kept) or len(new) < len(batch.new):
             raise ValueError("a queue ID is in use")
         for one in self._kept.values():
-            if one.next_attempt:
+            if one.next_attempt and one.next_attempt > 0:
                 one.next_attempt += sum(batch.shifted)
+        for domain, first, last in batch.flushed:
+            self._listed[domain] = {n for n in self._listed.get(domain, ()) if not first <= n <= last}
         for queue_id, indexes in batch.done:
             if kept := self._find(queue_id):
                 kept.done.update(indexes)
@@ -100,6 +103,8 @@ class MemoryStore:
             if kept.next_attempt is not None:
                 kept.queue, kept.next_attempt = "deferred", deferral.next_attempt
             kept.warn_sent |= deferral.warn_sent
+            for site in deferral.sites:
+                self._listed.setdefault(site, set()).add(queue_id_number(deferral.queue_id) or 0)
 
     def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
         self._check()
@@ -111,6 +116,16 @@ class MemoryStore:
         waiting = [(when, kept) for when, kept in self._waiting(exclude) if when <= now]
         waiting.sort(key=lambda pair: (pair[0], pair[1].message.queue_id))
         return [self._stored(kept, False) for _, kept in waiting[: max(0, limit)]]
+
+    def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:
+        self._check()
+        listed = [number for number in sorted(self._listed.get(domain, ())) if number > after][:limit]
+        kept = [(number, self._kept.get(number)) for number in listed]
+        return [(number, one.message.queue_id if one and one.queue == "deferred" else None) for number, one in kept]
+
+    def flush_domains(self) -> list[str]:
+        self._check()
+        return sorted(domain for domain, listed in self._listed.items() if listed)
 
     def next_due(self, exclude: Container[str] = ()) -> float | None:
         self._check()

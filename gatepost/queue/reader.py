@@ -42,6 +42,19 @@ UNION ALL SELECT w.queue_id, w.queue, w.flags & {EXPIRE}
 FROM json_each(?1) AS named CROSS JOIN waiting AS w ON w.id = named.value
 """
 
+_FLUSH_LIST = """
+SELECT f.id, w.queue_id FROM flush_list AS f LEFT JOIN waiting AS w ON w.id = f.id AND w.queue = 'deferred'
+WHERE f.domain = ? AND f.id > ? ORDER BY f.id LIMIT ?
+"""
+# From one domain to the next, whatever is listed under it.
+_FLUSH_DOMAINS = """
+WITH RECURSIVE one(domain) AS (
+    SELECT min(domain) FROM flush_list
+    UNION ALL SELECT (SELECT min(domain) FROM flush_list WHERE domain > one.domain) FROM one WHERE domain IS NOT NULL
+)
+SELECT domain FROM one WHERE domain IS NOT NULL
+"""
+
 # One statement per page of candidates: stepping through rows gives up the GIL at each.
 _FRESH = """
 SELECT json_group_array(json_array(arrival, queue_id, id))
@@ -167,6 +180,13 @@ class Reader:
             page = cast(list[tuple[int, str, QueueName]], rows)
             last = page[-1][0]
             yield [(queue_id, queue) for _, queue_id, queue in page]
+
+    def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:
+        rows = self._connection.execute(_FLUSH_LIST, (domain, after, limit)).fetchall()
+        return cast(list[tuple[int, str | None]], rows)
+
+    def flush_domains(self) -> list[str]:
+        return [str(domain) for (domain,) in self._connection.execute(_FLUSH_DOMAINS)]
 
     def count(self) -> dict[QueueName, int]:
         counts: dict[QueueName, int] = {}

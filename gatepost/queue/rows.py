@@ -41,10 +41,13 @@ class Marks:
     chunks: list[tuple[int, int, list[Recipient]]] = field(default_factory=list)
     chunk_states: list[tuple[int, int, str | None]] = field(default_factory=list)
     files: list[tuple[int, str, int]] = field(default_factory=list)
+    flushed: list[tuple[str, int, int]] = field(default_factory=list)
+    listed: list[tuple[str, int]] = field(default_factory=list)
     reserved: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.waiting or self.chunks or self.chunk_states or self.files) or self.reserved is not None
+        lists = self.waiting or self.chunks or self.chunk_states or self.files or self.flushed
+        return bool(lists) or self.reserved is not None
 
 
 def json_text(value: object) -> str:
@@ -117,6 +120,8 @@ class MarkedMessages:
                     row.queue = "deferred"
                     row.next_attempt = deferral.next_attempt
                 row.flags |= WARN_SENT if deferral.warn_sent else 0
+                if deferral.sites:
+                    marks.listed += [(site, row.number) for site in deferral.sites]
         for queue_id, queue in batch.moved:
             if row := waiting.get(queue_id):
                 move(row, queue)

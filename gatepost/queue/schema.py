@@ -64,6 +64,12 @@ CREATE VIEW queue AS
     FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id;
 """
 
+# Deferred mail by the domain that it waits for, where fast_flush_domains has that: what Postfix's flush(8) keeps in a file
+# per domain. As there, what has left the queue since stands in it until the domain is flushed. Files of before have none.
+FLUSH_LIST = """
+CREATE TABLE IF NOT EXISTS flush_list(domain TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(domain, id)) WITHOUT ROWID;
+"""
+
 # A whole batch is one statement: an INSERT into this view. Each statement gives up the GIL, and under load getting it
 # back costs more than the statement; and one statement needs no BEGIN and COMMIT. Lists come as JSON, the octets of
 # all new messages as one blob with offsets into it.
@@ -93,6 +99,11 @@ CREATE TEMP TRIGGER other_marks_written INSTEAD OF INSERT ON other_marks BEGIN
         WHERE recipient_chunk.id = c.value ->> 0 AND number = c.value ->> 1;
     INSERT INTO main.content_file(id, name, size)
         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(NEW.marks, '$.files');
+    DELETE FROM main.flush_list WHERE (domain, id) IN (
+        SELECT f.domain, f.id FROM json_each(NEW.marks, '$.flushed') AS c CROSS JOIN main.flush_list AS f
+        ON f.domain = c.value ->> 0 AND f.id BETWEEN c.value ->> 1 AND c.value ->> 2);
+    INSERT OR IGNORE INTO main.flush_list(domain, id)
+        SELECT value ->> 0, value ->> 1 FROM json_each(NEW.marks, '$.listed');
     UPDATE main.reserved SET number = NEW.marks ->> '$.reserved' WHERE NEW.marks ->> '$.reserved' IS NOT NULL;
 END;
 """
@@ -142,6 +153,7 @@ def prepare_file(connection: apsw.Connection, first_number: int) -> None:
         elif connection.pragma("application_id") == APPLICATION_ID and connection.pragma("user_version") == 1:
             connection.execute("ALTER TABLE waiting RENAME COLUMN warn_sent TO flags")
             connection.pragma("user_version", VERSION)
+        connection.execute(FLUSH_LIST)
     check_file(connection)
 
 

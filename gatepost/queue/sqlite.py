@@ -26,6 +26,7 @@ from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.checkpoint import Checkpointer
 from gatepost.queue.content_file import CONTENT_FOLDER, content_path
 from gatepost.queue.numbers import Numbers
+from gatepost.queue.queue_file import refuse_emptied
 from gatepost.queue.reader import Reader
 from gatepost.queue.recovery import recover_content
 from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, message_rows
@@ -99,6 +100,7 @@ class SqliteStore:
         content = self._folder / CONTENT_FOLDER
         content.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = self._folder / FILE_NAME
+        refuse_emptied(self._path)
         if vfs is None:
             # SQLite gives its other files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -123,6 +125,7 @@ class SqliteStore:
             self._check()
             marks = Marks()
             new, octets = message_rows(batch.new, marks) if batch.new else (None, None)
+            marks.flushed = batch.flushed
             try:
                 if batch.shifted:
                     self._shift(batch)
@@ -214,6 +217,14 @@ class SqliteStore:
     def next_due(self, exclude: Container[str] = ()) -> float | None:
         with self._reading():
             return self._reader.next_due(exclude)
+
+    def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:
+        with self._reading():
+            return self._reader.flush_list(domain, after, limit)
+
+    def flush_domains(self) -> list[str]:
+        with self._reading():
+            return self._reader.flush_domains()
 
     def listing(self) -> Iterator[Listed]:
         with self._reading():

@@ -12,6 +12,9 @@ import msgspec
 
 from gatepost.mail.envelope import Message
 
+FLUSHED = -0.5
+"""The next attempt of a message that an operator, or ETRN, wants tried now: whatever is known of its destination."""
+
 QueueName = Literal["incoming", "active", "deferred", "hold", "corrupt"]
 
 
@@ -27,19 +30,21 @@ class Deferral(msgspec.Struct, array_like=True):
     """Recipients that wait: their numbers, DSN and reason; `next_attempt` is wall-clock seconds.
 
     `warn_sent`: a delay notice went out (it is never unset). A held or corrupt message keeps its queue.
+    `sites`: the domains under which it is listed for `Store.flush_list`.
     """
 
     queue_id: str
     next_attempt: float
     reasons: list[tuple[int, str, str]] = msgspec.field(default_factory=list)
     warn_sent: bool = False
+    sites: list[str] = msgspec.field(default_factory=list)
 
 
 class Batch(msgspec.Struct):
     """Everything one commit writes.
 
     A message is in `new` of one batch at most, and its marks come in later batches. Marks of a message that is not
-    there (any more) are ignored. Applied in the order shifted, done, deferred, moved, expired, requeued, attempt,
+    there (any more) are ignored. Applied in the order shifted, flushed, done, deferred, moved, expired, requeued, attempt,
     removed.
     """
 
@@ -56,6 +61,8 @@ class Batch(msgspec.Struct):
     requeued: list[str] = msgspec.field(default_factory=list)
     # Next attempt forced (flush), queue ID and wall-clock seconds; held and corrupt messages stay where they are.
     attempt: list[tuple[str, float]] = msgspec.field(default_factory=list)
+    # Out of the list of a domain: the domain, the first and the last message number (Store.flush_list).
+    flushed: list[tuple[str, int, int]] = msgspec.field(default_factory=list)
     # The clock was set: seconds to add to the next attempts of all messages.
     shifted: list[float] = msgspec.field(default_factory=list)
 
@@ -63,7 +70,7 @@ class Batch(msgspec.Struct):
         return any(
             (
                 self.new, self.done, self.deferred, self.removed, self.moved, self.attempt, self.expired,
-                self.requeued, self.shifted,
+                self.requeued, self.flushed, self.shifted,
             )
         )  # fmt: skip
 
@@ -131,6 +138,16 @@ class Store(Protocol):
 
         `exclude`: queue IDs to leave out, that is those in the active queue (a set or dict).
         """
+        ...
+
+    def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:
+        """What was deferred and listed under this domain: message numbers, from that behind `after` on, with the queue
+        IDs of those that still are in the deferred queue.
+        """
+        ...
+
+    def flush_domains(self) -> list[str]:
+        """The domains under which anything is listed."""
         ...
 
     def next_due(self, exclude: Container[str] = ()) -> float | None:

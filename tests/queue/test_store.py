@@ -11,7 +11,7 @@ from gatepost.mail.queue_id import long_queue_id, short_queue_id
 from gatepost.queue.content_file import ContentFile
 from gatepost.queue.memory import MemoryStore
 from gatepost.queue.sqlite import SqliteStore
-from gatepost.queue.store import Batch, Deferral, Store, StoreFailure
+from gatepost.queue.store import FLUSHED, Batch, Deferral, Store, StoreFailure
 from tests.queue.messages import a_message
 
 
@@ -123,6 +123,36 @@ def test_the_queues_of_some(store: Store) -> None:
         (two, "hold", False),
     ]
     assert store.queues_of([]) == []
+
+
+def test_deferred_mail_by_domain(store: Store) -> None:
+    ids = put(store, *[a_message(number) for number in range(1, 7)])
+    both = ["far.example", "other.example"]
+    later = [Deferral(queue_id, 2000.0, [(0, "4.4.1", "no")], sites=both[:1]) for queue_id in ids[:5]]
+    later[2].sites = both
+    store.commit(Batch(deferred=later))
+    store.commit(Batch(deferred=later, moved=[(ids[1], "hold")], removed=[ids[3]]))
+    assert store.flush_domains() == both
+    assert store.flush_list("far.example", 0, 10) == [(1, ids[0]), (2, None), (3, ids[2]), (4, None), (5, ids[4])]
+    assert store.flush_list("far.example", 1, 2) == [(2, None), (3, ids[2])]
+    assert store.flush_list("nowhere.example", 0, 10) == []
+    # What is listed again in the batch that clears the list stays.
+    store.commit(Batch(flushed=[("far.example", 1, 4)], deferred=[later[0]]))
+    assert store.flush_list("far.example", 0, 10) == [(1, ids[0]), (5, ids[4])]
+    store.commit(Batch(flushed=[("far.example", 1, 9)]))
+    assert store.flush_domains() == ["other.example"]
+
+
+def test_flushed_mail_is_first_whatever_the_clock_does(store: Store) -> None:
+    one, two = put(store, a_message(1), a_message(2))
+    store.commit(Batch(deferred=[Deferral(one, 5000.0), Deferral(two, 2000.0)]))
+    store.commit(Batch(attempt=[(one, FLUSHED)]))
+    store.commit(Batch(shifted=[500.0]))
+    assert [(found.message.queue_id, found.next_attempt) for found in store.due(2500.0, 10)] == [
+        (one, FLUSHED),
+        (two, 2500.0),
+    ]
+    assert store.next_due() == FLUSHED
 
 
 def test_removal_wins_over_other_marks_of_the_batch(store: Store) -> None:
