@@ -2,16 +2,20 @@
 
 import fcntl
 import os
+import pwd
 import sys
 from pathlib import Path
 
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
+from gatepost.control.acting_as import acting_as
 from gatepost.master.daemon import Daemon
 from gatepost.master.plan import prepare_queue_directory
 from gatepost.master.privileges import raise_file_limit
 from gatepost.master.prove import prove
+from gatepost.queue.queue_file import check_queue_file
+from gatepost.queue.schema import NotAQueueFile
 
 
 def _parser() -> ManualPage:
@@ -44,6 +48,7 @@ def main(arguments: list[str], directory: str) -> int:
         print(f"gatepost start: warning: {text}", file=sys.stderr)
     owner = prepare_queue_directory(configuration.settings)
     lock = take_lock(Path(configuration.settings.gatepost_queue_directory) / "pid" / "master.pid")
+    _prove_queue_file(configuration, owner)
     raise_file_limit()
     daemon = Daemon(configuration, directory, owner, foreground=options.foreground)
     daemon.open()
@@ -51,6 +56,15 @@ def main(arguments: list[str], directory: str) -> int:
         write_pid(lock)
         return daemon.run(single_process=options.single_process)
     return _background(daemon, lock, options.single_process)
+
+
+def _prove_queue_file(configuration: Configuration, owner: pwd.struct_passwd | None) -> None:
+    """Raises ConfigError: workers that find it damaged could only be started again and again."""
+    try:
+        with acting_as(owner):
+            check_queue_file(Path(configuration.settings.gatepost_queue_directory))
+    except NotAQueueFile as error:
+        raise ConfigError(str(error), parameter="gatepost_queue_directory") from error
 
 
 def take_lock(path: Path) -> int:

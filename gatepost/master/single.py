@@ -38,6 +38,7 @@ from gatepost.master.sessions import STOP_PATIENCE, Connections
 from gatepost.master.worker_delivery import make_agents
 from gatepost.master.worker_queue import SPACE_INTERVAL, SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
 from gatepost.master.workers import ProcessLog, run_loop, set_name
+from gatepost.queue.store import StoreFailure, StoreFull
 from gatepost.smtpd.environment import ServerEnvironment
 
 Stored = Callable[[Exception | None], None]
@@ -300,7 +301,13 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
     loop = asyncio.get_running_loop()
     lock = lock_store(plan)
     log = ProcessLog(plan, loop).log
-    single = SingleProcess(plan, log, lock)
+    try:
+        single = SingleProcess(plan, log, lock)
+    except (StoreFailure, StoreFull) as failure:
+        log.program("qmgr").fatal(str(failure))
+        log.flush()
+        failed.append(failure)
+        return
 
     def stop(number: int) -> None:
         log.program("master").info(f"terminating on signal {number}")

@@ -142,6 +142,8 @@ class Supervisor:
             self.in_child()
             place.entry(theirs)
             status = 0
+        except SystemExit as exc:  # it has told the log why
+            status = exc.code if isinstance(exc.code, int) else 1
         except BaseException as exc:  # the last line of a child: what it dies of must be seen
             import traceback
 

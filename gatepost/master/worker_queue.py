@@ -30,7 +30,7 @@ from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.sqlite import SqliteStore
-from gatepost.queue.store import StoreFailure
+from gatepost.queue.store import StoreFailure, StoreFull
 
 SPACE_INTERVAL = 5.0
 """Seconds between two reports of free space to the smtpd workers."""
@@ -143,7 +143,12 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     kinds = {name: service.program for name, service in transports(plan.configuration).items()}
     dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
     dispatcher.separate_local = plan.owner is not None and "local" in kinds.values()
-    parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed, new_epoch(lock, time.time()))
+    try:
+        parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed, new_epoch(lock, time.time()))
+    except (StoreFailure, StoreFull) as failure:
+        worker.log.program("qmgr").fatal(str(failure))
+        worker.log.flush()
+        raise SystemExit(1) from failure
     loop = worker.loop
     operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
     anvil = Anvil(settings.anvil_rate_time_unit, time.time)

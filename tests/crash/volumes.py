@@ -1,0 +1,82 @@
+"""A mail system whose queue, log or mailboxes stand on volumes of their own: small ones, which fill up.
+
+They are mounted in a mount namespace that ends with the mail system: nothing of them remains on the host. The host sees
+into it through /proc/PID/root.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.scenarios.server import GATEPOST, REPOSITORY, Gatepost
+
+PIECE = 1 << 16
+IN_NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
+
+
+def why_not() -> str:
+    """Why there can be no volumes here; empty: there can."""
+    if os.geteuid():
+        return "volumes of a test's own want root"
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        return "util-linux (unshare, nsenter) is not installed"
+    tried = subprocess.run(
+        [*IN_NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"],
+        capture_output=True,
+        check=False,
+    )
+    return "no mounts may be made here: " + tried.stderr.decode().strip() if tried.returncode else ""
+
+
+class VolumeGatepost(Gatepost):
+    """`volumes`: mounted folders and their size in octets."""
+
+    def __init__(self, folder: Path, main_cf: str, volumes: dict[Path, int], *, master_cf: str = "") -> None:
+        super().__init__(folder, main_cf, master_cf=master_cf)
+        self._volumes = volumes
+
+    def launch(self, *options: str) -> None:
+        mounts = [f"mount -t tmpfs -o mode=0755,size={size} none {path}" for path, size in self._volumes.items()]
+        start = ["start", "--foreground", *options]
+        script = " && ".join([*mounts, 'exec "$@"'])
+        with open(self.folder / "out", "ab") as output:
+            self.process = subprocess.Popen(
+                [*IN_NAMESPACE, "sh", "-c", script, "sh", *GATEPOST, "-c", str(self.conf), *start],
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.prefix = ["nsenter", f"--target={self.process.pid}", "--mount"]
+
+    def master_pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def seen(self, path: Path) -> Path:
+        """Where a path of the mail system is for us."""
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/root{path}")
+
+    def inside(self, *command: str) -> None:
+        subprocess.run([*self.prefix, *command], check=True, capture_output=True)
+
+    def fill(self, volume: Path, leave: int = 0) -> None:
+        """Use all of its space, but for `leave` octets."""
+        path = self.seen(volume) / "filler"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            for size in (PIECE, 512):
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.write(descriptor, bytes(size))
+            if leave:
+                os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - leave))
+        finally:
+            os.close(descriptor)
+
+    def free(self, volume: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self.seen(volume) / "filler").unlink()
