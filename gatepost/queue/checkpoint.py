@@ -21,6 +21,8 @@ USUAL_OCTETS = 16 * 1024 * 1024
 """How much is written to the log between checkpoints."""
 _PAGE = 4096 + 24
 
+FEW = 50
+"""Messages removed in one commit as they are delivered, not by an operator."""
 MANY_REMOVED = 1000
 """Messages in one commit, after which unused pages are looked for."""
 SPARE_PAGES = 16 * 1024
@@ -54,9 +56,16 @@ class Checkpointer:
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def written(self, octets: int, removed: bool) -> None:
-        """The writer added about that much to the log. An estimate: asking SQLite costs a call per commit."""
-        self._octets += octets + octets // 8 + (8 if removed else 4) * _PAGE
+    def written(self, octets: int, removed: int, changed: int) -> None:
+        """The writer added about that much to the log: octets of new messages, messages removed and changed.
+
+        An estimate: asking SQLite costs a call per commit. Of few messages, mostly new ones, the rows lie in the same
+        pages; many are anywhere in the file.
+        """
+        pages = 4 + 2 * changed
+        if removed:
+            pages += 4 + (2 * removed if removed > FEW else 0)
+        self._octets += octets + octets // 8 + pages * _PAGE
         if self._octets >= USUAL_OCTETS and not self._wake.is_set():
             self._wake.set()
 

@@ -94,7 +94,7 @@ def _note_special(message: Message, number: int, marks: Marks) -> None:
 
 
 class MarkedMessages:
-    """Applies a batch's done, deferred, moved and attempt marks to the rows they change.
+    """Applies a batch's done and deferred marks to the rows they change.
 
     `waiting` holds the present rows of the messages named, by queue ID, `chunk_states` the states of chunks beyond
     the first, by message number and chunk number.
@@ -122,19 +122,6 @@ class MarkedMessages:
                 row.flags |= WARN_SENT if deferral.warn_sent else 0
                 if deferral.sites:
                     marks.listed += [(site, row.number) for site in deferral.sites]
-        for queue_id, queue in batch.moved:
-            if row := waiting.get(queue_id):
-                move(row, queue)
-        for queue_id in batch.expired:
-            if row := waiting.get(queue_id):
-                row.flags |= EXPIRE
-        for queue_id in batch.requeued:
-            if row := waiting.get(queue_id):
-                row.flags |= REQUEUE
-                move(row, "deferred")
-        for queue_id, when in batch.attempt:
-            if (row := waiting.get(queue_id)) and row.next_attempt is not None:
-                row.next_attempt = when
         self._write_states(marks)
         marks.waiting += waiting.values()
         marks.tried += [row.number for row in waiting.values()]
@@ -158,16 +145,6 @@ class MarkedMessages:
                 rows[number].state = encode_state(state)
             else:
                 marks.chunk_states.append((number, chunk, encode_state(state)))
-
-
-def move(row: WaitingRow, queue: QueueName) -> None:
-    """Hold, set apart as corrupt, or release."""
-    if queue == "hold" or queue == "corrupt":
-        row.queue = queue
-        row.next_attempt = None
-    else:
-        row.queue = "deferred"
-        row.next_attempt = 0.0
 
 
 @dataclass(slots=True)
