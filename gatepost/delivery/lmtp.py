@@ -10,7 +10,7 @@ from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
 from gatepost.delivery.smtp_destination import Destination
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
-from gatepost.protocol.smtp_client import Event, Kind
+from gatepost.protocol.smtp_client_events import Event, Kind
 
 
 class LmtpTransaction(SmtpTransaction):

@@ -286,7 +286,7 @@ class SmtpAgent:
     def _refused(self, session: SmtpSession, reply: SmtpReply) -> Failure:
         text = f"host {session.target.namaddr} refused to talk to me: {reply.one_line}"
         failure = refused(session.target, reply, text)
-        if session.core.greeting is None and self._params.skip_5xx_greeting and not failure.soft and reply.code >= 500:
+        if session.core.greeting is None and self._params.skip_5xx_greeting and reply.code // 100 == 5:
             return Failure("4" + failure.dsn[1:], failure.text, failure.reply, failure.remote_mta)
         return failure
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.config.errors import ConfigError
 from gatepost.delivery.smtp_destination import KNOWN_PORTS, known_ports
-from gatepost.protocol.smtp_client import Stage
+from gatepost.protocol.smtp_client_events import Stage
 
 _SEPARATORS = re.compile(r"[,\s]+")
 

@@ -4,7 +4,7 @@ import io
 
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.mail.status import RecipientStatus
-from gatepost.protocol.smtp_client import Event, Kind, Stage
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 
 
 class ProbeTransaction(SmtpTransaction):

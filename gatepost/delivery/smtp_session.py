@@ -1,7 +1,10 @@
 """A connection to one SMTP server: drives the protocol over an asyncio transport, with one timer for all its limits."""
 
 import asyncio
+import contextlib
 import io
+import os
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -10,7 +13,8 @@ from gatepost.delivery.smtp_checks import CheckFailure
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.net.stepping import Signal
-from gatepost.protocol.smtp_client import NEED_DATA, Event, Kind, SmtpClientProtocol, Stage
+from gatepost.protocol.smtp_client import NEED_DATA, SmtpClientProtocol
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_long_line
 from gatepost.protocol.smtp_reply import SmtpReply
 
@@ -97,6 +101,8 @@ class SmtpSession(asyncio.Protocol):
             self.core.start_transaction(transaction.mail_line, transaction.rcpt_lines, keep=keep, probe=probe)
             self._write(self.core.data_to_send())
             self._arm()
+            if self.core.ahead:
+                self.data_received(b"")
             await self._wait()
             if self.core.stage is Stage.CONTENT and not isinstance(content, bytes):
                 await self._stream(content)
@@ -153,11 +159,14 @@ class SmtpSession(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         stage = self.core.stage
+        self._take_refusal()
+        self._lose(SessionLost(stage, timed_out=False))
+
+    def _take_refusal(self) -> None:
+        """Did the server refuse the content before we were through with it, and hang up?"""
         reply = self.core.early_reply()
         if reply is not None and self._transaction is not None:
-            # It refused the content before we were through with it, and hung up.
             self._transaction.take(Event(Kind.END, reply))
-        self._lose(SessionLost(stage, timed_out=False))
 
     def pause_writing(self) -> None:
         self._paused = self._loop.create_future()
@@ -181,6 +190,7 @@ class SmtpSession(asyncio.Protocol):
             if limit and self._transaction is not None:
                 self._transaction.folded(limit)
             body = encode_content(self._content, limit)
+            self._write(self.core.data_to_send())  # to a server that says 354 before it is asked
             if self._transport is not None:
                 self._transport.writelines((body, self.core.content_sent()))
         elif kind is Kind.READY or kind is Kind.OVER:
@@ -197,6 +207,26 @@ class SmtpSession(asyncio.Protocol):
                 self._woken = True
 
     async def _stream(self, content: ContentReader) -> None:
+        """Send content in pieces. Raises SessionLost, LocalDataError."""
+        transport = self._transport
+        if transport is None:
+            raise self._gone or SessionLost(Stage.CONTENT, timed_out=False)
+        # When sending fails, the loop throws away what the server has said, which may be a refusal.
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as ear:
+            try:
+                await self._send_pieces(content)
+            except SessionLost as lost:
+                if not lost.timed_out:
+                    self._listen_once_more(ear)
+                raise
+
+    def _listen_once_more(self, ear: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := ear.recv(65536, socket.MSG_DONTWAIT):
+                self.core.receive_data(data)
+        self._take_refusal()
+
+    async def _send_pieces(self, content: ContentReader) -> None:
         encoder = ContentEncoder(self._line_limit)
         while True:
             try:
@@ -209,8 +239,10 @@ class SmtpSession(asyncio.Protocol):
                 break
             self._write(encoder.encode(piece))
             self._arm()
-            if self._paused is not None:
-                await self._paused
+            # Others want their turn, too; and a server that has left, or refused, is to be heard.
+            await (self._paused if self._paused is not None else asyncio.sleep(0))
+        if self._gone is not None:
+            raise self._gone
         if encoder.folded and self._transaction is not None:
             self._transaction.folded(self._line_limit)
         self._write(encoder.finish())

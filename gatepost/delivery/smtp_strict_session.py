@@ -5,7 +5,7 @@ from typing import Any
 
 from gatepost.delivery.smtp_session import LocalDataError, SmtpSession
 from gatepost.net.stepping import carry_out_taskless
-from gatepost.protocol.smtp_client import Stage
+from gatepost.protocol.smtp_client_events import Stage
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -47,25 +47,27 @@ class FilteredSession(SmtpSession):
 
 
 class DeadlineSession(SmtpSession):
-    """A limit holds for a whole command with its reply, not for each piece; content has as long as `min_data_rate`
-    (octets/s) asks for, on top.
+    """A limit holds for a whole command with its reply, not for each piece; of content, each piece gives back what it
+    may take at `min_data_rate` (octets/s).
     """
 
     min_data_rate: int
 
     def _begin(self) -> None:
         super()._begin()
-        self._armed: Stage | None = None
+        self._armed: tuple[Stage, int] | None = None
         self._until = 0.0
 
     def _arm(self) -> None:
         stage = self.core.stage
-        if stage is not self._armed or stage is Stage.RCPT:
-            self._armed = stage
+        awaited = (stage, self.core.recipient if stage is Stage.RCPT else 0)
+        if awaited != self._armed:
+            self._armed = awaited
             self._until = self._loop.time() + self._limits[stage]
         self._set_deadline(self._until)
 
     def _write(self, data: bytes) -> None:
         super()._write(data)
         if self.core.stage is Stage.CONTENT:
-            self._until += len(data) / self.min_data_rate
+            earned = self._until + len(data) / self.min_data_rate
+            self._until = min(earned, self._loop.time() + self._limits[Stage.CONTENT])

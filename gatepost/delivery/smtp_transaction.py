@@ -4,7 +4,7 @@ from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.ipc.messages import DeliveryRecipient
 from gatepost.protocol.smtp_capabilities import Capabilities
-from gatepost.protocol.smtp_client import Event, Kind, Stage
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_commands import mail_command, rcpt_command
 from gatepost.protocol.smtp_reply import SmtpReply
 

@@ -1,6 +1,7 @@
 """The client's side of an LMTP session (RFC 2033): as SMTP, with LHLO, and a reply for each recipient at the end."""
 
-from gatepost.protocol.smtp_client import Event, Kind, SmtpClientProtocol, Stage
+from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_reply import SmtpReply
 
 

@@ -1,5 +1,6 @@
 """What an SMTP server offers in its reply to EHLO (RFC 5321 4.1.1.1)."""
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -27,6 +28,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     hostname: str = ""
 
 
+_SEPARATORS = re.compile(r"[ \t=]+")
+
 NOTHING = Capabilities()
 
 
@@ -41,11 +44,11 @@ def parse_capabilities(
     hostname = (lines[0][4:].split(None, 1) or [""])[0]
     offered: dict[str, str] = {}
     for line in lines[1:]:
-        keyword, _, argument = line[4:].strip().partition(" ")
-        # Some old servers write AUTH=LOGIN; nothing else has "=" in a keyword.
-        keyword = keyword.partition("=")[0].lower()
+        # Some old servers write AUTH=LOGIN.
+        keyword, *argument = _SEPARATORS.split(line[4:].strip(" \t="), maxsplit=1)
+        keyword = keyword.lower()
         if keyword and keyword not in ignored:
-            offered[keyword] = argument.strip()
+            offered[keyword] = " ".join(argument).strip()
     size_limit = 0
     size_text = offered.get("size", "")
     if size_text.isascii() and size_text.isdigit():

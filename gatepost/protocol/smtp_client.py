@@ -11,60 +11,11 @@ reply to the one before. Replies that arrive while content is owed wait until `c
 A transaction that cannot come to content ends with OVER: by RSET if the session is to be kept, else by QUIT.
 """
 
-import enum
 from collections import deque
 
-import msgspec
-
 from gatepost.protocol.smtp_capabilities import NOTHING, Capabilities, parse_capabilities
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_reply import ReplyReader, SmtpReply
-
-
-class Stage(enum.Enum):
-    """What the session waits for. The value is Postfix's wording in `lost connection with HOST while ...`."""
-
-    # The limits of each stage are looked up by it, several times for a message.
-    __hash__ = object.__hash__
-
-    GREETING = "receiving the initial server greeting"
-    EHLO = "performing the EHLO handshake"
-    HELO = "performing the HELO handshake"
-    LHLO = "performing the LHLO handshake"
-    IDLE = "waiting for the next message"
-    XFORWARD_CLIENT = "sending XFORWARD name/address"
-    XFORWARD_SESSION = "sending XFORWARD protocol/helo_name"
-    MAIL = "sending MAIL FROM"
-    RCPT = "sending RCPT TO"
-    DATA = "sending DATA command"
-    CONTENT = "sending message body"
-    END = "sending end of data -- message may be sent more than once"
-    RSET = "sending final RSET"
-    CLOSED = "sending QUIT"
-
-
-class Kind(enum.Enum):
-    """What happened."""
-
-    NEED_DATA = 0  # nothing until more octets come
-    READY = 1  # the handshake is done: `capabilities` are known, a transaction may start
-    REFUSED = 2  # greeting, EHLO or HELO was refused; `stage` tells which
-    MAIL = 3  # reply to MAIL FROM
-    RCPT = 4  # reply to RCPT TO number `recipient`
-    DATA = 5  # reply to DATA
-    CONTENT = 6  # the server waits for the content
-    END = 7  # reply to the end of the content: the transaction is done
-    OVER = 8  # the transaction is done without content
-    STRAY = 9  # a reply nobody asked for (421 on an idle session): the session is of no more use
-    ANSWER = 10  # LMTP: reply to the end of the content for RCPT TO number `recipient`, where END is yet to come
-
-
-class Event(msgspec.Struct, frozen=True):
-    """One event. `recipient` counts from 0 in the order of start_transaction."""
-
-    kind: Kind
-    reply: SmtpReply | None = None
-    recipient: int = -1
-
 
 NEED_DATA = Event(Kind.NEED_DATA)
 _READY = Event(Kind.READY)
@@ -90,8 +41,8 @@ class SmtpClientProtocol:
     """
 
     __slots__ = (
-        "_accepted", "_ahead", "_ehlo", "_events", "_expected", "_helo_name", "_ignored", "_keep", "_out", "_pix",
-        "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage",
+        "_accepted", "_ahead", "_ehlo", "_events", "_expected", "_fresh", "_helo_name", "_ignored", "_keep", "_out",
+        "_pix", "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage",
         "warnings",
     )  # fmt: skip
 
@@ -122,6 +73,7 @@ class SmtpClientProtocol:
         self._accepted = 0
         self._recipient = 0
         self._refused_mail = False
+        self._fresh = True
 
     @property
     def pix(self) -> frozenset[str]:
@@ -140,8 +92,20 @@ class SmtpClientProtocol:
 
     @property
     def idle(self) -> bool:
-        """May a transaction start? No reply is outstanding and no unread input is there."""
-        return self.stage is _IDLE and not self._expected and not self._reader.pending
+        """May a transaction start? No reply is outstanding and no unread input is there; before the first transaction
+        there may be some: it counts as its replies, as in Postfix.
+        """
+        return self.stage is _IDLE and not self._expected and (self._fresh or not self._reader.pending)
+
+    @property
+    def ahead(self) -> bool:
+        """Is there input that came before it was asked for?"""
+        return self._reader.pending
+
+    @property
+    def recipient(self) -> int:
+        """The number of the recipient whose reply is next."""
+        return self._recipient
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -161,7 +125,7 @@ class SmtpClientProtocol:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self.stage is _BODY or self.stage is Stage.CLOSED:
+            if self.stage is _BODY or self.stage is Stage.CLOSED or (self.stage is _IDLE and self._fresh):
                 return NEED_DATA
             reply = self._reader.next_reply()
             if reply is None:
@@ -184,7 +148,7 @@ class SmtpClientProtocol:
             raise RuntimeError(f"transaction started in {self.stage}")
         self._keep = keep
         self._accepted = self._recipient = 0
-        self._refused_mail = False
+        self._refused_mail = self._fresh = False
         self.stage = Stage.MAIL
         if self._ahead:
             self._send_ahead()

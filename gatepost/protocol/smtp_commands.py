@@ -6,7 +6,7 @@ from gatepost.mail.address_quoting import quote_821_local
 from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Body, Origin, Ret
 from gatepost.protocol import xtext
 from gatepost.protocol.smtp_capabilities import Capabilities
-from gatepost.protocol.smtp_client import Stage
+from gatepost.protocol.smtp_client_events import Stage
 
 _BODY = {"8bitmime": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
 _NOTIFY_WORDS = (

@@ -85,7 +85,7 @@ class ReplyReader:
         if not self._lines:
             return make_reply(line, line)
         self._keep(line)
-        text = "\n".join(self._lines)
+        text = "\n".join(self._lines).lstrip("\n")  # nothing is made of empty lines before it
         self._lines, self._kept = [], 0
         return make_reply(line, text)
 

@@ -1,7 +1,6 @@
 """Gatepost and a real Postfix as senders, before servers that misbehave: what each logs, and what each says there."""
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ minimal_backoff_time = 1000s
 maximal_backoff_time = 1000s
 queue_run_delay = 1000s
 notify_classes =
+message_size_limit = 20000000
 local_recipient_maps =
 transport_maps = inline:{{ {maps} {{ client.example = discard:notices }} }}
 """
@@ -31,8 +31,8 @@ transport_maps = inline:{{ {maps} {{ client.example = discard:notices }} }}
 class Case(NamedTuple):
     """Mail to NAME.example. `transport`: may have the sink's {port} and {path}, and {closed}, where nobody listens.
 
-    `sink`: arguments of ScriptedSink, None for no sink; `unix`: it listens on a Unix socket. `mail`: parameters of
-    MAIL FROM.
+    `sink`: arguments of ScriptedSink, None for no sink; `unix`: it listens on a Unix socket. `mail`, `rcpt`:
+    parameters of MAIL FROM and RCPT TO.
     """
 
     sink: dict[str, str] | None = None
@@ -42,6 +42,7 @@ class Case(NamedTuple):
     content: bytes = b"Subject: x\r\n\r\nhello\r\n"
     mail: str = ""
     unix: bool = False
+    rcpt: str = ""
 
 
 class Told(NamedTuple):
@@ -86,14 +87,16 @@ class World:
             text = log()
             return all(len(re.findall(rf": {i}: to=<[^\n]* status=", text)) >= n for i, n in wanted.items())
 
-        until(all_told, "an outcome for each recipient")
-        time.sleep(0.3)  # a farewell may still be on its way
+        until(all_told, "an outcome for each recipient", 60)
+        # Their farewells may still be on the way.
+        until(lambda: not any(sink.open for sink in self.sinks.values()), "the end of all sessions")
         text = log()
         return {name: self._told(name, queue_id, text) for name, queue_id in ids.items()}
 
     def _told(self, name: str, queue_id: str, text: str) -> Told:
+        slow = any("~" in reply for reply in (self.cases[name].sink or {}).values())
         lines = [
-            f"{program}: {_normal(words)}"
+            f"{program}: {_normal(words, slow)}"
             for program, words in re.findall(rf"postfix/(smtp|lmtp|error)\[\d+\]: {queue_id}: (.*)", text)
         ]
         sink = self.sinks.get(name)
@@ -109,9 +112,13 @@ class World:
             sink.stop()
 
 
-def _normal(words: str) -> str:
-    """Without what differs from run to run."""
-    words = re.sub(r"delay=\S+ delays=\S+", "delay", words)
+def _normal(words: str, slow: bool) -> str:
+    """Without what differs from run to run. Of the delays it is told which is the longest, where servers are slow."""
+    if slow and (delays := re.search(r"delays=[^/]+/[^/]+/([^/]+)/([^,]+),", words)):
+        longest = "set-up" if float(delays[1]) > float(delays[2]) else "transmission"
+        words = words.replace(delays[0], f"mostly {longest},")
+    # The longest lines are cut, some octets more or less.
+    words = re.sub(r"delay=[^,]+, (delays=[^,]+, )?", "", words)[:1700]
     words = re.sub(r"message size \d+", "message size", words)
     return re.sub(r"(header (?:Received|Date|Message-I[dD])): .*(: primary)", r"\1\2", words)
 
@@ -128,7 +135,7 @@ def _submit(port: int, name: str, case: Case) -> str:
     client.say("EHLO client.example")
     client.say(f"MAIL FROM:<sender@client.example>{case.mail}")
     for user in case.recipients:
-        reply = client.say(f"RCPT TO:<{user}@{name}.example>")
+        reply = client.say(f"RCPT TO:<{user}@{name}.example>{case.rcpt}")
         assert reply.startswith("250"), reply
     client.say("DATA")
     client.sock.sendall(case.content + b".\r\n")
@@ -136,6 +143,21 @@ def _submit(port: int, name: str, case: Case) -> str:
     client.close()
     assert " queued as " in reply, f"{name}: {reply}"
     return reply.rpartition(" ")[2]
+
+
+# Where Postfix leaves without QUIT.
+NO_FAREWELL = {"toobig", "size", "case", "tabs"}
+
+
+def same(cases: Mapping[str, Case], main_cf: str = "") -> None:
+    """Fails where Gatepost does not do as Postfix does, under more lines of main.cf."""
+    theirs, ours = compare(cases, main_cf)
+    for name in cases:
+        # Where it may not send ahead, Postfix says RSET before QUIT, and waits for the answer. We save that.
+        dropped = ("RSET", "QUIT") if name in NO_FAREWELL else ("RSET",)
+        ours[name], theirs[name] = (told.without(*dropped) for told in (ours[name], theirs[name]))
+    different = [name for name in cases if ours[name] != theirs[name]]
+    assert not different, "\n".join(f"{name}:\n  {ours[name]}\n  {theirs[name]}" for name in different)
 
 
 def compare(cases: Mapping[str, Case], more: str = "") -> tuple[dict[str, Told], dict[str, Told]]:

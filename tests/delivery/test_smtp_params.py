@@ -9,7 +9,7 @@ from gatepost.config.host_facts import FixedHost
 from gatepost.config.main_cf import MainCf
 from gatepost.config.settings import Settings
 from gatepost.delivery.smtp_params import SmtpParams, parameter_name
-from gatepost.protocol.smtp_client import Stage
+from gatepost.protocol.smtp_client_events import Stage
 
 
 def test_from_settings() -> None:

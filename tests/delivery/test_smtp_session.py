@@ -9,7 +9,8 @@ from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_session import SessionLost, SmtpSession
 from gatepost.net.connect import connect_tcp
-from gatepost.protocol.smtp_client import SmtpClientProtocol, Stage
+from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_client_events import Stage
 from tests.delivery.smtp_peer import Peer, peer
 
 

@@ -1,5 +1,6 @@
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
-from gatepost.protocol.smtp_client import NEED_DATA, Kind, Stage
+from gatepost.protocol.smtp_client import NEED_DATA
+from gatepost.protocol.smtp_client_events import Kind, Stage
 
 
 def fed(core: LmtpClientProtocol, data: bytes) -> list[tuple[Kind, int]]:

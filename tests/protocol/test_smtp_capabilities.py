@@ -36,3 +36,11 @@ def test_size_without_and_with_bad_argument() -> None:
 
 def test_ignored_keywords() -> None:
     assert not parse_capabilities(reply("x", "PIPELINING", "DSN"), frozenset({"pipelining"})).pipelining
+
+
+def test_separators() -> None:
+    """As Postfix has them."""
+    offers = parse_capabilities(SmtpReply(250, "2.0.0", "250-peer.example\n250-SIZE=10\n250-8BITMIME\tx\n250 DSN"))
+    assert offers.size_limit == 10
+    assert offers.eightbitmime
+    assert offers.dsn

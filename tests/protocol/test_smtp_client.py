@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.protocol.smtp_client import Event, Kind, SmtpClientProtocol, Stage
+from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 
 EHLO = b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE\r\n"
 MAIL, RCPT = b"MAIL FROM:<a@x.example>\r\n", b"RCPT TO:<b@x.example>\r\n"
@@ -141,8 +142,22 @@ def test_an_early_reply_can_be_looked_at() -> None:
 
 def test_a_reply_nobody_asked_for() -> None:
     core = ready()
+    core.start_transaction(MAIL, [RCPT], keep=True)
+    kinds(core, b"250 Ok\r\n250 Ok\r\n354 go\r\n")
+    core.content_sent()
+    kinds(core, b"250 Ok\r\n")
+    assert core.idle
     assert kinds(core, b"421 idle\r\n") == [Kind.STRAY]
     assert not core.idle
+
+
+def test_what_comes_before_the_first_transaction_counts_as_its_replies() -> None:
+    core = ready()
+    assert kinds(core, b"451 4.3.0 early\r\n") == []
+    assert core.idle
+    assert core.ahead
+    core.start_transaction(MAIL, [RCPT], keep=False)
+    assert kinds(core, b"") == [Kind.MAIL]
 
 
 def test_misuse() -> None:
