@@ -64,8 +64,9 @@ CREATE VIEW queue AS
     FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id;
 """
 
-# Deferred mail by the domain that it waits for, where fast_flush_domains has that: what Postfix's flush(8) keeps in a file
-# per domain. As there, what has left the queue since stands in it until the domain is flushed. Files of before have none.
+# Deferred mail by the domain that it waits for, where fast_flush_domains has that: what Postfix's flush(8) keeps in a
+# file per domain. As there, what has left the queue since stands in it until the domain is flushed. (Files of before
+# have no such table.)
 FLUSH_LIST = """
 CREATE TABLE IF NOT EXISTS flush_list(domain TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(domain, id)) WITHOUT ROWID;
 """

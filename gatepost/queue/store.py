@@ -44,8 +44,8 @@ class Batch(msgspec.Struct):
     """Everything one commit writes.
 
     A message is in `new` of one batch at most, and its marks come in later batches. Marks of a message that is not
-    there (any more) are ignored. Applied in the order shifted, flushed, done, deferred, moved, expired, requeued, attempt,
-    removed.
+    there (any more) are ignored. Applied in the order shifted, flushed, done, deferred, moved, expired, requeued,
+    attempt, removed.
     """
 
     new: list[Message] = msgspec.field(default_factory=list)
