@@ -33,10 +33,16 @@ FACILITIES = (
 
 
 class FileOutput:
-    """A descriptor that master opened for appending (maillog_file, or standard output)."""
+    """A descriptor that master opened for appending (maillog_file, or standard output).
+
+    Lines that cannot be written are lost; once it can be written to again, it is told how many.
+    """
 
     def __init__(self, descriptor: int, hostname: str) -> None:
         self.descriptor = descriptor
+        self._lost = 0
+        self._why = ""
+        self._cut = False  # the last thing written is the beginning of a line
         self._host = hostname.split(".", 1)[0]
         self._second = -1
         self._stamp = ""
@@ -48,11 +54,29 @@ class FileOutput:
         else:
             text = "".join([f"{self._stamp_of(moment)}{tag}{text}\n" for moment, _, tag, text in lines])
         data = text.encode("utf-8", "backslashreplace")
+        if self._lost and not self._told_of_loss(lines[0]):
+            self._lost += len(lines)
+            return
+        self._lost += self._put(data).count(b"\n")
+
+    def _told_of_loss(self, line: tuple[float, int, str, str]) -> bool:
+        text = f"{self._stamp_of(line[0])}{line[2]}warning: {self._lost} lines of the log were lost: {self._why}\n"
+        if self._put(f"{self._cut * chr(10)}{text}".encode()):
+            return False
+        self._lost = 0
+        return True
+
+    def _put(self, data: bytes) -> bytes:
+        """What of it could not be written."""
         while data:
             try:
-                data = data[os.write(self.descriptor, data) :]
-            except OSError:
-                return
+                written = os.write(self.descriptor, data)
+            except OSError as error:
+                self._why = error.strerror or str(error)
+                break
+            self._cut = data[written - 1] != 10
+            data = data[written:]
+        return data
 
     def _stamp_of(self, moment: float) -> str:
         second = int(moment)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 from pathlib import Path
 
@@ -89,3 +90,27 @@ def test_syslog_facility(tmp_path: Path) -> None:
         assert server.recv(500).startswith(b"<134>")
     log.program("qmgr").info("nobody listens: the socket is closed")
     log.flush()
+
+
+def test_lines_that_were_lost_are_told_of(tmp_path: Path) -> None:
+    """The disk is full in the middle of a line; then there is space again."""
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    output = FileOutput(descriptor, "h")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    output.write([(0.0, 6, "postfix/qmgr[1]: ", "one")])
+    size = path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + size // 2, usual[1]))
+    try:
+        output.write([(0.0, 6, "postfix/qmgr[1]: ", "two"), (0.0, 6, "postfix/qmgr[1]: ", "three")])
+        output.write([(0.0, 6, "postfix/qmgr[1]: ", "four")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    output.write([(0.0, 6, "postfix/qmgr[1]: ", "five")])
+    output.write([(0.0, 6, "postfix/qmgr[1]: ", "six")])
+    os.close(descriptor)
+    written = path.read_text().splitlines()
+    assert "two" not in written[1] and len(written) == 5
+    texts = [line.partition("]: ")[2] for line in written]
+    assert texts[0] == "one" and texts[3:] == ["five", "six"]
+    assert texts[2] == "warning: 3 lines of the log were lost: File too large"
