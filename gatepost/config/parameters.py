@@ -61,9 +61,9 @@ PARAMETERS: Mapping[str, Parameter] = {parameter.name: parameter for area in ARE
 
 # What follows the transport's name, and the fallback (qmgr(8), "... per-transport").
 _TRANSPORT: tuple[Parameter, ...] = (
-    number("delivery_slot_cost", "$default_delivery_slot_cost"),
-    number("delivery_slot_discount", "$default_delivery_slot_discount"),
-    number("delivery_slot_loan", "$default_delivery_slot_loan"),
+    number("delivery_slot_cost", "$default_delivery_slot_cost", honoured=True),
+    number("delivery_slot_discount", "$default_delivery_slot_discount", honoured=True),
+    number("delivery_slot_loan", "$default_delivery_slot_loan", honoured=True),
     number(
         "destination_concurrency_failed_cohort_limit",
         "$default_destination_concurrency_failed_cohort_limit",
@@ -86,7 +86,7 @@ _TRANSPORT: tuple[Parameter, ...] = (
     number("destination_recipient_limit", "$default_destination_recipient_limit", honoured=True),
     number("extra_recipient_limit", "$default_extra_recipient_limit"),
     number("initial_destination_concurrency", "$initial_destination_concurrency", honoured=True),
-    number("minimum_delivery_slots", "$default_minimum_delivery_slots"),
+    number("minimum_delivery_slots", "$default_minimum_delivery_slots", honoured=True),
     number("recipient_limit", "$default_recipient_limit"),
     time("recipient_refill_delay", "$default_recipient_refill_delay"),
     number("recipient_refill_limit", "$default_recipient_refill_limit"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
-from gatepost.maillog.sink import MailLog
+from gatepost.maillog.sink import MailLog, ProgramLog
 from gatepost.master.client_counts import Statistics, hand_on
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -24,6 +24,7 @@ from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
+from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
 from gatepost.qmgr.requeue import Requeue
@@ -87,6 +88,7 @@ class QueueParts:
             ),
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
+            rates=destination_rates(foundation, program),
         )
         self.queue.submit_to = self.manager.submit
 
@@ -104,6 +106,15 @@ class QueueParts:
         self.verification.verifier.close()
         self.commit.close()
         self.store.close()
+
+
+def destination_rates(foundation: Foundation, log: ProgramLog) -> DestinationRates | None:
+    """gatepost_destination_rates; None if there are no tables. Raises ConfigError."""
+    text = foundation.settings.gatepost_destination_rates
+    if not text:
+        return None
+    maps = foundation.tables.maps("gatepost_destination_rates", text)
+    return DestinationRates(maps, time.monotonic, log.warning)
 
 
 def lock_store(plan: Plan) -> int:

@@ -20,6 +20,7 @@ from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.conclusion import Conclusion
+from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.refill import NEVER, Refill
@@ -69,6 +70,7 @@ class QueueManager:
         requeue: Requeue | None = None,
         probe_resolver: AddressResolver | None = None,
         report_probe: Report = to_nobody,
+        rates: DestinationRates | None = None,
     ) -> None:
         self.store = store
         self.commit = commit
@@ -86,7 +88,7 @@ class QueueManager:
         self._requeue = requeue
         pending_limit = settings.address_verify_pending_request_limit
         self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
-        self._router = Router(settings, resolver, scheduler, log, self._probes)
+        self._router = Router(settings, resolver, scheduler, log, self._probes, rates)
         self._conclusion = Conclusion(
             settings,
             store,

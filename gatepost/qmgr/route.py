@@ -6,7 +6,9 @@ from gatepost.config.settings import Settings
 from gatepost.mail.address import localpart_of, split_extension
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.probes import OVER_LIMIT, Probes
+from gatepost.qmgr.rates import Rate
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.rewrite.resolve import AddressResolver
 from gatepost.tables.table import LookupTemporaryFailure
@@ -21,11 +23,18 @@ class Router:
     """Suspends only if a table does."""
 
     def __init__(
-        self, settings: Settings, resolver: AddressResolver, scheduler: Scheduler, log: ProgramLog, probes: Probes
+        self,
+        settings: Settings,
+        resolver: AddressResolver,
+        scheduler: Scheduler,
+        log: ProgramLog,
+        probes: Probes,
+        rates: DestinationRates | None = None,
     ) -> None:
         self._resolver = resolver
         self._probes = probes
         self._scheduler = scheduler
+        self._rates = rates
         self._log = log
         self._double_bounce = settings.double_bounce_sender.lower()
         self._delimiter = settings.recipient_delimiter
@@ -45,7 +54,7 @@ class Router:
             self._scheduler.add(message.queue_id, *EXPIRED, list(indexes), now)
             return
         if message.filter and not message.trace:
-            self._to_filter(entry, indexes, now)
+            await self._to_filter(entry, indexes, now)
             return
         groups: dict[Place, list[int]] = {}
         for index in indexes:
@@ -71,12 +80,22 @@ class Router:
                     entry.addresses[index] = recipient
                 groups.setdefault((resolved.transport, resolved.nexthop), []).append(index)
         for (transport, nexthop), group in groups.items():
-            if self._scheduler.per_recipient(transport):
-                self._add_each(entry, transport, nexthop, group, now)
-            else:
-                self._scheduler.add(message.queue_id, transport, nexthop, group, now)
+            await self._add(entry, transport, nexthop, group, now)
 
-    def _to_filter(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
+    async def _add(self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float) -> None:
+        rate = None
+        if self._rates is not None:
+            try:
+                rate = await self._rates.find(transport, nexthop)
+            except LookupTemporaryFailure as failure:
+                self._log.warning(str(failure))
+                transport, nexthop = UNRESOLVED
+        if self._scheduler.per_recipient(transport):
+            self._add_each(entry, transport, nexthop, indexes, now, rate)
+        else:
+            self._scheduler.add(entry.message.queue_id, transport, nexthop, indexes, now, rate=rate)
+
+    async def _to_filter(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """The content filter that an access table has named (`transport:nexthop`) gets it, whoever it is for.
 
         Without a nexthop: default_filter_nexthop, or the recipient's domain.
@@ -89,15 +108,15 @@ class Router:
             domain = message.recipients[index].address.rpartition("@")[2]
             groups.setdefault(nexthop or domain or self._hostname, []).append(index)
         for place, group in groups.items():
-            if self._scheduler.per_recipient(transport):
-                self._add_each(entry, transport, place, group, now)
-            else:
-                self._scheduler.add(message.queue_id, transport, place, group, now)
+            await self._add(entry, transport, place, group, now)
 
-    def _add_each(self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float) -> None:
+    def _add_each(
+        self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float, rate: Rate | None
+    ) -> None:
         """A transport whose destinations are recipients (local): each in a queue of its own, extensions apart."""
         message = entry.message
         for index in indexes:
             address = entry.addresses.get(index, message.recipients[index].address)
             localpart = split_extension(localpart_of(address), self._delimiter)[0]
-            self._scheduler.add(message.queue_id, transport, nexthop, [index], now, f"{localpart}@{nexthop}".lower())
+            name = f"{localpart}@{nexthop}".lower()
+            self._scheduler.add(message.queue_id, transport, nexthop, [index], now, name, rate=rate)

@@ -54,6 +54,8 @@ class Scheduler:
 
     def __init__(self, parameters: Callable[[str], TransportParameters]) -> None:
         self._parameters = parameters
+        # Messages that somebody wants tried now: deferred transports and dead destinations do not stop them.
+        self.flushed: set[str] = set()
         self._transports: dict[str, Transport] = {}
         # Those that may have something to start.
         self._ready: dict[Transport, None] = {}
@@ -96,7 +98,7 @@ class Scheduler:
         """
         via = self._transports.get(transport) or self._transport(transport)
         parameters = via.parameters
-        if parameters.deferred:
+        if parameters.deferred and message_id not in self.flushed:
             self._suspended.append(Suspended(message_id, indexes, "4.3.2", "deferred transport", "deferred transport"))
             return
         if self._timers and self._timers[0][0] <= now:
@@ -106,8 +108,12 @@ class Scheduler:
         if destination is None:
             destination = self._destination(via, name, now)
         elif destination.reason is not None:
-            self._suspended.append(_suspension(message_id, indexes, destination.reason))
-            return
+            if message_id not in self.flushed:
+                self._suspended.append(_suspension(message_id, indexes, destination.reason))
+                return
+            via.sick.pop(name, None)
+            destination.resumes_at = now
+            self._resume(destination)
         if rate is not destination.rate:
             self._set_rate(destination, rate, now)
         job = via.jobs.get(message_id)
@@ -122,10 +128,10 @@ class Scheduler:
         destination.place(peer)
         destination.waiting += 1
         # With others before it there is nothing new about the destination.
-        if destination.waiting == 1 or destination.listed is None or destination.peers[-1] is not peer:
-            if destination.size > destination.busy and not destination.resting:
-                via.enlist(destination)
-                self._ready[via] = None
+        news = destination.waiting == 1 or destination.listed is None or destination.peers[-1] is not peer
+        if news and destination.size > destination.busy and not destination.resting:
+            via.enlist(destination)
+            self._ready[via] = None
         if via.candidates is not None:
             via.candidates.add(job, destination)
 

@@ -5,6 +5,8 @@ from gatepost.config.declaration import Parameter, number, text, time
 PARAMETERS: tuple[Parameter, ...] = (
     # How many delivery worker processes; 0 = as many as there are processors.
     number("gatepost_delivery_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
+    # Messages per time, by destination: N/s, N/min, N/h, N/day.
+    text("gatepost_destination_rates", "", kind="lookup tables", since="gatepost 0.1", owner="qmgr", honoured=True),
     # ADDRESS:PORT of the DNS servers to ask in place of those in resolv.conf.
     text("gatepost_dns_servers", "", kind="list", since="gatepost 0.1", owner="all", honoured=True),
     # Where the queue is kept. For an ordinary user: gatepost/queue in the user's state directory.
