@@ -40,9 +40,9 @@ async def check_name_and_address(ctx: Context, maps: Maps, name: str, reply_name
     """
     address = ctx.client.address
     try:
-        datum, hit = name, await _find_domain(ctx, maps, name)
+        datum, hit = name, await find_domain(ctx, maps, name)
         if hit is None:
-            datum, hit = address, await _find_network(maps, address)
+            datum, hit = address, await find_network(maps, address)
     except LookupTemporaryFailure:
         return lookup_failed(reply_name, reply_class)
     if hit is None:
@@ -53,7 +53,7 @@ async def check_name_and_address(ctx: Context, maps: Maps, name: str, reply_name
 async def find_in_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, reply_class: str) -> Verdict | None:
     """What the table says of a domain or its parents; None: nothing, so that others may be asked for."""
     try:
-        hit = await _find_domain(ctx, maps, domain)
+        hit = await find_domain(ctx, maps, domain)
     except LookupTemporaryFailure:
         return lookup_failed(reply_name, reply_class)
     return None if hit is None else await apply_result(ctx, hit.value, hit.table, domain, reply_name, reply_class)
@@ -62,7 +62,7 @@ async def find_in_domain(ctx: Context, maps: Maps, domain: str, reply_name: str,
 async def find_in_network(ctx: Context, maps: Maps, address: str, reply_name: str, reply_class: str) -> Verdict | None:
     """What the table says of an address or its networks; None: nothing."""
     try:
-        hit = await _find_network(maps, address)
+        hit = await find_network(maps, address)
     except LookupTemporaryFailure:
         return lookup_failed(reply_name, reply_class)
     return None if hit is None else await apply_result(ctx, hit.value, hit.table, address, reply_name, reply_class)
@@ -72,25 +72,32 @@ async def check_address(ctx: Context, maps: Maps, address: str, destination: Des
     """Ask for a mail address: user+ext@dom, user@dom, dom and its parents, user+ext@, user@."""
     if "@" not in destination.recipient:
         return DUNNO
-    params = ctx.params
     try:
-        hit = await find_address(
-            maps,
-            destination.recipient,
-            recipient_delimiter=params.recipient_delimiter,
-            strategy=ctx.parts.access_strategy,
-            query_form=QueryForm.EXTERNAL_FIRST,
-            owner_request_special=params.owner_request_special,
-            double_bounce_sender=params.double_bounce_sender,
-        )
+        hit = await find_mail_address(ctx, maps, destination.recipient)
     except LookupTemporaryFailure:
         return lookup_failed(address, reply_class)
     if hit is None:
         return DUNNO
-    return await apply_result(ctx, hit.value, hit.hit.table, destination.recipient, address, reply_class)
+    return await apply_result(ctx, hit.value, hit.table, destination.recipient, address, reply_class)
 
 
-async def _find_domain(ctx: Context, maps: Maps, domain: str) -> Hit | None:
+async def find_mail_address(ctx: Context, maps: Maps, address: str) -> Hit | None:
+    """The entry for a resolved mail address. Raises LookupTemporaryFailure."""
+    params = ctx.params
+    found = await find_address(
+        maps,
+        address,
+        recipient_delimiter=params.recipient_delimiter,
+        strategy=ctx.parts.access_strategy,
+        query_form=QueryForm.EXTERNAL_FIRST,
+        owner_request_special=params.owner_request_special,
+        double_bounce_sender=params.double_bounce_sender,
+    )
+    return None if found is None else found.hit
+
+
+async def find_domain(ctx: Context, maps: Maps, domain: str) -> Hit | None:
+    """The entry for a domain name or a parent of it. Raises LookupTemporaryFailure."""
     hit = await maps.find(domain)
     if hit is not None or "." not in domain or valid_hostaddr(domain):
         return hit  # an address used as a name has no parents
@@ -104,7 +111,8 @@ async def _find_domain(ctx: Context, maps: Maps, domain: str) -> Hit | None:
     return None
 
 
-async def _find_network(maps: Maps, address: str) -> Hit | None:
+async def find_network(maps: Maps, address: str) -> Hit | None:
+    """The entry for an address or for a network of whole octets around it. Raises LookupTemporaryFailure."""
     delimiter = ":" if ":" in address else "."
     hit = await maps.find(address)
     while hit is None:

@@ -1,6 +1,6 @@
 """From the text of a restriction list to a tuple of checks, once, when the configuration is loaded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
@@ -55,11 +55,29 @@ _ACCESS_NAMES = (
 )
 
 
+Bind = Callable[[Restriction, object, str], Run]
+"""What makes a check of a restriction, its argument (None if it takes none) and the parameter that names it (empty:
+a result of an access table does). Serving SMTP it is `bound`; questions about a configuration have others."""
+
+
+def bound(entry: Restriction, argument: object, parameter: str) -> Run:
+    """The restriction itself."""
+    function = entry.function
+    if not entry.argument:
+        return function  # type: ignore[return-value]
+
+    def run(ctx: Context):  # type: ignore[no-untyped-def]
+        return function(ctx, argument)
+
+    return run
+
+
 class Compiler:
     """Compiles the lists of one listener. `problems` is what an operator should know of them: (parameter, text)."""
 
-    def __init__(self, parts: PolicyParts) -> None:
+    def __init__(self, parts: PolicyParts, bind: Bind = bound) -> None:
         self._parts = parts
+        self._bind = bind
         self._log = parts.ports.log
         self._results: dict[tuple[str, str], CheckList] = {}
         self._class_names: frozenset[str] = frozenset()
@@ -102,6 +120,7 @@ class Compiler:
         if known is None:
             if len(self._results) >= _RESULT_LISTS_KEPT:
                 self._results.clear()
+            self._parameter = ""
             known = self._results[key] = self._compile(split_items(value), default_access)
         return known
 
@@ -154,9 +173,10 @@ class Compiler:
                     return Check(
                         name, self._misconfigured(f"restriction {entry.name} must be followed by number")
                     ), False
-                return Check(name, _bound(entry, int(argument))), True
+                return Check(name, self._bind(entry, int(argument), self._parameter)), True
             ignored = argument if entry.final and argument is not None else ""
-            return Check(name, entry.function, permits=entry.permits, ignored=ignored), False  # type: ignore[arg-type]
+            run = self._bind(entry, None, self._parameter)
+            return Check(name, run, permits=entry.permits, ignored=ignored), False
         folded = name.lower()
         if folded in REMOVED:
             instead = REMOVED[folded]
@@ -167,7 +187,7 @@ class Compiler:
         return Check(name, self._misconfigured(f'unknown smtpd restriction: "{name}"')), False
 
     def _with_table(self, entry: Restriction, spec: str) -> Check:
-        return Check(entry.name, _bound(entry, self._open(spec)))
+        return Check(entry.name, self._bind(entry, self._open(spec), self._parameter))
 
     def _with_policy_service(self, entry: Restriction, argument: str | None) -> Check:
         if argument is None:
@@ -184,7 +204,7 @@ class Compiler:
         except ConfigError as error:
             raise ConfigError(error.message, parameter=self._parameter) from None
         self._parts.policy_services += 1
-        return Check(entry.name, _bound(entry, service))
+        return Check(entry.name, self._bind(entry, service, self._parameter))
 
     def _with_certificates(self, entry: Restriction, argument: str | None) -> Check:
         if argument is None or not (":" in argument or argument.startswith("{")):
@@ -197,7 +217,7 @@ class Compiler:
                 self._log.warning(words)
                 self.problems.append((self._parameter, words))
             return Check(entry.name, self._misconfigured(bad.when_met))
-        return Check(entry.name, _bound(entry, CertificateTable(self._open(table), order)))
+        return Check(entry.name, self._bind(entry, CertificateTable(self._open(table), order), self._parameter))
 
     def _with_dns_list(self, entry: Restriction, name: str, argument: str | None) -> Check:
         if argument is None:
@@ -206,7 +226,7 @@ class Compiler:
             dns_list = DnsList.parse(argument)
         except BadPattern as bad:
             return Check(name, self._misconfigured(f"RBL reply error: {bad}"))
-        return Check(name, _bound(entry, dns_list), permits=entry.permits)
+        return Check(name, self._bind(entry, dns_list, self._parameter), permits=entry.permits)
 
     def _open(self, spec: str) -> Maps:
         """The table of that name. One that cannot be opened is no reason not to start: as in Postfix, it fails when it
@@ -292,15 +312,6 @@ class Compiler:
             DnsList.parse(argument)
         except BadPattern as bad:
             self.problems.append((parameter, f"{name} {argument}: {bad}"))
-
-
-def _bound(entry: Restriction, argument: object) -> Run:
-    function = entry.function
-
-    def run(ctx: Context):  # type: ignore[no-untyped-def]
-        return function(ctx, argument)
-
-    return run
 
 
 _RELAY_PROTECTION = (

@@ -10,7 +10,7 @@ from gatepost.config.settings import Settings
 from gatepost.mail.probe_sender import ProbeSender
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.check import CheckList
-from gatepost.restrictions.compile import Compiler, require_relay_protection
+from gatepost.restrictions.compile import Bind, Compiler, bound, require_relay_protection
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.facts import Effects, SessionFacts
 from gatepost.restrictions.header_context import HeaderContext
@@ -40,10 +40,10 @@ class AccessPolicy:
     or 521: the server closes the connection after it; `facts.effects.hangup`: without it. Nothing is raised.
     """
 
-    def __init__(self, params: AccessParameters, ports: Ports) -> None:
+    def __init__(self, params: AccessParameters, ports: Ports, bind: Bind = bound) -> None:
         self.params = params
         self.parts = PolicyParts(params, ports)
-        compiler = Compiler(self.parts)
+        compiler = Compiler(self.parts, bind)
         compiler.define_classes()
         self._compiler = compiler
         self._client_list = self._list("smtpd_client_restrictions", "check_client_access")
