@@ -125,7 +125,8 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     """The end of a request: one status per recipient.
 
     `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative
-    feedback; empty: the destination answered. `site_dsn` is its DSN.
+    feedback; empty: the destination answered. `site_dsn` is its DSN. `sites`: of a list of next hops those that were
+    tried, each with the reason why it was of no use (empty: it was of use).
     """
 
     request_id: int
@@ -134,6 +135,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     statuses: list[RecipientStatus]
     site_failure: str = ""
     site_dsn: str = ""
+    sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
 
 class Count(msgspec.Struct, tag=10, array_like=True):
@@ -204,6 +206,19 @@ class Verified(msgspec.Struct, tag=31, array_like=True):
     reason: str
 
 
+class Flush(msgspec.Struct, tag=40, array_like=True):
+    """Try what fast flush has listed for this domain (ETRN)."""
+
+    ticket: int
+    domain: str
+
+
+class Flushing(msgspec.Struct, tag=41, array_like=True):
+    """Answer to Flush: it is being done."""
+
+    ticket: int
+
+
 Frame = (
     Hello
     | Welcome
@@ -223,4 +238,6 @@ Frame = (
     | Draining
     | Verify
     | Verified
+    | Flush
+    | Flushing
 )

@@ -46,13 +46,16 @@ class NisTable:
 class Foundation:
     """`settings` are main.cf's (as Postfix's cleanup and trivial-rewrite, which see no smtpd `-o`)."""
 
-    def __init__(self, configuration: Configuration, log: MailLog) -> None:
+    def __init__(
+        self, configuration: Configuration, log: MailLog, open_tables: Callable[[TableEnvironment], Tables] = Tables
+    ) -> None:
+        """`open_tables`: who is to tell which tables were asked has tables that take note. Raises ConfigError."""
         self.configuration = configuration
         self.settings: Settings = configuration.settings
         self.mail_log = log
         settings = self.settings
         warn = log.program("trivial-rewrite").warning
-        self.tables = Tables(table_environment(settings, warn))
+        self.tables = open_tables(table_environment(settings, warn))
         self.own_addresses = _own_addresses(settings)
         services = address_services(
             settings,
@@ -62,6 +65,7 @@ class Foundation:
             warn=warn,
         )
         self.rewriter = services.rewriter
+        self.classes = services.classes
         self.resolver = services.resolver
         self.probe_resolver = services.probe_resolver
         self.local_domains = services.local_domains

@@ -20,6 +20,7 @@ class ActiveMessage:
         "expire",
         "held",
         "message",
+        "next_attempt",
         "noticed",
         "settled",
         "since",
@@ -43,4 +44,6 @@ class ActiveMessage:
         # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold, requeue or delete.
         self.expire = False
         self.held = ""
+        # When it is tried again (wall clock), where a retry schedule says so.
+        self.next_attempt = 0.0
         self.unstarted = False  # a hold or requeue has taken recipients out of this pass

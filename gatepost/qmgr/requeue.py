@@ -23,7 +23,10 @@ PIECE = 1 << 18
 
 
 class Requeue:
-    """`settings` are those of pickup(8). `log` is that of the program `pickup`, `user` the user ID that it names; `clock` gives wall-clock seconds."""
+    """`settings` are those of pickup(8). `log` is that of the program `pickup`, `user` the user ID that it names.
+
+    `clock` gives wall-clock seconds.
+    """
 
     def __init__(
         self,

@@ -72,6 +72,10 @@ class LocalDomains:
         """Do the answers stay the same until the configuration changes?"""
         return is_constant(self._destinations)
 
+    async def decisive_item(self, domain: str) -> str:
+        """The item of mydestination that has the domain; empty if it is a literal. Raises LookupTemporaryFailure."""
+        return str(await self._destinations.decisive_item(domain.removesuffix("."), subdomains=False) or "")
+
     def _is_own_address(self, literal: str) -> bool:
         bare = valid_mailhost_addr(literal)
         if bare is None:
@@ -116,6 +120,18 @@ class ClassLists:
         if await self.relay_domains.match_name(domain):
             return AddressClass.RELAY
         return AddressClass.DEFAULT
+
+    async def decisive_item(self, address_class: AddressClass, domain: str) -> str:
+        """The item that put the domain into its class; empty if none did. Raises LookupTemporaryFailure."""
+        lists = {
+            AddressClass.VIRTUAL_ALIAS: self.virtual_alias_domains,
+            AddressClass.VIRTUAL_MAILBOX: self.virtual_mailbox_domains,
+            AddressClass.RELAY: self.relay_domains,
+        }
+        matches = lists.get(address_class)
+        if matches is None:
+            return ""
+        return str(await matches.decisive_item(domain, subdomains=matches is self.relay_domains) or "")
 
     async def warn_of_local(self, domain: str) -> None:
         """Tell of a local domain that is virtual, too."""

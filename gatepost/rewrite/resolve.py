@@ -11,12 +11,19 @@ from gatepost.mail.hostname import valid_hostaddr, valid_hostname, valid_mailhos
 from gatepost.rewrite.address_classes import AddressClass, ClassLists, LocalDomains
 from gatepost.rewrite.address_tree import AddressTree
 from gatepost.rewrite.rewrite import STANDARD_FORM, Rewriter
-from gatepost.rewrite.routing import Routing
-from gatepost.rewrite.transport import Route, overridden, with_nexthop
+from gatepost.rewrite.routing import Routing, Trace
+from gatepost.rewrite.transport import TEXT_TRANSPORTS, Route, overridden, with_nexthop
 from gatepost.tables.table import LookupTemporaryFailure
 
 _ROUTING_OPERATOR = re.compile(r"[@!%]")
 _CACHE_SIZE = 4000
+_CLASS_LISTS = {
+    AddressClass.LOCAL: "mydestination",
+    AddressClass.VIRTUAL_ALIAS: "virtual_alias_domains",
+    AddressClass.VIRTUAL_MAILBOX: "virtual_mailbox_domains",
+    AddressClass.RELAY: "relay_domains",
+    AddressClass.DEFAULT: "",
+}
 _CACHE_SECONDS = 1.0
 
 
@@ -191,6 +198,9 @@ class AddressResolver:
             address_class = AddressClass.LOCAL
         else:
             address_class = await self.classes.classify(domain)
+        trace = self.routing.trace
+        if trace is not None:
+            trace.classified(address_class, _CLASS_LISTS[address_class], domain)
         route = await self._class_route(sender, domain, address_class)
         if not route.transport:
             self._warn(f"{self.routing.transport_parameter(address_class)}: null transport is not allowed")
@@ -199,11 +209,16 @@ class AddressResolver:
             entry = await self.routing.find_transport(recipient)
             if entry is not None:
                 route = overridden(entry, route, domain)
+                if trace is not None:
+                    _tell_override(trace, self.routing.transport_maps.parameter, entry)
         if self.routing.relocated_maps:
             new_place = await self.routing.find_relocated(recipient)
             if new_place is not None:
                 told = self.parameters.relocated_prefix_enable
                 route = Route("error", f"5.1.6 User has moved to {new_place}" if told else new_place)
+                if trace is not None:
+                    trace.transport("relocated_maps", new_place)
+                    trace.nexthop("relocated_maps", new_place)
         operator = _ROUTING_OPERATOR.search(recipient)
         return Resolved(
             route.transport,
@@ -218,15 +233,35 @@ class AddressResolver:
 
     async def _class_route(self, sender: str, domain: str, address_class: AddressClass) -> Route:
         if address_class is AddressClass.LOCAL:
-            return with_nexthop(self.routing.local_transport, domain)
+            return self._with_nexthop(address_class, self.routing.local_transport, domain)
         if address_class is AddressClass.VIRTUAL_ALIAS:
             # Aliases were looked for when the mail was accepted.
             table = " in virtual alias table" if self.parameters.show_user_unknown_table_name else ""
             return Route("error", f"5.1.1 User unknown{table}")
         if address_class is AddressClass.VIRTUAL_MAILBOX:
-            return with_nexthop(self.routing.virtual_transport, domain)
+            return self._with_nexthop(address_class, self.routing.virtual_transport, domain)
         if address_class is AddressClass.RELAY:
             transport = self.routing.relay_transport
         else:
             transport = await self.routing.default_transport_for(sender)
-        return with_nexthop(transport, await self.routing.relayhost_for(sender) or domain)
+        return self._with_nexthop(address_class, transport, await self.routing.relayhost_for(sender) or domain)
+
+    def _with_nexthop(self, address_class: AddressClass, transport: str, default_nexthop: str) -> Route:
+        trace = self.routing.trace
+        if trace is not None:
+            parameter = self.routing.transport_parameter(address_class)
+            if address_class is not AddressClass.DEFAULT:
+                trace.transport(parameter, transport)
+            if transport.partition(":")[2]:
+                trace.nexthop(parameter, transport)
+        return with_nexthop(transport, default_nexthop)
+
+
+def _tell_override(trace: Trace, parameter: str, entry: str) -> None:
+    transport, _, nexthop = entry.partition(":")
+    if transport:
+        trace.transport(parameter, entry)
+    if nexthop or transport in TEXT_TRANSPORTS:
+        trace.nexthop(parameter, entry)
+    elif transport:
+        trace.nexthop("", "")

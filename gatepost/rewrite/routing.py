@@ -1,6 +1,7 @@
 """Transports, relay hosts and the tables over them: the part of resolving that probes may have their own of."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -44,8 +45,24 @@ _TRANSPORT_PARAMETERS = {
 }
 
 
+class Trace(Protocol):
+    """Is told how a route comes about, step by step; each step may replace the one before."""
+
+    def classified(self, address_class: AddressClass, parameter: str, domain: str) -> None:
+        """The class, and the list of domains that decided it (empty: none has the domain)."""
+        ...
+
+    def transport(self, parameter: str, value: str) -> None:
+        """The parameter, or the table's entry, that gives the transport."""
+        ...
+
+    def nexthop(self, parameter: str, value: str) -> None:
+        """The parameter or table that gives the next hop; empty: the recipient's domain."""
+        ...
+
+
 class Routing:
-    """One set of routing parameters and tables."""
+    """One set of routing parameters and tables. `trace`, if set, is told of each decision."""
 
     def __init__(
         self,
@@ -70,6 +87,7 @@ class Routing:
         self._relayhost_maps = sender_dependent_relayhost_maps
         self._default_transport_maps = sender_dependent_default_transport_maps
         self._warn = warn
+        self.trace: Trace | None = None
 
     @property
     def depends_on_sender(self) -> bool:
@@ -96,7 +114,10 @@ class Routing:
     async def default_transport_for(self, sender: str) -> str:
         """`transport[:nexthop]` for mail to other hosts, of this sender. Raises LookupTemporaryFailure."""
         own = await self._of_sender(self._default_transport_maps, sender or self._parameters.null_transport_key)
-        return self._parameters.default_transport if own is None else own
+        value = self._parameters.default_transport if own is None else own
+        if self.trace is not None:
+            self.trace.transport(self._name("default_transport", self._default_transport_maps, own), value)
+        return value
 
     async def relayhost_for(self, sender: str) -> str:
         """The relay host for mail of this sender to other hosts, "" for none. Raises LookupTemporaryFailure.
@@ -104,7 +125,13 @@ class Routing:
         DUNNO is as good as no entry, but ends the search.
         """
         own = await self._of_sender(self._relayhost_maps, sender or self._parameters.null_relayhost_key)
-        return self._parameters.relayhost if own is None else own
+        value = self._parameters.relayhost if own is None else own
+        if self.trace is not None and value:
+            self.trace.nexthop(self._name("relayhost", self._relayhost_maps, own), value)
+        return value
+
+    def _name(self, parameter: str, maps: Maps, own: str | None) -> str:
+        return self._parameters.prefix + parameter if own is None else maps.parameter
 
     async def _of_sender(self, maps: Maps, key: str) -> str | None:
         found = await self._find(maps, key)

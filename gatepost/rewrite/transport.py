@@ -5,7 +5,7 @@ from typing import NamedTuple
 from gatepost.tables.address_find import Find, QueryForm, find_address
 from gatepost.tables.maps import Maps
 
-_TEXT_TRANSPORTS = frozenset(("error", "retry"))  # their next hop is the text that the sender gets to read
+TEXT_TRANSPORTS = frozenset(("error", "retry"))  # their next hop is the text that the sender gets to read
 
 
 class Route(NamedTuple):
@@ -31,7 +31,7 @@ def overridden(entry: str, route: Route, domain: str) -> Route:
     if not transport:
         return Route(route.transport, nexthop or route.nexthop)
     if not nexthop:
-        nexthop = "Address is undeliverable" if transport in _TEXT_TRANSPORTS else domain
+        nexthop = "Address is undeliverable" if transport in TEXT_TRANSPORTS else domain
     return Route(transport, nexthop)
 
 
@@ -58,6 +58,11 @@ class TransportMaps:
 
     def __bool__(self) -> bool:
         return bool(self._maps)
+
+    @property
+    def parameter(self) -> str:
+        """transport_maps, or that of address probes."""
+        return self._maps.parameter
 
     async def find(self, recipient: str) -> str | None:
         """The entry for a recipient in internal form: address, domain, parent domains, `*`.

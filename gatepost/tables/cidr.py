@@ -165,6 +165,11 @@ class CidrTable:
             self._file = WatchedFile(env, name, text, parse_file(env.path(text)))
 
     @property
+    def source(self) -> tuple[str, Rules | None]:
+        """The path, empty if the rules stand in main.cf, and the rules as they are now."""
+        return (self._file.path, self._file.content) if self._file is not None else ("", self._rules)
+
+    @property
     def problems(self) -> list[Problem]:
         """What is wrong with the rules, as they are now."""
         return self._file.all_problems() if self._file is not None else self._problems

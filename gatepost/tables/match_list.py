@@ -108,9 +108,15 @@ class MatchList:
         known = cache.get(text)
         if known is not None:
             return known
+        item = await self.decisive_item(text, subdomains=subdomains)
+        answer = item is not None and not item.negated
+        self._remember(cache, text, answer)
+        return answer
+
+    async def decisive_item(self, text: str, *, subdomains: bool) -> Item | None:
+        """The item that decides whether the text is in the list, as match_name (`subdomains`) or match_string."""
         folded = self._tables.env.fold(text)
         parents = self._match_parent
-        answer = False
         for item in self._walk(self._items):
             try:
                 if isinstance(item, TableItem):
@@ -122,10 +128,8 @@ class MatchList:
             except BadItem as bad:
                 raise self._error(item, text, bad) from None
             if found:
-                answer = not item.negated
-                break
-        self._remember(cache, text, answer)
-        return answer
+                return item
+        return None
 
     def problems(self) -> list[str]:
         """What is wrong with each item that is an error when it is reached."""
@@ -140,6 +144,18 @@ class MatchList:
         """Each item that stands for addresses, with its network, in order."""
         found = ((item, item.network()) for item in self._walk(self._items))
         return [(item, network) for item, network in found if network is not None]
+
+    def items(self) -> list[tuple[Item, str]]:
+        """Each item with the file that it stands in (empty: the value of the parameter), in order."""
+        return list(self._with_file(self._items, ""))
+
+    def _with_file(self, items: tuple[Item, ...], path: str) -> Iterator[tuple[Item, str]]:
+        for item in items:
+            if isinstance(item, FileItem) and item.file.content is not None:
+                yield from self._with_file(item.file.content, item.file.path)
+            else:
+                for each in self._walk((item,)):
+                    yield each, path
 
     def useless_exceptions(self) -> list[str]:
         """`!` items that decide nothing, because an item before them matches all that they match."""

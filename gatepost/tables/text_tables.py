@@ -23,13 +23,15 @@ INDEX_SUFFIXES = {
 class TextTable:
     """`texthash:/file` and kin: one dict get a lookup, one stat() now and then."""
 
-    __slots__ = ("_clock", "_file", "_fold", "fixed", "name")
+    __slots__ = ("_clock", "_file", "_fold", "fixed", "name", "source")
 
     def __init__(self, env: TableEnvironment, name: str, path: str, syntax: str = "postmap") -> None:
         self.name = name
         self.fixed = True
         self._clock = env.clock
         self._fold = env.fold
+        self.source = (env.path(path), syntax, env)
+        """Path, syntax and environment: for who wants to know where an entry stands."""
         self._file = WatchedFile(env, name, path, parser(syntax, env.path(path), env.fold))
         if self._file.content is None:
             self._explain_index(name.partition(":")[0])

@@ -9,6 +9,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("gatepost_destination_rates", "", kind="lookup tables", since="gatepost 0.1", owner="qmgr", honoured=True),
     # ADDRESS:PORT of the DNS servers to ask in place of those in resolv.conf.
     text("gatepost_dns_servers", "", kind="list", since="gatepost 0.1", owner="all", honoured=True),
+    # Seconds for which a next hop that did not take mail comes behind the others of its list; 0 = it keeps its place.
+    time("gatepost_nexthop_rest_time", "0s", since="gatepost 0.1", owner="qmgr", honoured=True),
+    # Transports whose limits are by mail provider (the set of MX hosts), not by domain.
+    text("gatepost_provider_limit_transports", "", kind="list", since="gatepost 0.1", owner="qmgr", honoured=True),
+    # From MX hosts, or the domains above them (.domain), to names: hosts of one name are one provider.
+    text("gatepost_provider_maps", "", kind="lookup tables", since="gatepost 0.1", owner="qmgr", honoured=True),
+    # When deferred mail is tried again, by recipient domain or next hop: `5m 10m 1h; expire 2d`.
+    text("gatepost_retry_schedule_maps", "", kind="lookup tables", since="gatepost 0.1", owner="qmgr", honoured=True),
     # Where the queue is kept. For an ordinary user: gatepost/queue in the user's state directory.
     text(
         "gatepost_queue_directory",
