@@ -13,7 +13,7 @@ import msgspec
 from gatepost.control.listing import listed_line
 from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
-from gatepost.queue.store import Batch, Listed, QueueName, Store, StoreFailure, StoreFull
+from gatepost.queue.store import FLUSHED, Batch, Listed, QueueName, Store, StoreFailure, StoreFull
 
 PIECE = 500
 """Messages per piece of a listing."""
@@ -60,12 +60,21 @@ class ActiveQueue(Protocol):
     def stored_due(self, when: float) -> None: ...
 
 
+class FlushLists(Protocol):
+    """Which domains have their deferred mail listed (qmgr.flush)."""
+
+    def ask(self, domain: str, told: Callable[[bool], None]) -> None: ...
+    def read(self, domain: str) -> None: ...
+    def unread(self) -> list[str]: ...
+
+
 class Operations:
     """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop.
 
-    Requests (Ask): `list`; `active`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN...`; and `delete`,
-    `hold`, `release`, `expire`, `requeue` with QUEUES (comma separated, empty: the usual ones) and ID... or `ALL`. The
-    lines of the answer: one per message, its JSON or, of an act and of `active`, its queue ID.
+    Requests (Ask): `list`; `active`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN`; `flush-listed DOMAIN`
+    (no more than fast flush has listed); and `delete`, `hold`, `release`, `expire`, `requeue` with QUEUES (comma
+    separated, empty: the usual ones) and ID... or `ALL`. The lines of the answer: one per message, its JSON or, of an
+    act and of `active`, its queue ID.
     """
 
     def __init__(
@@ -75,12 +84,14 @@ class Operations:
         manager: ActiveQueue | None,
         clock: Callable[[], float],
         later: Later,
+        flush_lists: FlushLists | None = None,
     ) -> None:
         self._store = store
         self._committer = committer
         self._manager = manager
         self._clock = clock
         self._later = later
+        self._flush_lists = flush_lists
 
     def answer(self, ask: Ask, send: Send) -> None:
         """Carry out one control request; its answer goes in one or more Parts. Raises nothing."""
@@ -102,9 +113,12 @@ class Operations:
             send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
         elif ask.what == "cat":
             self._show(ticket, arguments, send)
-        elif ask.what in ("flush", "flush-site"):
-            sites = frozenset(site.lower() for site in arguments) if ask.what == "flush-site" else None
-            self._flush(ticket, [] if sites is not None else arguments, sites, send)
+        elif ask.what == "flush":
+            self._flush(ticket, iter(arguments) if arguments else self._deferred(), send, everything=not arguments)
+        elif ask.what == "flush-site" and len(arguments) == 1:
+            self._flush_site(ticket, arguments[0].lower(), send)
+        elif ask.what == "flush-listed" and len(arguments) == 1:
+            self._flush_listed(ticket, arguments[0].lower(), send)
         elif ask.what in ACTS and arguments:
             queues = frozenset(arguments[0].split(",")) if arguments[0] else frozenset(ACTS[ask.what])
             self._change(ticket, ask.what, queues, arguments[1:], send)
@@ -157,26 +171,81 @@ class Operations:
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
-    def _flush(self, ticket: int, queue_ids: list[str], sites: frozenset[str] | None, send: Send) -> None:
-        now = self._clock()
-        manager = self._manager
-        if manager is not None:
-            manager.revive()
-        found = iter(queue_ids) if queue_ids else self._waiting(now, sites)
+    def _flush(self, ticket: int, found: Iterator[str], send: Send, *, everything: bool = False) -> None:
+        if everything and self._manager is not None:
+            self._manager.revive()
         wanted = (queue_id for queue_id in found if not self._is_active(queue_id))
 
-        def finished() -> None:
-            if manager is not None:
-                manager.stored_due(now)
+        def batch(some: list[str]) -> Batch:
+            return Batch(attempt=[(queue_id, FLUSHED) for queue_id in some])
 
-        self._act(wanted, lambda some: Batch(attempt=[(queue_id, now) for queue_id in some]), ticket, send, finished)
+        self._act(wanted, batch, ticket, send, self._due_now, CHANGED_PIECE)
 
-    def _waiting(self, now: float, sites: frozenset[str] | None) -> Iterator[str]:
+    def _due_now(self) -> None:
+        if self._manager is not None:
+            self._manager.stored_due(self._clock())
+
+    def _deferred(self) -> Iterator[str]:
+        for page in self._store.queue_ids():
+            for queue_id, queue in page:
+                if queue == "deferred":
+                    yield queue_id
+
+    def _flush_site(self, ticket: int, site: str, send: Send) -> None:
+        """What is listed, if its domain is served; else the whole queue is looked through."""
+
+        def told(served: bool) -> None:
+            self._guarded(lambda: flush(served), ticket, send)
+
+        def flush(served: bool) -> None:
+            if served:
+                self._flush_listed(ticket, site, send)
+            else:
+                self._flush(ticket, self._waiting_for(site), send)
+
+        if self._flush_lists is None:
+            flush(served=False)
+        else:
+            self._flush_lists.ask(site, told)
+
+    def _waiting_for(self, site: str) -> Iterator[str]:
         for item in self._store.listing():
-            if item.queue in ("hold", "corrupt") or item.next_attempt <= now:
-                continue
-            if sites is None or any(address.rpartition("@")[2].lower() in sites for address, _ in item.recipients):
+            if item.queue == "deferred" and any(
+                address.rpartition("@")[2].lower() == site for address, _ in item.recipients
+            ):
                 yield item.queue_id
+
+    def _flush_listed(self, ticket: int, site: str, send: Send) -> None:
+        if self._flush_lists is not None:
+            self._flush_lists.read(site)
+        last = 0
+        found: list[str] = []
+
+        def piece() -> None:
+            nonlocal last, found
+            page = self._store.flush_list(site, last, CHANGED_PIECE)
+            if not page:
+                self._due_now()
+                send(Part(ticket, [], last=True))
+                return
+            found = [queue_id for _, queue_id in page if queue_id is not None and not self._is_active(queue_id)]
+            marks = Batch(attempt=[(queue_id, FLUSHED) for queue_id in found], flushed=[(site, last + 1, page[-1][0])])
+            last = page[-1][0]
+            self._committer.note(marks, done)
+
+        def done(failure: Exception | None) -> None:
+            if failure is not None:
+                send(Part(ticket, [], last=True, error=_text(failure)))
+                return
+            send(Part(ticket, found))
+            self._later(lambda: self._guarded(piece, ticket, send))
+
+        piece()
+
+    def refresh(self) -> None:
+        """Read the lists of fast flush that nobody has read for long; to be called now and then."""
+        for site in self._flush_lists.unread() if self._flush_lists is not None else ():
+            self.answer(Ask(0, "flush-listed", [site]), _nobody)
 
     def _change(self, ticket: int, what: str, queues: frozenset[str], queue_ids: list[str], send: Send) -> None:
         manager = self._manager
@@ -195,8 +264,8 @@ class Operations:
             return Batch(moved=[(queue_id, target) for queue_id in found])
 
         def finished() -> None:
-            if manager is not None and what in ("release", "requeue"):
-                manager.stored_due(self._clock())
+            if what in ("release", "requeue"):
+                self._due_now()
 
         # Damaged messages can be deleted, no more.
         allowed = frozenset(QUEUES if what == "delete" else ACTS[what])
@@ -251,6 +320,10 @@ class Operations:
             self._committer.note(batch(some), done)
 
         piece()
+
+
+def _nobody(part: Part) -> None:
+    pass
 
 
 def _text(failure: Exception) -> str:

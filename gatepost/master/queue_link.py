@@ -15,6 +15,8 @@ from gatepost.ipc.messages import (
     Committed,
     Count,
     Counted,
+    Flush,
+    Flushing,
     Frame,
     Hello,
     IdRange,
@@ -188,7 +190,7 @@ class QueueLink:
                 future.set_result((frame.count, frame.rate))
             if self._leaving is not None:
                 self._leave()
-        elif isinstance(frame, Verified):
+        elif isinstance(frame, (Verified, Flushing)):
             future = self._waiting.pop(frame.ticket, None)
             if future is not None and not future.done():
                 future.set_result(frame)
@@ -314,6 +316,18 @@ class QueueLink:
         future: asyncio.Future[Verified] = self._loop.create_future()
         self._waiting[ticket] = future
         self._channel.send(Verify(ticket, address, wait))
+        return future
+
+    # Fast flush
+
+    def flush(self, domain: str) -> "asyncio.Future[Flushing] | None":
+        """Have what waits for this domain tried, see Flush; None while nobody can be asked. Raises as verify's."""
+        if self._channel is None:
+            return None
+        self._ticket = ticket = self._ticket + 1
+        future: asyncio.Future[Flushing] = self._loop.create_future()
+        self._waiting[ticket] = future
+        self._channel.send(Flush(ticket, domain))
         return future
 
     async def close(self) -> None:

@@ -16,6 +16,8 @@ from gatepost.ipc.messages import (
     DeliveryDone,
     DeliveryRequest,
     Draining,
+    Flush,
+    Flushing,
     Frame,
     Hello,
     IdRange,
@@ -162,6 +164,9 @@ class QueueService:
             channel.send(frame)
         elif isinstance(frame, Verify):
             carry_out(self._verify(channel, frame), self._tasks)
+        elif isinstance(frame, Flush):
+            self.flush(frame.domain)
+            channel.send(Flushing(frame.ticket))
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         peer.role = hello.role
@@ -250,6 +255,16 @@ class QueueService:
                 answer = await self._verifier.verify(asked.address, asked.wait)
         finally:  # after a fault of ours, too: a session waits for it, and for nothing else
             channel.send(Verified(asked.ticket, answer.outcome, answer.reason))
+
+    # --- fast flush ----------------------------------------------------------------------------------------------
+
+    def flush(self, domain: str) -> None:
+        """Begin to have what is listed for this domain tried."""
+        self._operations.answer(Ask(0, "flush-listed", [domain]), lambda part: None)
+
+    def look_at_lists(self) -> None:
+        """To be called now and then."""
+        self._operations.refresh()
 
     # --- the end of a worker --------------------------------------------------------------------------------------
 

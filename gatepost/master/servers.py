@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable
 from gatepost.cleanup.received import Dates
@@ -48,6 +48,10 @@ async def pause(seconds: float) -> None:
     await asyncio.get_running_loop().create_task(asyncio.sleep(seconds))
 
 
+async def nobody_flushes(domain: str) -> bool:
+    return False
+
+
 def server_environment(
     foundation: Foundation,
     service: Service,
@@ -56,8 +60,9 @@ def server_environment(
     free: Callable[[], int],
     is_stressed: Callable[[], bool],
     ask: Ask | None = None,
+    flush: Callable[[str], Awaitable[bool]] = nobody_flushes,
 ) -> ServerEnvironment:
-    """One listener's world; `ask` verifies addresses. Raises ConfigError."""
+    """One listener's world; `ask` verifies addresses, `flush` serves ETRN. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
     stressed = foundation.configuration.settings_for(service, stress="yes")
     parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
@@ -84,6 +89,7 @@ def server_environment(
         rewriter=foundation.rewriter,
         free=free,
         sleep=pause,
+        flush=flush,
         stressed=under_stress if under_stress != parameters else None,
         is_stressed=is_stressed,
         footer=RejectFooter(settings, foundation.tables, log, time.time) or None,

@@ -120,6 +120,8 @@ class SingleProcess:
         on_serving()
         while not self.over.is_set():
             self._now.parts.jumps.look()
+            if self._now.service is not None:
+                self._now.service.look_at_lists()
             try:
                 await asyncio.wait_for(self.over.wait(), SPACE_INTERVAL)
             except TimeoutError:
@@ -152,6 +154,7 @@ class SingleProcess:
                 parts.store.free,
                 connections.stressed,
                 verify,
+                self._flush,
             )
             made.listeners.append((connections, env))
         return made
@@ -165,7 +168,7 @@ class SingleProcess:
             parts.manager,
             WorkerDispatcher(lambda transport: False),
             self._anvil,
-            Operations(parts.store, parts.commit, parts.manager, time.time, self._loop.call_soon),
+            Operations(parts.store, parts.commit, parts.manager, time.time, self._loop.call_soon, parts.fast_flush),
             flush_log=self._log.flush,
             monotonic=time.monotonic,
             expected=(),
@@ -176,6 +179,12 @@ class SingleProcess:
             self._now.parts.manager.submit(message, done)
         else:
             self._held.append((message, done))
+
+    async def _flush(self, domain: str) -> bool:
+        service = self._now.service
+        if service is not None:
+            service.flush(domain)
+        return service is not None
 
     def _report(self, done: DeliveryDone) -> None:
         if self._held is None:

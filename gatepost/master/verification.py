@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable
 from gatepost.config.configuration import Configuration
@@ -17,6 +18,8 @@ from gatepost.verify.cache import AddressCache, cache_place
 from gatepost.verify.entry import Rules, Status
 from gatepost.verify.probe import Prober, report
 from gatepost.verify.service import Answer, Verifier
+
+T = TypeVar("T")
 
 Ask = Callable[[str, float], Awaitable[Verification]]
 """What is known of an address; while nothing is, it may take so many seconds to find out."""
@@ -87,22 +90,30 @@ def _patience(configuration: Configuration, service: Service, stress: str) -> fl
     return float((settings.address_verify_poll_count - 1) * settings.address_verify_poll_delay)
 
 
-class LinkedVerification:
+class LinkedServices:
     """Asks the queue manager's process. While there is none (a reload, a crash), the next one is waited for."""
 
     def __init__(self, link: QueueLink) -> None:
         self._link = link
 
     async def ask(self, address: str, wait: float) -> Verification:
+        """Address verification."""
+        return await self._answer(lambda: self._link.verify(address, wait)) or Answer("trouble", "")
+
+    async def flush(self, domain: str) -> bool:
+        """Fast flush."""
+        return await self._answer(lambda: self._link.flush(domain)) is not None
+
+    async def _answer(self, ask: "Callable[[], asyncio.Future[T] | None]") -> T | None:
         for _ in range(2):
-            future = self._link.verify(address, wait)
+            future = ask()
             if future is None:
                 await asyncio.get_running_loop().create_task(self._link.reach())
-                future = self._link.verify(address, wait)
+                future = ask()
             if future is None:
                 break
             try:
                 return await future
             except QueueUnavailable:
                 pass
-        return Answer("trouble", "")
+        return None

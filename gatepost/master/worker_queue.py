@@ -25,6 +25,7 @@ from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.destination_rates import DestinationRates
+from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
 from gatepost.qmgr.requeue import Requeue
@@ -68,6 +69,7 @@ class QueueParts:
         self.verification: VerifyService = VerifyService(
             foundation, self.cleanup, log, None if earlier is None else earlier.verification
         )
+        self.fast_flush = FastFlush(settings, foundation.tables, self.store, time.time)
         self.manager = QueueManager(
             settings,
             self.store,
@@ -88,6 +90,7 @@ class QueueParts:
             ),
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
+            fast_flush=self.fast_flush,
             rates=destination_rates(foundation, program),
         )
         self.queue.submit_to = self.manager.submit
@@ -161,7 +164,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         worker.log.flush()
         raise SystemExit(1) from failure
     loop = worker.loop
-    operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon)
+    operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon, parts.fast_flush)
     anvil = Anvil(settings.anvil_rate_time_unit, time.time)
     hand_on_counts = hand_on(anvil, plan.queue_directory / "private", time.monotonic())
     statistics = Statistics(anvil, worker.log.program("anvil"), settings.anvil_status_update_time)
@@ -205,10 +208,11 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
 
 
 async def tell_space(worker: Worker, service: QueueService, jumps: Jumps) -> None:
-    """Tell free space now and then, and look at the clock, until it is over."""
+    """Tell free space now and then, and look at the clock, and for flush lists, until it is over."""
     while not worker.over.is_set():
         service.tell_space()
         jumps.look()
+        service.look_at_lists()
         try:
             await asyncio.wait_for(worker.over.wait(), SPACE_INTERVAL)
         except TimeoutError:

@@ -14,7 +14,7 @@ from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.servers import LinkedRates, server_environment
 from gatepost.master.sessions import Connections
-from gatepost.master.verification import LinkedVerification
+from gatepost.master.verification import LinkedServices
 from gatepost.master.workers import Worker
 
 
@@ -32,7 +32,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     )
     cleanup = make_cleanup(foundation, link, worker.log)
     rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
-    verification = LinkedVerification(link)
+    verification = LinkedServices(link)
     link.start()
     await link.ready.wait()
     servers = []
@@ -40,7 +40,14 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     for number, listener in enumerate(plan.listeners):
         connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
         env = server_environment(
-            foundation, listener.service, cleanup, rates, link.free, connections.stressed, verification.ask
+            foundation,
+            listener.service,
+            cleanup,
+            rates,
+            link.free,
+            connections.stressed,
+            verification.ask,
+            verification.flush,
         )
         limits.append(connections)
         for sock in listener.sockets[slot]:

@@ -3,7 +3,7 @@
 A bounced original is removed only after its notice is on stable storage.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from gatepost.bounce.notify import Notifier
@@ -16,6 +16,7 @@ from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.backoff import Backoff
 from gatepost.qmgr.clock_jumps import ClockJumps
+from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Spawn
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import Batch, Deferral, Store
@@ -40,6 +41,7 @@ class Conclusion:
         forget: Callable[[ActiveMessage], None],
         deferred_until: Callable[[float], None],
         jumps: ClockJumps,
+        fast_flush: FastFlush | None = None,
     ) -> None:
         self.backoff = Backoff.from_settings(settings)
         self._settings = settings
@@ -52,6 +54,7 @@ class Conclusion:
         self._forget = forget
         self._deferred_until = deferred_until
         self._jumps = jumps
+        self._fast_flush = fast_flush
 
     def pass_over(self, entry: ActiveMessage) -> None:
         """Every recipient of this pass has its result."""
@@ -94,7 +97,8 @@ class Conclusion:
         if entry.deferred:
             if not expired and self.backoff.warning_due(message, unset):
                 message.warn_sent = await self._notify(entry, "delayed", entry.deferred)
-            self.defer(entry, now)
+            sites = await self._fast_flush.sites(entry) if self._fast_flush else []
+            self.defer(entry, now, sites)
         elif entry.unstarted:  # with recipients left
             self._lay_aside(entry, now)
         else:
@@ -114,8 +118,11 @@ class Conclusion:
         if entry.held == "requeue":
             self._deferred_until(now)
 
-    def defer(self, entry: ActiveMessage, now: float) -> None:
-        """Every open recipient waits; those in `entry.deferred` have a new reason. `now`: wall-clock seconds."""
+    def defer(self, entry: ActiveMessage, now: float, sites: Sequence[str] = ()) -> None:
+        """Every open recipient waits; those in `entry.deferred` have a new reason. `now`: wall-clock seconds.
+
+        `sites`: the domains whose fast flush lists name the message.
+        """
         message = entry.message
         queue_id = message.queue_id
         batch = Batch()
@@ -124,7 +131,7 @@ class Conclusion:
         unset = self._since_set(message, now)
         attempt = now if entry.held == "requeue" else now + self.backoff.next_attempt(message, unset) - unset
         reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
-        batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent))
+        batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent, sites))
         if entry.held == "hold":
             batch.moved.append((queue_id, "hold"))
         self._commit.note(batch)

@@ -21,6 +21,7 @@ from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.conclusion import Conclusion
 from gatepost.qmgr.destination_rates import DestinationRates
+from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.refill import NEVER, Refill
@@ -28,7 +29,7 @@ from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
 from gatepost.queue.group_commit import GroupCommit
-from gatepost.queue.store import Store, Stored
+from gatepost.queue.store import FLUSHED, Store, Stored
 from gatepost.rewrite.resolve import AddressResolver
 
 CONTENT_IN_MEMORY = 64 * 1024 * 1024
@@ -71,6 +72,7 @@ class QueueManager:
         probe_resolver: AddressResolver | None = None,
         report_probe: Report = to_nobody,
         rates: DestinationRates | None = None,
+        fast_flush: FastFlush | None = None,
     ) -> None:
         self.store = store
         self.commit = commit
@@ -100,6 +102,7 @@ class QueueManager:
             forget=self._forget,
             deferred_until=self.stored_due,
             jumps=jumps,
+            fast_flush=fast_flush,
         )
         self._claims = Claims(
             store, self.active, lambda m, open_: self.activate(m, open_, route=False), self._route_soon
@@ -155,6 +158,8 @@ class QueueManager:
         elif stored.expire:
             self._give_up(stored)
         else:
+            if stored.next_attempt == FLUSHED:
+                self.scheduler.flushed.add(stored.message.queue_id)
             self.activate(stored.message, stored.open)
 
     def _give_up(self, stored: Stored) -> None:
@@ -202,6 +207,8 @@ class QueueManager:
     def _forget(self, entry: ActiveMessage) -> None:
         message = entry.message
         del self.active[message.queue_id]
+        if self.scheduler.flushed:
+            self.scheduler.flushed.discard(message.queue_id)
         self._refill.left(message.queue_id)
         if message.content:
             self.content_octets -= message.size

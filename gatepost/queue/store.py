@@ -5,7 +5,7 @@ stable storage. The order that nothing may change (design, part 5): large conten
 -> row committed (synced) -> `250`.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -37,7 +37,7 @@ class Deferral(msgspec.Struct, array_like=True):
     next_attempt: float
     reasons: list[tuple[int, str, str]] = msgspec.field(default_factory=list)
     warn_sent: bool = False
-    sites: list[str] = msgspec.field(default_factory=list)
+    sites: Sequence[str] = ()
 
 
 class Batch(msgspec.Struct):

@@ -11,6 +11,7 @@ from gatepost.smtpd import replies
 from gatepost.smtpd.commands_mail import any_address
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
+from gatepost.tables.table import LookupTemporaryFailure
 
 
 def check_rset(session: Session, command: Command) -> None:
@@ -95,13 +96,27 @@ async def restrict_etrn(session: Session, name: str) -> Reply | None:
     facts.etrn_name = None
     if refusal is not None:
         return refusal
-    # As Postfix answers where fast flush does not serve the domain (fast_flush_domains); we have no such service.
-    session.env.log.warning(lines.etrn_rejected(name, facts.client.namaddr))
-    return Reply(459, "", f"<{name}>: service unavailable")
+    return await _flush(session, name)
+
+
+async def _flush(session: Session, name: str) -> Reply | None:
+    """Have deferred mail for this domain tried, if fast flush serves it."""
+    env = session.env
+    served = env.lists.fast_flush
+    try:
+        if served is None or not await served.match_name(name):
+            env.log.warning(lines.etrn_rejected(name, session.facts.client.namaddr))
+            return Reply(459, "", f"<{name}>: service unavailable")
+        if await env.flush(name):
+            return None
+    except LookupTemporaryFailure:
+        pass
+    env.log.warning("unable to talk to fast flush service")
+    return replies.ETRN_UNABLE
 
 
 def proceed_etrn(session: Session, name: str) -> Reply:
-    return Reply(250, "", "Queuing started")
+    return replies.ETRN_STARTED
 
 
 def check_starttls(session: Session, command: Command) -> None:

@@ -64,6 +64,7 @@ class SessionLists:
     rate_exceptions: MatchList | None
     bare_newline_exclusions: MatchList | None
     noop_commands: MatchList | None
+    fast_flush: MatchList | None
     forbidden_commands: MatchList | None
     command_filter: Table | None
 
@@ -87,6 +88,7 @@ class SessionLists:
             compiled("smtpd_client_event_limit_exceptions"),
             compiled("smtpd_forbid_bare_newline_exclusions"),
             compiled("smtpd_noop_commands"),
+            compiled("fast_flush_domains"),
             compiled("smtpd_forbidden_commands"),
             tables.open(settings.smtpd_command_filter) if settings.smtpd_command_filter else None,
         )
@@ -113,6 +115,8 @@ class ServerEnvironment:
     rewriter: Rewriter
     free: Callable[[], int]
     sleep: Callable[[float], Awaitable[Any]]
+    # ETRN: begins to try what is deferred for a domain. False: nobody can be asked.
+    flush: Callable[[str], Awaitable[bool]]
     stressed: Parameters | None = None
     footer: RejectFooter | None = None
     # Are policy services told which address and port of ours the client has connected to?

@@ -74,6 +74,8 @@ class World:
         services = address_services(settings, other_tables, reached_at, clock=time.monotonic, warn=warn)
         self.dns = FakeResolver(zone)
         self.slept: list[float] = []
+        self.flushed: list[str] = []
+        self.can_flush = True
         ports = Ports(
             resolver=services.resolver,
             rewriter=services.rewriter,
@@ -105,6 +107,7 @@ class World:
             rewriter=services.rewriter,
             free=lambda: self.free,
             sleep=self.sleep,
+            flush=self.flush,
             footer=RejectFooter(settings, tables, program, time.time) or None,
             tells_server_address=policy.asks_policy_services,
         )
@@ -116,6 +119,11 @@ class World:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         await asyncio.sleep(0)
+
+    async def flush(self, domain: str) -> bool:
+        await asyncio.sleep(0)
+        self.flushed.append(domain)
+        return self.can_flush
 
     async def client_name(self, address: str) -> ClientName:
         await asyncio.sleep(0)
