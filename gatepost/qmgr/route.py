@@ -4,11 +4,14 @@ from collections.abc import Iterable
 
 from gatepost.config.settings import Settings
 from gatepost.mail.address import localpart_of, split_extension
+from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
 from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.probes import OVER_LIMIT, Probes
 from gatepost.qmgr.rates import Rate
+from gatepost.qmgr.retry import RetrySchedules
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.rewrite.resolve import AddressResolver
 from gatepost.tables.table import LookupTemporaryFailure
@@ -17,6 +20,15 @@ Place = tuple[str, str]
 UNRESOLVED: Place = ("retry", "4.3.0 address resolver failure")
 EXPIRED: Place = ("retry", "4.7.0 message is administratively expired")
 BAD_ADDRESS: Place = ("error", "5.1.3 bad address syntax")
+
+
+def filter_place(value: str, default_nexthop: str, recipient: str, hostname: str) -> Place:
+    """Where content_filter, or FILTER in an access table, sends a recipient's mail (`transport:nexthop`).
+
+    `default_nexthop`: default_filter_nexthop; if that is empty, too, the recipient's domain counts.
+    """
+    transport, _, nexthop = value.partition(":")
+    return transport, nexthop or default_nexthop or recipient.rpartition("@")[2] or hostname
 
 
 class Router:
@@ -30,6 +42,7 @@ class Router:
         log: ProgramLog,
         probes: Probes,
         rates: DestinationRates | None = None,
+        policies: DestinationPolicies = NO_POLICIES,
     ) -> None:
         self._resolver = resolver
         self._probes = probes
@@ -40,11 +53,17 @@ class Router:
         self._delimiter = settings.recipient_delimiter
         self._filter_nexthop = settings.default_filter_nexthop
         self._hostname = settings.myhostname
+        self._providers = policies.providers
+        self._retry = policies.retry
+        if self._retry is not None:
+            self._retry.nexthop_of = self._nexthop_of
 
     async def route(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """Hand these recipients to the scheduler (`now`: monotonic seconds); those that go nowhere are settled."""
         message = entry.message
         resolver = self._resolver
+        if self._retry is not None and message.queue_id in self._retry.mixed and not entry.expire:
+            indexes = self._due(entry, indexes, self._retry)
         if message.trace:
             resolver = self._probes.resolver
             if self._probes.excessive(message.queue_id):
@@ -93,22 +112,36 @@ class Router:
         if self._scheduler.per_recipient(transport):
             self._add_each(entry, transport, nexthop, indexes, now, rate)
         else:
-            self._scheduler.add(entry.message.queue_id, transport, nexthop, indexes, now, rate=rate)
+            group = "" if self._providers is None else self._providers.group(transport, nexthop)
+            self._scheduler.add(entry.message.queue_id, transport, nexthop, indexes, now, group=group, rate=rate)
+
+    def _due(self, entry: ActiveMessage, indexes: Iterable[int], retry: RetrySchedules) -> list[int]:
+        """Of these recipients those whose time has come; the others wait on, for the reason that they had."""
+        waiting = retry.not_due(entry.message.queue_id, entry.since)
+        due = []
+        for index in indexes:
+            if index in waiting:
+                entry.deferred.append(waiting[index][1])
+                entry.unsettled -= 1
+            else:
+                due.append(index)
+        return due
+
+    async def _nexthop_of(self, message: Message, address: str) -> str:
+        if message.filter:
+            return filter_place(message.filter, self._filter_nexthop, address, self._hostname)[1]
+        return (await self._resolver.resolve(message.sender, address)).nexthop
 
     async def _to_filter(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
-        """The content filter that an access table has named (`transport:nexthop`) gets it, whoever it is for.
-
-        Without a nexthop: default_filter_nexthop, or the recipient's domain.
-        """
+        """The content filter gets it, whoever it is for."""
         message = entry.message
-        transport, _, nexthop = message.filter.partition(":")
-        nexthop = nexthop or self._filter_nexthop
-        groups: dict[str, list[int]] = {}
+        groups: dict[Place, list[int]] = {}
         for index in indexes:
-            domain = message.recipients[index].address.rpartition("@")[2]
-            groups.setdefault(nexthop or domain or self._hostname, []).append(index)
-        for place, group in groups.items():
-            await self._add(entry, transport, place, group, now)
+            address = message.recipients[index].address
+            place = filter_place(message.filter, self._filter_nexthop, address, self._hostname)
+            groups.setdefault(place, []).append(index)
+        for (transport, nexthop), group in groups.items():
+            await self._add(entry, transport, nexthop, group, now)
 
     def _add_each(
         self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float, rate: Rate | None
