@@ -121,7 +121,9 @@ class Refill:
         for stored in found:
             self._take(stored)
         self.full = len(found) == wanted
-        next_due = self._store.next_due(exclude)
-        self.next = min(NEVER if next_due is None else self._run_after(next_due), self._next_of_left)
+        # Otherwise it goes on as soon as there is room; looking behind all that is active takes its time.
+        if not self.full:
+            next_due = self._store.next_due(exclude)
+            self.next = min(NEVER if next_due is None else self._run_after(next_due), self._next_of_left)
         self._next_of_left = NEVER
         self._done()

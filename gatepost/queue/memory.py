@@ -114,7 +114,7 @@ class MemoryStore:
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
         self._check()
         waiting = [(when, kept) for when, kept in self._waiting(exclude) if when <= now]
-        waiting.sort(key=lambda pair: (pair[0], pair[1].message.queue_id))
+        waiting.sort(key=lambda pair: (pair[0], queue_id_number(pair[1].message.queue_id)))
         return [self._stored(kept, False) for _, kept in waiting[: max(0, limit)]]
 
     def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:

@@ -57,13 +57,13 @@ SELECT domain FROM one WHERE domain IS NOT NULL
 
 # One statement per page of candidates: stepping through rows gives up the GIL at each.
 _FRESH = """
-SELECT json_group_array(json_array(arrival, queue_id, id))
+SELECT json_group_array(json_array(arrival, id, queue_id))
 FROM (SELECT * FROM fresh WHERE id > ? ORDER BY id LIMIT ?)
 """
 _WAITING = """
-SELECT json_group_array(json_array(next_attempt, queue_id, id))
-FROM (SELECT next_attempt, queue_id, id FROM waiting
-    WHERE (next_attempt, queue_id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, queue_id LIMIT ?)
+SELECT json_group_array(json_array(next_attempt, id, queue_id))
+FROM (SELECT next_attempt, id, queue_id FROM waiting
+    WHERE (next_attempt, id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, id LIMIT ?)
 """
 LISTING_PAGE = 500
 SELECTION_PAGE = 5000
@@ -71,7 +71,8 @@ QUEUE_IDS_PAGE = 5000
 _FOREVER = 1e300
 _LAST = (1 << 63) - 1
 
-Candidate = tuple[float, str, int]
+Candidate = tuple[float, int, str]
+"""Next attempt, number, queue ID."""
 _candidates = msgspec.json.Decoder(list[Candidate])
 
 
@@ -124,11 +125,11 @@ class Reader:
         rows = {
             columns[0]: columns
             for columns in self._connection.execute(
-                _WITHOUT_CONTENT + _BY_NUMBERS, (json_text([number for _, _, number in chosen]),)
+                _WITHOUT_CONTENT + _BY_NUMBERS, (json_text([number for _, number, _ in chosen]),)
             )
         }
         found = []
-        for _, queue_id, number in chosen:
+        for _, number, queue_id in chosen:
             if columns := rows.get(queue_id):
                 try:
                     found.append(self._stored(columns, number, check_content=False))
@@ -249,7 +250,7 @@ class Reader:
     def _first(self, pages: Iterator[list[Candidate]], count: int, exclude: Container[str]) -> list[Candidate]:
         found: list[Candidate] = []
         for page in pages:
-            found += [one for one in page if one[1] not in exclude and one[1] not in self._damaged]
+            found += [one for one in page if one[2] not in exclude and one[2] not in self._damaged]
             if len(found) >= count:
                 return found[:count]
         return found
@@ -258,11 +259,11 @@ class Reader:
         last = -1
         while page := _candidates.decode(self._connection.execute(_FRESH, (last, size)).get):
             yield page
-            last = page[-1][2]
+            last = page[-1][1]
             size = max(size, 1000)
 
     def _waiting_candidates(self, now: float, size: int) -> Iterator[list[Candidate]]:
-        last: tuple[float, str] = (-1.0, "")
+        last: tuple[float, int] = (-1.0, -1)
         while page := _candidates.decode(self._connection.execute(_WAITING, (*last, now, size)).get):
             yield page
             last = page[-1][:2]

@@ -42,7 +42,6 @@ CREATE TABLE waiting(
     flags INTEGER NOT NULL,       -- 1: a delay notice went out; 2: return it at the next attempt; 4: take it in anew
     state TEXT                    -- of the first 100 recipients, see gatepost/queue/chunks.py
 );
-CREATE INDEX waiting_due ON waiting(next_attempt, queue_id) WHERE next_attempt IS NOT NULL;
 CREATE TABLE recipient_chunk(
     id INTEGER NOT NULL, number INTEGER NOT NULL, recipients TEXT NOT NULL, state TEXT,
     PRIMARY KEY(id, number)
@@ -62,6 +61,13 @@ CREATE VIEW queue AS
         CAST(m.envelope AS TEXT) ->> 2 AS sender, m.recipients, CAST(m.envelope AS TEXT) ->> 18 AS size,
         w.state ->> '$[1][0][1]' AS reason
     FROM message AS m LEFT JOIN waiting AS w ON w.id = m.id;
+"""
+
+# By number, not by queue ID, so that what is flushed or released together is put side by side and read in the order in
+# which it lies in the file. (Files of before have another one.)
+WAITING_ORDER = """
+DROP INDEX IF EXISTS waiting_due;
+CREATE INDEX IF NOT EXISTS waiting_order ON waiting(next_attempt, id, queue_id) WHERE next_attempt IS NOT NULL;
 """
 
 # Deferred mail by the domain that it waits for, where fast_flush_domains has that: what Postfix's flush(8) keeps in a
@@ -154,8 +160,9 @@ def prepare_file(connection: apsw.Connection, first_number: int) -> None:
         elif connection.pragma("application_id") == APPLICATION_ID and connection.pragma("user_version") == 1:
             connection.execute("ALTER TABLE waiting RENAME COLUMN warn_sent TO flags")
             connection.pragma("user_version", VERSION)
+        check_file(connection)
         connection.execute(FLUSH_LIST)
-    check_file(connection)
+        connection.execute(WAITING_ORDER)
 
 
 def check_file(connection: apsw.Connection) -> None:

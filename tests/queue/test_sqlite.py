@@ -1,5 +1,6 @@
 """What is the durable store's own: files, damage, space, failures. The contract is in test_store.py."""
 
+import contextlib
 import itertools
 import os
 import subprocess
@@ -216,10 +217,29 @@ def test_another_file_is_not_taken_for_a_queue(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(StoreFailure, match="not a queue file"):
         SqliteStore(tmp_path)
+    with contextlib.closing(apsw.Connection(str(tmp_path / "queue.db"))) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("precious",)]
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "queue.db").write_text("This is not a database. " * 100)
     with pytest.raises(StoreFailure):
         SqliteStore(tmp_path / "text")
+
+
+def test_the_order_of_attempts_of_an_earlier_file_is_made_anew(tmp_path: Path) -> None:
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        ids = [short_queue_id(number) for number in (3, 1, 2)]
+        store.commit(Batch(new=[a_message(number) for number in (3, 1, 2)]))
+        store.commit(Batch(moved=[(queue_id, "deferred") for queue_id in ids]))
+    alter(
+        tmp_path,
+        "DROP INDEX waiting_order;"
+        "CREATE INDEX waiting_due ON waiting(next_attempt, queue_id) WHERE next_attempt IS NOT NULL",
+    )
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        assert [one.message.queue_id for one in store.due(1.0, 10)] == [ids[1], ids[2], ids[0]]
+    with contextlib.closing(apsw.Connection(str(tmp_path / "queue.db"))) as file:
+        indexes = file.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL").fetchall()
+    assert indexes == [("waiting_order",)]
 
 
 def test_operators_can_read_and_delete_with_sqlite3(tmp_path: Path) -> None:
