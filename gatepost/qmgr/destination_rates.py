@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from gatepost.mail.address import fold
 from gatepost.qmgr.rates import Rate, parse_rate
-from gatepost.rewrite.transport import TEXT_TRANSPORTS
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -12,6 +11,8 @@ REMEMBERED = 10.0
 """Seconds for which an answer of the tables counts."""
 
 MANY = 10_000
+
+_TO_NOBODY = ("error", "retry", "discard")
 
 
 class DestinationRates:
@@ -29,7 +30,7 @@ class DestinationRates:
 
         While the tables cannot tell, what they said before counts; raises LookupTemporaryFailure if there is nothing.
         """
-        if transport in TEXT_TRANSPORTS:
+        if transport in _TO_NOBODY:
             return None
         place = (transport, nexthop)
         now = self._clock()

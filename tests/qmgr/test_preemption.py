@@ -75,7 +75,7 @@ def test_what_does_not_fit_into_the_slots_to_come_waits() -> None:
 
 
 def test_the_one_with_most_waiting_time_per_delivery_preempts() -> None:
-    """An old message of two deliveries comes before a young one of one; and the other way round if it is hardly older."""
+    """An old message of two deliveries comes before a young one of one, unless it is hardly older."""
     for young, first in ((90.0, "2"), (30.0, "1")):
         scheduler = a_scheduler()
         scheduler.add("L", "smtp", "example.org", list(range(100)), 0)
