@@ -90,7 +90,6 @@ class QueueParts:
             ),
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
-            rates=destination_rates(foundation, program),
             fast_flush=self.fast_flush,
             rates=destination_rates(foundation, program),
         )
