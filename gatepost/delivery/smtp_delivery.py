@@ -48,6 +48,7 @@ class SmtpDelivery:
         "left",
         "request",
         "site_failure",
+        "sites",
         "why",
     )
 
@@ -59,8 +60,19 @@ class SmtpDelivery:
         self.complete = False
         self.why: Failure | None = None
         self.site_failure: Failure | None = None
+        self.sites: list[tuple[str, str]] = []
         self._log = log
         self._soft_bounce = soft_bounce
+
+    def note_site(self, site: str) -> None:
+        """Of a list of next hops this one has been tried: as DeliveryDone.sites. After one that was of use nothing can
+        be told of the others; a fault of ours says nothing either.
+        """
+        if self.complete:
+            if not self.sites or self.sites[-1][1]:
+                self.sites.append((site, ""))
+        elif self.why is not None and (self.why.reply or self.why.dsn != "4.3.0") and not self.request.trace:
+            self.sites.append((site, self.why.text))
 
     def log(self, text: str) -> None:
         self._log(text)

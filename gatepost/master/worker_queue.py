@@ -6,12 +6,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
-from gatepost.maillog.sink import MailLog, ProgramLog
+from gatepost.maillog.sink import MailLog
 from gatepost.master.client_counts import Statistics, hand_on
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -24,7 +24,7 @@ from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
-from gatepost.qmgr.destination_rates import DestinationRates
+from gatepost.qmgr.destination_policies import HealthyDispatcher, destination_policies
 from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
@@ -70,12 +70,25 @@ class QueueParts:
             foundation, self.cleanup, log, None if earlier is None else earlier.verification
         )
         self.fast_flush = FastFlush(settings, foundation.tables, self.store, time.time)
+        services = transports(plan.configuration)
+        policies = destination_policies(
+            settings,
+            foundation.tables,
+            {name for name, service in services.items() if service.program in ("smtp", "lmtp")},
+            lambda: foundation.dns,
+            program,
+            clock=time.time,
+            monotonic=time.monotonic,
+            spawn=self._spawn,
+        )
+        if policies.health is not None:
+            dispatcher = HealthyDispatcher(dispatcher, policies.health)
         self.manager = QueueManager(
             settings,
             self.store,
             self.commit,
             foundation.resolver,
-            Scheduler.from_settings(settings, transports(plan.configuration)),
+            Scheduler.from_settings(settings, services),
             dispatcher,
             make_notifier(foundation, self.cleanup, log),
             program,
@@ -83,7 +96,7 @@ class QueueParts:
             jumps=self.jumps,
             clock=time.time,
             monotonic=time.monotonic,
-            spawn=lambda coroutine: carry_out(coroutine, self.tasks),
+            spawn=self._spawn,
             call_soon=loop.call_soon,
             requeue=Requeue(
                 pickup_settings(plan.configuration), self.store, self.cleanup, log.program("pickup"), user=os.geteuid()
@@ -91,9 +104,12 @@ class QueueParts:
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
             fast_flush=self.fast_flush,
-            rates=destination_rates(foundation, program),
+            policies=policies,
         )
         self.queue.submit_to = self.manager.submit
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        carry_out(coroutine, self.tasks)
 
     def begin(self) -> None:
         """This queue manager is the one from now on."""
@@ -109,15 +125,6 @@ class QueueParts:
         self.verification.verifier.close()
         self.commit.close()
         self.store.close()
-
-
-def destination_rates(foundation: Foundation, log: ProgramLog) -> DestinationRates | None:
-    """gatepost_destination_rates; None if there are no tables. Raises ConfigError."""
-    text = foundation.settings.gatepost_destination_rates
-    if not text:
-        return None
-    maps = foundation.tables.maps("gatepost_destination_rates", text)
-    return DestinationRates(maps, time.monotonic, log.warning)
 
 
 def lock_store(plan: Plan) -> int:

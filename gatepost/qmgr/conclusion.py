@@ -18,6 +18,7 @@ from gatepost.qmgr.backoff import Backoff
 from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Spawn
+from gatepost.qmgr.retry import RetrySchedules
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import Batch, Deferral, Store
 from gatepost.tables.table import LookupTemporaryFailure
@@ -42,6 +43,7 @@ class Conclusion:
         deferred_until: Callable[[float], None],
         jumps: ClockJumps,
         fast_flush: FastFlush | None = None,
+        retry: RetrySchedules | None = None,
     ) -> None:
         self.backoff = Backoff.from_settings(settings)
         self._settings = settings
@@ -55,6 +57,7 @@ class Conclusion:
         self._deferred_until = deferred_until
         self._jumps = jumps
         self._fast_flush = fast_flush
+        self._retry = retry
 
     def pass_over(self, entry: ActiveMessage) -> None:
         """Every recipient of this pass has its result."""
@@ -79,12 +82,17 @@ class Conclusion:
         if entry.deferred:
             self._jumps.look()
         unset = self._since_set(message, now)
-        expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, unset))
+        by_schedule = self._retry is not None and not entry.expire
+        if self._retry is not None and by_schedule:
+            expired = bool(entry.deferred) and await self._retry.conclude(entry, self.backoff, unset, now)
+        else:
+            expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, unset))
         if expired:
             sender = message.sender and quote_local(message.sender)
             self._log.info(lines.expired(message.queue_id, sender, forced=entry.expire))
-            entry.bounced += entry.deferred
-            entry.deferred = []
+            if not by_schedule:
+                entry.bounced += entry.deferred
+                entry.deferred = []
         if entry.noticed:
             await self._notify(entry, "succeeded", entry.noticed)
         if entry.bounced:
@@ -129,7 +137,9 @@ class Conclusion:
         if entry.settled:
             batch.done.append((queue_id, entry.settled))
         unset = self._since_set(message, now)
-        attempt = now if entry.held == "requeue" else now + self.backoff.next_attempt(message, unset) - unset
+        attempt = entry.next_attempt or now + self.backoff.next_attempt(message, unset) - unset
+        if entry.held == "requeue":
+            attempt = now
         reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
         batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent, sites))
         if entry.held == "hold":

@@ -9,6 +9,7 @@ from gatepost.dns.answers import Resolver
 from gatepost.ipc.messages import DeliveryRequest
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr import retry
+from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.nexthops import NexthopHealth
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.providers import Providers
@@ -22,6 +23,7 @@ class DestinationPolicies(NamedTuple):
     retry: RetrySchedules | None = None
     health: NexthopHealth | None = None
     providers: Providers | None = None
+    rates: DestinationRates | None = None
 
 
 NO_POLICIES = DestinationPolicies()
@@ -44,11 +46,13 @@ def destination_policies(
     provider_maps = tables.maps("gatepost_provider_maps", settings.gatepost_provider_maps)
     if grouped := frozenset(split_list(settings.gatepost_provider_limit_transports)):
         providers = Providers(grouped, provider_maps, dns(), monotonic, spawn)
+    rates = tables.maps("gatepost_destination_rates", settings.gatepost_destination_rates)
     rest = settings.gatepost_nexthop_rest_time
     return DestinationPolicies(
         RetrySchedules(schedules, log.warning) if schedules else None,
         NexthopHealth(rest, smtp_transports, clock, log.warning, log.info) if rest else None,
         providers,
+        DestinationRates(rates, monotonic, log.warning) if rates else None,
     )
 
 

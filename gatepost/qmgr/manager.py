@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
-from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRecipient, DeliveryRequest, Result
+from gatepost.ipc.messages import Claim, DeliveryDone, Result
 from gatepost.mail.address import quote_local
 from gatepost.mail.envelope import NOTIFY_SUCCESS, Message
 from gatepost.mail.status import RecipientStatus
@@ -20,11 +20,12 @@ from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.conclusion import Conclusion
-from gatepost.qmgr.destination_rates import DestinationRates
+from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
 from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.refill import NEVER, Refill
+from gatepost.qmgr.requests import content_of, delivery_request, passed_on
 from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
@@ -71,8 +72,8 @@ class QueueManager:
         requeue: Requeue | None = None,
         probe_resolver: AddressResolver | None = None,
         report_probe: Report = to_nobody,
-        rates: DestinationRates | None = None,
         fast_flush: FastFlush | None = None,
+        policies: DestinationPolicies = NO_POLICIES,
     ) -> None:
         self.store = store
         self.commit = commit
@@ -90,20 +91,12 @@ class QueueManager:
         self._requeue = requeue
         pending_limit = settings.address_verify_pending_request_limit
         self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
-        self._router = Router(settings, resolver, scheduler, log, self._probes, rates)
+        self._router = Router(settings, resolver, scheduler, log, self._probes, policies)
+        self.policies = policies
         self._conclusion = Conclusion(
-            settings,
-            store,
-            commit,
-            notices,
-            log,
-            clock=clock,
-            spawn=spawn,
-            forget=self._forget,
-            deferred_until=self.stored_due,
-            jumps=jumps,
-            fast_flush=fast_flush,
-        )
+            settings, store, commit, notices, log, clock=clock, spawn=spawn, forget=self._forget,
+            deferred_until=self.stored_due, jumps=jumps, fast_flush=fast_flush, retry=policies.retry,
+        )  # fmt: skip
         self._claims = Claims(
             store, self.active, lambda m, open_: self.activate(m, open_, route=False), self._route_soon
         )
@@ -260,21 +253,12 @@ class QueueManager:
         if entry is None:  # an earlier start of this turn has found it damaged
             self.scheduler.finished(start, None, self._monotonic())
             return
-        message = entry.message
-        content = message.content
-        if not content and not message.content_file:
-            stored = self.store.load(message.queue_id)
-            if stored is None:  # damaged: moved to the corrupt queue, with a warning
-                self.scheduler.finished(start, None, self._monotonic())
-                self.scheduler.remove(message.queue_id)
-                self._forget(entry)
-                return
-            content = stored.message.content
-        addresses = entry.addresses
-        recipients = []
-        for index in start.indexes:
-            r = message.recipients[index]
-            recipients.append(DeliveryRecipient(index, addresses.get(index, r.address), r.original, r.notify, r.orcpt))
+        content = content_of(entry, self.store)
+        if content is None:
+            self.scheduler.finished(start, None, self._monotonic())
+            self.scheduler.remove(start.message_id)
+            self._forget(entry)
+            return
         # A destination that is busy, or was a moment ago, is worth an open connection
         # (smtp_connection_cache_on_demand).
         place = (start.transport, start.nexthop)
@@ -282,15 +266,17 @@ class QueueManager:
         self._last_start[place] = now
         if len(self._last_start) > MANY_PLACES:
             self._last_start.clear()
+        self._send(entry, start, start.indexes, start.transport, start.nexthop, content, keep)
+
+    def _send(
+        self, entry: ActiveMessage, start: Start | None, indexes: list[int], transport: str, nexthop: str,
+        content: bytes, keep: bool,
+    ) -> None:  # fmt: skip
         self._request_id = request_id = self._request_id + 1
-        self.running[request_id] = (entry, start, start.indexes)
+        self.running[request_id] = (entry, start, indexes)
         self._dispatcher.send(
-            DeliveryRequest(
-                request_id, self.epoch, message.queue_id, start.transport, start.nexthop, message.sender, recipients,
-                message.data_size, message.arrival, entry.since, content, message.content_file, message.body,
-                message.smtputf8, message.ret, message.envid, keep, message.origin, message.trace,
-            )
-        )  # fmt: skip
+            delivery_request(entry, indexes, transport, nexthop, content, request_id, self.epoch, keep)
+        )
 
     def _defer_suspended(self, suspended: Suspended) -> None:
         """Mail for a dead destination: deferred by the queue manager itself."""
@@ -309,11 +295,16 @@ class QueueManager:
         running = self.running.pop(done.request_id, None)
         if running is None:
             return
-        entry, start, _ = running
+        entry, start, indexes = running
         if start is not None:
             failure = (done.site_dsn, done.site_failure) if done.site_failure else None
             self.scheduler.finished(start, failure, self._monotonic())
+            if done.sites and self.policies.health is not None:
+                self.policies.health.outcome(start.transport, done.sites)
         self.settle(entry, done.statuses)
+        if done.pass_to and (content := content_of(entry, self.store)) is not None:
+            left, transport, nexthop = passed_on(done, indexes, start.nexthop if start is not None else "")
+            self._send(entry, None, left, transport, nexthop, content, keep=False)
         self.pump_soon()
 
     def settle(self, entry: ActiveMessage, statuses: list[RecipientStatus]) -> None:
@@ -397,4 +388,6 @@ class QueueManager:
     def revive(self) -> None:
         """Forget which destinations are dead (flush)."""
         self.scheduler.revive(self._monotonic())
+        if self.policies.retry is not None:
+            self.policies.retry.revive()
         self.pump_soon()

@@ -8,7 +8,6 @@ from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
-from gatepost.qmgr.destination_rates import DestinationRates
 from gatepost.qmgr.probes import OVER_LIMIT, Probes
 from gatepost.qmgr.rates import Rate
 from gatepost.qmgr.retry import RetrySchedules
@@ -41,13 +40,12 @@ class Router:
         scheduler: Scheduler,
         log: ProgramLog,
         probes: Probes,
-        rates: DestinationRates | None = None,
         policies: DestinationPolicies = NO_POLICIES,
     ) -> None:
         self._resolver = resolver
         self._probes = probes
         self._scheduler = scheduler
-        self._rates = rates
+        self._rates = policies.rates
         self._log = log
         self._double_bounce = settings.double_bounce_sender.lower()
         self._delimiter = settings.recipient_delimiter
