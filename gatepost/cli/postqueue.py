@@ -16,6 +16,7 @@ from gatepost.config.settings import Settings
 from gatepost.control.access import queue_session
 from gatepost.control.client import ControlError
 from gatepost.control.listing import external, shown_recipients
+from gatepost.mail.hostname import valid_hostname, valid_mailhost_literal
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed
@@ -85,18 +86,18 @@ def main(arguments: list[str], directory: str) -> int:
     """Run postqueue; the exit status."""
     try:
         options = _parser().parse_args(arguments)
-        if sum(map(bool, (options.p, options.j, options.f, options.i, options.s))) != 1:
+        if options.p + options.j + options.f + (options.i is not None) + (options.s is not None) != 1:
             raise CommandLineError("one act at a time")
         selection = selection_of(options, options.queue, time.time())
         if selection is None and options.queue:
             selection = Selection(queues=frozenset(options.queue))
-        if selection is not None and (options.i or options.s):
+        if selection is not None and not (options.p or options.j or options.f):
             raise CommandLineError("options that select go with -p, -j and -f")
         settings = Configuration.read(directory).settings
         if options.p or options.j:
             _list(settings, selection, as_json=options.j)
         else:
-            _flush(settings, options.i or "", options.s or "", selection)
+            _flush(settings, options.i, options.s, selection)
     except CommandLineError:
         return _fatal(_USAGE)
     except (ConfigError, ControlError) as error:
@@ -119,9 +120,11 @@ def _list(settings: Settings, selection: Selection | None, *, as_json: bool) -> 
             sys.stdout.write("".join(some))
 
 
-def _flush(settings: Settings, queue_id: str, site: str, selection: Selection | None) -> None:
-    if queue_id and not valid_queue_id(queue_id):
+def _flush(settings: Settings, queue_id: str | None, site: str | None, selection: Selection | None) -> None:
+    if queue_id is not None and not valid_queue_id(queue_id):
         raise ControlError(f'Cannot flush queue ID - invalid name: "{queue_id}"')
+    if site is not None and not (valid_mailhost_literal(site) if site.startswith("[") else valid_hostname(site)):
+        raise ControlError(f'Cannot flush mail queue - invalid destination: "{_shortened(site)}"')
     with queue_session(settings) as session:
         if not session.running:
             raise ControlError("Cannot flush mail queue - mail system is down")
@@ -129,10 +132,14 @@ def _flush(settings: Settings, queue_id: str, site: str, selection: Selection | 
             found = (item.queue_id for item in session.listing(selection))
             while some := list(islice(found, _FLUSHED_AT_ONCE)):
                 _drain(session.ask("flush", *some))
-        elif site:
+        elif site is not None:
             _drain(session.ask("flush-site", site))
         else:
             _drain(session.ask("flush", *filter(None, [queue_id])))
+
+
+def _shortened(site: str) -> str:
+    return site if len(site) <= 100 else f"{site[:100]}..."
 
 
 def _drain(lines: Iterator[str]) -> None:
