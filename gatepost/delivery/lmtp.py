@@ -59,7 +59,7 @@ class LmtpAgent(SmtpAgent):
         return super()._sites(nexthop.removeprefix("inet:"))
 
     def _resolved(self, site: str) -> Destination:
-        return msgspec.structs.replace(super()._resolved(site), use_mx=False)
+        return msgspec.structs.replace(super()._resolved(site), use_mx=False, service="")
 
     async def _visit_socket(self, delivery: SmtpDelivery, content: bytes | BinaryIO, path: str) -> None:
         """There is only this one server."""

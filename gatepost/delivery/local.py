@@ -100,6 +100,8 @@ class LocalAgent:
             finally:
                 if not isinstance(content, bytes):
                     content.close()
+        if attempt.waiting:
+            await attempt.settle()
         return DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
 
     async def close(self) -> None:

@@ -12,6 +12,9 @@ from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.status import RecipientStatus, probe_word
 from gatepost.maillog import lines
 
+_Delays = tuple[float, float, float, float]
+_Waiting = tuple[RecipientStatus, int, _Delays | None]
+
 
 class ReportSettings(Protocol):
     """What is needed of the settings."""
@@ -43,6 +46,7 @@ class AttemptLog:
         "_soft_bounce",
         "_started",
         "statuses",
+        "waiting",
     )
 
     def __init__(
@@ -54,6 +58,7 @@ class AttemptLog:
         status_filter: StatusFilter | None = None,
     ) -> None:
         self.statuses: list[RecipientStatus] = []
+        self.waiting: list[_Waiting] = []  # outcomes that `settle` makes statuses of
         self._filter = status_filter
         self._request = request
         self._log = log
@@ -75,23 +80,45 @@ class AttemptLog:
 
     def status(self, status: RecipientStatus, conn_use: int = 0) -> None:
         """Log the outcome of one recipient and keep it. `conn_use`: uses of the connection, logged from 2 on."""
-        status = self.keep(status)
-        recipient = self._recipient(status.index)
-        self._log_line(status, recipient.address, recipient.original, conn_use)
+        delays = self._delays()
+        kept = self._kept(status, conn_use, delays)
+        if kept is not None:
+            self._log_kept(kept, conn_use, delays)
 
-    def keep(self, status: RecipientStatus) -> RecipientStatus:
-        """The outcome of a recipient whose lines are in the log already; as it is kept (filtered, soft_bounce)."""
+    def keep(self, status: RecipientStatus) -> None:
+        """The outcome of a recipient whose lines are in the log already; it is filtered, softened and kept."""
+        self._kept(status, 0, None)
+
+    async def settle(self) -> None:
+        """Ask the tables of the filter that have to be waited for about `waiting`."""
+        waiting, self.waiting = self.waiting, []
+        for status, conn_use, delays in waiting:
+            if self._filter is not None:
+                status = self._softened(await self._filter.wait_for(status))
+            self.statuses.append(status)
+            if delays is not None:
+                self._log_kept(status, conn_use, delays)
+
+    def _kept(self, status: RecipientStatus, conn_use: int, delays: _Delays | None) -> RecipientStatus | None:
         if self._filter is not None:
-            status = self._filter.apply(status)
+            filtered = self._filter.apply(status)
+            if filtered is None:
+                self.waiting.append((status, conn_use, delays))
+                return None
+            status = filtered
         status = self._softened(status)
         self.statuses.append(status)
         return status
+
+    def _log_kept(self, status: RecipientStatus, conn_use: int, delays: _Delays) -> None:
+        recipient = self._recipient(status.index)
+        self._log_line(status, recipient.address, recipient.original, conn_use, delays)
 
     def partial(self, status: RecipientStatus, address: str) -> RecipientStatus:
         """Log what became of one of the addresses that a recipient was expanded to; it is not kept, but given back."""
         status = self._softened(status)
         recipient = self._recipient(status.index)
-        self._log_line(status, address, recipient.original or recipient.address, 0)
+        self._log_line(status, address, recipient.original or recipient.address, 0, self._delays())
         return status
 
     def _softened(self, status: RecipientStatus) -> RecipientStatus:
@@ -101,7 +128,7 @@ class AttemptLog:
         self._soft.add(status.index)
         return msgspec.structs.replace(status, action="deferred", dsn="4" + status.dsn[1:])
 
-    def _log_line(self, status: RecipientStatus, address: str, original: str, conn_use: int) -> None:
+    def _log_line(self, status: RecipientStatus, address: str, original: str, conn_use: int, delays: _Delays) -> None:
         word: str = status.action
         if self._request.trace:
             word = probe_word(status.action, self._request.trace)
@@ -114,7 +141,7 @@ class AttemptLog:
                 quote_822_local(original) if original else "",
                 status.relay,
                 conn_use,
-                self._delays(),
+                delays,
                 status.dsn,
                 word,
                 status.text,
@@ -124,7 +151,7 @@ class AttemptLog:
 
     def reported(self, index: int) -> bool:
         """Whether this recipient has its status."""
-        return any(status.index == index for status in self.statuses)
+        return any(status.index == index for status in self.statuses) or any(w[0].index == index for w in self.waiting)
 
     def _recipient(self, index: int) -> DeliveryRecipient:
         recipients = self._request.recipients
@@ -134,7 +161,7 @@ class AttemptLog:
             self._recipients = {recipient.index: recipient for recipient in recipients}
         return self._recipients[index]
 
-    def _delays(self) -> tuple[float, float, float, float]:
+    def _delays(self) -> _Delays:
         """Seconds: before the queue manager, in it, setting up, transmitting; never below 0 (a clock set back)."""
         request, now, start = self._request, self._clock(), self._started
         connected = self._connected

@@ -8,12 +8,13 @@ from typing import BinaryIO, cast
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
-from gatepost.delivery.smtp_addresses import LOOP_DSN, SMTP_PORT, AddressFinder, NoAddress, Target
+from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_connect import Connector, ignored_line
-from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_dns import FilteredResolver
+from gatepost.delivery.smtp_handshake import Handshake
 from gatepost.delivery.smtp_output import ContentReader, FileReader, changed
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
@@ -26,7 +27,6 @@ from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryReque
 from gatepost.net.connect import ConnectFailure
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_commands import xforward_commands
-from gatepost.protocol.smtp_reply import SmtpReply
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -78,6 +78,7 @@ class SmtpAgent:
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
         self._connector = Connector(params, self.protocol, warn, tables)
+        self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
@@ -98,13 +99,13 @@ class SmtpAgent:
             delivery.final_server = True
             self._warn(f"{request.queue_id}: open content file {request.content_file}: {exc.strerror}")
             delivery.fail(take_left(delivery), None, Failure("4.3.0", "cannot open message content"))
-            return self._done(delivery)
+            return await self._done(delivery)
         try:
             await self._visit_sites(delivery, content)
         finally:
             if not isinstance(content, bytes):
                 content.close()
-        return self._done(delivery)
+        return await self._done(delivery)
 
     def _transaction_type(self) -> type[SmtpTransaction]:
         return SmtpTransaction
@@ -117,13 +118,18 @@ class SmtpAgent:
         """Let cached connections go."""
         self._cache.close()
 
-    def _done(self, delivery: SmtpDelivery) -> DeliveryDone:
-        request, site = delivery.request, delivery.site_failure
-        if site is None or delivery.complete:
-            return DeliveryDone(request.request_id, request.epoch, request.queue_id, delivery.attempt.statuses)
-        return DeliveryDone(
-            request.request_id, request.epoch, request.queue_id, delivery.attempt.statuses, site.text, site.dsn
-        )
+    async def _done(self, delivery: SmtpDelivery) -> DeliveryDone:
+        request, site, attempt = delivery.request, delivery.site_failure, delivery.attempt
+        if attempt.waiting:
+            await attempt.settle()
+        done = DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
+        if delivery.sites:
+            done.sites = delivery.sites
+        if site is not None and not delivery.complete:
+            done.site_failure, done.site_dsn = site.text, site.dsn
+        if delivery.left:
+            done.pass_to = self._params.best_mx_transport
+        return done
 
     async def _visit_sites(self, delivery: SmtpDelivery, content: bytes | BinaryIO) -> None:
         """The items of the nexthop list, then the fallback relays."""
@@ -133,13 +139,18 @@ class SmtpAgent:
         for at, site in enumerate(every):
             last = at == len(every) - 1
             looped = await self._visit_site(delivery, content, site, last)
+            if at < len(sites) > 1:
+                delivery.note_site(site)
             if not delivery.left or looped:
                 break
         if not delivery.left:
             return
+        why = self._last_word(delivery, sites, at)
+        if why.dsn == f"5{LOOP_DSN}" and self._params.best_mx_transport:
+            return  # what is left is for that transport
         delivery.attempt.connected()
         delivery.final_server = True
-        delivery.fail_site(take_left(delivery), None, self._last_word(delivery, sites, at))
+        delivery.fail_site(take_left(delivery), None, why)
 
     def _sites(self, nexthop: str) -> tuple[str, ...]:
         return split_destinations(nexthop)
@@ -147,8 +158,9 @@ class SmtpAgent:
     def _resolved(self, site: str) -> Destination:
         params = self._params
         return parse_destination(
-            site, params.tcp_port, disable_dns_lookups=params.disable_dns_lookups, known_ports=params.known_tcp_ports
-        )
+            site, params.tcp_port, disable_dns_lookups=params.disable_dns_lookups, known_ports=params.known_tcp_ports,
+            srv=params.srv_services,
+        )  # fmt: skip
 
     def _last_word(self, delivery: SmtpDelivery, sites: tuple[str, ...], at: int) -> Failure:
         """Why nobody took the message. What may be a mistake in the configuration is no reason to bounce."""
@@ -260,68 +272,39 @@ class SmtpAgent:
         except asyncio.CancelledError:
             session.abort()
             raise
-        self._warn_about(delivery, session)
+        hands = self._handshake
+        hands.warn_about(session, delivery.request.queue_id)
         if session.core.behind_pix:
-            self._work_around(delivery, session)
+            hands.work_around(session, delivery.request, self._clock())
         if session.core.ignored and session.core.capabilities.keywords and (line := ignored_line(session.core.ignored)):
             self._log(line)
-        if reply is None and not self._loops(delivery, session):
+        failure = (
+            hands.refused(session, reply) if reply is not None else hands.looped(session, delivery.request.nexthop)
+        )
+        if failure is None:
             return session
         delivery.attempt.connected()
-        if reply is not None:
-            delivery.fail_site(take_left(delivery), target, self._refused(session, reply))
+        delivery.fail_site(take_left(delivery), target, failure)
         session.quit()
         return None
-
-    def _work_around(self, delivery: SmtpDelivery, session: SmtpSession) -> None:
-        """PIX firewalls lose a message whose end is in the packet of what is before. Only mail that is old waits."""
-        request, params = delivery.request, self._params
-        old = request.arrival <= self._clock() - params.pix_workaround_threshold_time
-        if old and "delay_dotcrlf" in session.core.pix:
-            session.dot_delay = params.pix_workaround_delay_time
-        words = [word for word in ("disable_esmtp", "delay_dotcrlf") if word in session.core.pix]
-        shown = " ".join(word for word in words if old or word != "delay_dotcrlf")
-        self._log(f"{request.queue_id}: enabling PIX workarounds: {shown} for {session.target.namaddrport}")
-
-    def _refused(self, session: SmtpSession, reply: SmtpReply) -> Failure:
-        text = f"host {session.target.namaddr} refused to talk to me: {reply.one_line}"
-        failure = refused(session.target, reply, text)
-        if session.core.greeting is None and self._params.skip_5xx_greeting and reply.code // 100 == 5:
-            return Failure("4" + failure.dsn[1:], failure.text, failure.reply, failure.remote_mta)
-        return failure
-
-    def _loops(self, delivery: SmtpDelivery, session: SmtpSession) -> bool:
-        """Did we connect to ourselves? Another port than 25 may be another server on this host."""
-        target, name = session.target, self._params.myhostname.lower()
-        if target.port != SMTP_PORT:
-            return False
-        greeting = session.core.greeting
-        if greeting is not None and greeting.text[4:].partition(" ")[0].lower() == name:
-            self._warn(f"host {target.namaddrport} greeted me with my own hostname {self._params.myhostname}")
-        if session.core.capabilities.hostname.lower() != name:
-            return False
-        self._warn(f"host {target.namaddrport} replied to HELO/EHLO with my own hostname {self._params.myhostname}")
-        text = f"mail for {delivery.request.nexthop} loops back to myself"
-        delivery.fail_site(take_left(delivery), target, Failure("5.4.6" if target.best else "4.4.6", text))
-        return True
 
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
         delivery.attempt.connected()
-        keep = delivery.request.keep and self._params.cache_on_demand
+        request = delivery.request
+        keep = request.keep and self._params.cache_on_demand
         if not keep and self._cache_destinations is not None:
-            keep = await self._always_keeps(self._cache_destinations, delivery.request.nexthop)
+            keep = await self._always_keeps(self._cache_destinations, request.nexthop)
         keep = keep and self._lasts(session)
-        kind = self._probe if delivery.request.trace else self._transaction
+        kind = self._probe if request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
         if not transaction.prepare(session.core.capabilities, converts=self._converts, quote=self._quotes):
             session.quit()
             return True
         if self._forwards and session.core.capabilities.xforward:
-            request = delivery.request
             session.core.send_ahead(xforward_commands(session.core.capabilities, request.origin, request.queue_id))
         plain = self._plain and session.core.capabilities.eightbitmime and isinstance(content, bytes)
-        outgoing = content if plain else self._outgoing(delivery.request, session, content)
+        outgoing = content if plain else self._outgoing(request, session, content)
         try:
             await session.send(transaction, outgoing, keep=keep)  # type: ignore[arg-type]
             delivery.complete = delivery.complete or not transaction.stale
@@ -333,7 +316,8 @@ class SmtpAgent:
         except asyncio.CancelledError:
             session.abort()
             raise
-        self._warn_about(delivery, session)
+        if session.core.oddities or session.core.warnings:
+            self._handshake.warn_about(session, request.queue_id)
         if keep and session.reusable:
             keys = (site, session.target.namaddrport) if session.target.best else (session.target.namaddrport,)
             self._cache.put(session, keys)
@@ -367,25 +351,6 @@ class SmtpAgent:
         if 0 < params.reuse_count_limit <= session.uses + 1:
             return False
         return asyncio.get_running_loop().time() < session.expires
-
-    def _warn_about(self, delivery: SmtpDelivery, session: SmtpSession) -> None:
-        core = session.core
-        if not core.oddities and not core.warnings:
-            return
-        where = session.target.namaddrport
-        for argument in core.warnings:
-            self._warn(f'bad EHLO SIZE limit "{argument}" from {where}')
-        for kind, text in core.oddities:
-            if kind == "long line":
-                self._warn(f"{where}: response longer than 2048: {text}...")
-            elif kind == "refused":
-                self._warn(f"host {where} said: {text}")
-            elif kind == "long reply":
-                self._warn(f"{where}: multi-line response longer than 2048 {text}...")
-            elif core.capabilities.pipelining:
-                self._warn(f"{delivery.request.queue_id}: non-ESMTP response from {where}: {text}")
-        core.warnings.clear()
-        core.oddities.clear()
 
 
 def take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:

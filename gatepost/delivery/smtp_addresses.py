@@ -9,7 +9,7 @@ import msgspec
 from gatepost.delivery.smtp_destination import Destination
 from gatepost.delivery.smtp_dns import Filtered
 from gatepost.delivery.smtp_params import SmtpParams
-from gatepost.dns.answers import Answer, Resolver, RRType
+from gatepost.dns.answers import Answer, Record, Resolver, RRType
 from gatepost.dns.hosts import HostsFile, canonical_address
 from gatepost.mail.hostname import valid_hostaddr
 
@@ -80,6 +80,8 @@ class AddressFinder:
         """The addresses to try, best first, or why there are none. Never raises; suspends only for DNS."""
         if not destination.use_mx:
             return await self._host(destination)
+        if destination.service and (found := await self._service(destination)) is not None:
+            return found
         try:
             answer = await self._resolver.query(destination.domain, "MX")
         except Filtered as filtered:
@@ -96,6 +98,41 @@ class AddressFinder:
             case _:
                 failure = NoAddress("4.4.3", name_error(destination.domain, "MX", answer))
         return await self._host(destination) if self._params.ignore_mx_lookup_error else failure
+
+    async def _service(self, destination: Destination) -> list[Target] | NoAddress | None:
+        """The servers that SRV records name (RFC 2782); None: MX records are to be looked at instead."""
+        params, service = self._params, f"_{destination.service}._tcp.{destination.domain}"
+        try:
+            answer = await self._resolver.query(service, "SRV")
+        except Filtered as filtered:
+            return NoAddress(filtered.dsn, filtered.text)
+        if answer.outcome != "found":
+            absent = answer.outcome in ("no_name", "no_data")
+            if params.srv_lookup_fallback if absent else params.ignore_srv_lookup_error:
+                return None
+            dsn = "4.4.3" if answer.outcome == "try_again" else "5.4.4"
+            return NoAddress(dsn, name_error(service, "SRV", answer))
+        servers = in_srv_order(answer.records, self._rng)
+        if not servers:
+            return NoAddress("5.1.0", f"Service {service} is not offered (null SRV)")
+        targets: list[Target] = []
+        failure: NoAddress | None = None
+        for preference, host, port in servers:
+            found = await self._addresses(host, port, preference)
+            if not isinstance(found, NoAddress):
+                targets += found
+            elif failure is None or found.soft:
+                failure = found
+        if not targets:
+            self._warn(f"no SRV host for {service} has a valid address record")
+            return failure
+        ours = self._own_preference([target for target in targets if target.port == SMTP_PORT], SMTP_PORT)
+        if ours is not None:
+            targets = [target for target in targets if target.preference < ours]
+        if not targets:
+            return NoAddress("5.4.6", f"mail for {service} loops back to myself")
+        best = targets[0].preference
+        return [t if t.preference == best else msgspec.structs.replace(t, best=False) for t in targets]
 
     async def _mx(self, destination: Destination, answer: Answer) -> list[Target] | NoAddress:
         records = sorted(answer.records, key=lambda record: record.preference)
@@ -250,6 +287,30 @@ def balance_families(targets: list[Target], limit: int) -> list[Target]:
             left[family] -= 1
             kept.append(target)
     return kept
+
+
+def in_srv_order(records: Sequence[Record], rng: random.Random) -> list[tuple[int, str, int]]:
+    """(priority, host, port) of SRV records in the order of RFC 2782: by priority, then by chance after their weights.
+
+    The records of which there is only one, for the root, say that there is no such service: nothing is left.
+    """
+    left = []
+    for record in records:
+        weight, port, host = record.data.split(" ")
+        if host:
+            left.append((record.preference, int(weight), host, int(port)))
+    left.sort()  # in each priority those without weight first
+    ordered = []
+    while left:
+        same = [entry for entry in left if entry[0] == left[0][0]]
+        pick = rng.randint(0, sum(entry[1] for entry in same))
+        for entry in same:
+            pick -= entry[1]
+            if pick <= 0:
+                break
+        left.remove(entry)
+        ordered.append((entry[0], entry[2], entry[3]))
+    return ordered
 
 
 def name_error(name: str, rrtype: RRType, answer: Answer) -> str:

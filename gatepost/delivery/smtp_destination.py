@@ -11,12 +11,15 @@ _SEPARATORS = re.compile(r"[,\s]+")
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """One place to go. `text`: as given; `domain` without brackets; `use_mx`: MX records are looked up."""
+    """One place to go. `text`: as given; `domain` without brackets; `use_mx`: MX records are looked up; `service`: SRV
+    records of that service are, first of all.
+    """
 
     text: str
     domain: str
     port: int
     use_mx: bool
+    service: str = ""
 
 
 class BadDestination(ValueError):
@@ -49,9 +52,10 @@ def parse_destination(
     *,
     disable_dns_lookups: bool = False,
     known_ports: tuple[tuple[str, int], ...] = KNOWN_PORTS,
+    srv: frozenset[str] = frozenset(),
 ) -> Destination:
     """Read one destination. `default_port`: a number or a service name, which known_tcp_ports (`known_ports`) or the
-    services file has. Raises BadDestination.
+    services file has. `srv`: services that have SRV records (use_srv_lookup). Raises BadDestination.
     """
     port = default_port
     if text.startswith("["):
@@ -72,7 +76,9 @@ def parse_destination(
         raise BadDestination(f"bad destination: {text}")
     if not (valid_hostaddr(host) or valid_hostname(host) or not host.isascii()):
         raise BadDestination(f"valid hostname or network address required in destination: {text}")
-    return Destination(text, host, _port(port, text, known_ports), use_mx and not disable_dns_lookups)
+    use_mx = use_mx and not disable_dns_lookups
+    service = port if use_mx and port.lower() in srv else ""
+    return Destination(text, host, _port(port, text, known_ports), use_mx, service)
 
 
 def _port(text: str, destination: str, known_ports: tuple[tuple[str, int], ...]) -> int:

@@ -82,7 +82,7 @@ class GenericSmtpAgent(SmtpAgent):
         recipients, delivery.left = delivery.left, []
         delivery.final_server = True
         delivery.fail(recipients, None, failure)
-        return self._done(delivery)
+        return await self._done(delivery)
 
     def _open(self, request: DeliveryRequest) -> BinaryIO:
         file = super()._open(request)
@@ -115,7 +115,7 @@ class GenericSmtpAgent(SmtpAgent):
         """The headers of a content file. Raises OSError."""
         with self._open_content(name) as file:
             content = b""
-            while piece := file.read(_PIECE):
+            while piece := file.read(max(_PIECE, len(content))):  # twice as much each time
                 content += piece
                 end = header_end(content)
                 if content.find(b"\n", end) >= 0:

@@ -20,6 +20,10 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     helo_name: str = "localhost"
     tcp_port: str = "smtp"
     relayhost: str = ""
+    best_mx_transport: str = ""
+    srv_services: frozenset[str] = frozenset()
+    srv_lookup_fallback: bool = False
+    ignore_srv_lookup_error: bool = False
     fallback_relay: tuple[str, ...] = ()
     host_lookup: tuple[str, ...] = ("dns",)
     address_preference: str = "any"
@@ -39,6 +43,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     line_length_limit: int = 998
     cache_on_demand: bool = True
     cache_time_limit: float = 2.0
+    cache_ttl_limit: float = 2.0
     reuse_count_limit: int = 0
     reuse_time_limit: float = 300.0
     bind_address: str = ""
@@ -77,7 +82,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             Stage.EHLO: self.helo_timeout,
             Stage.HELO: self.helo_timeout,
             Stage.LHLO: self.helo_timeout,
-            Stage.IDLE: self.cache_time_limit,
+            Stage.IDLE: min(self.cache_time_limit, self.cache_ttl_limit),
             Stage.XFORWARD_CLIENT: self.xforward_timeout,
             Stage.XFORWARD_SESSION: self.xforward_timeout,
             Stage.MAIL: self.mail_timeout,
@@ -119,7 +124,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
 def parameter_name(name: str, prefix: str) -> str:
     """The parameter that a field of SmtpParams is taken from."""
     if name in _UNPREFIXED:
-        return name
+        return _UNPREFIXED[name]
     name = _RENAMED.get(name, name)
     if prefix == "lmtp":
         name = name.replace("ehlo", "lhlo").replace("helo", "lhlo")
@@ -160,11 +165,16 @@ def keywords(text: str) -> frozenset[str]:
     return _folded_set(text)
 
 
-_UNPREFIXED = frozenset({
+_UNPREFIXED = {name: name for name in (
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
     "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports", "queue_directory",
-    "disable_mime_output_conversion",
-})  # fmt: skip
+    "disable_mime_output_conversion", "best_mx_transport", "ignore_srv_lookup_error",
+)}  # fmt: skip
+_UNPREFIXED |= {
+    "srv_services": "use_srv_lookup",
+    "srv_lookup_fallback": "allow_srv_lookup_fallback",
+    "cache_ttl_limit": "connection_cache_ttl_limit",
+}
 _RENAMED = {
     "ignored_keywords": "discard_ehlo_keywords",
     "cache_on_demand": "connection_cache_on_demand",
@@ -177,6 +187,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "host_lookup": _words,
     "inet_protocols": _protocols,
     "ignored_keywords": keywords,
+    "srv_services": _folded_set,
     "pix_workarounds": _folded_set,
     "known_tcp_ports": known_ports,
     "address_verify_target": _verify_target,

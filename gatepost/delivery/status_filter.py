@@ -19,9 +19,28 @@ class StatusFilter:
         self._maps = maps
         self._warn = warn
 
-    def apply(self, status: RecipientStatus) -> RecipientStatus:
-        """The status as it is to be logged and reported. Where a table cannot tell, it stays."""
-        hit = self._find(f"{status.dsn} {status.text}")
+    def apply(self, status: RecipientStatus) -> RecipientStatus | None:
+        """The status as it is to be logged and reported; None if the tables have to be waited for (`wait_for`). Where
+        they cannot tell, it stays.
+        """
+        search = self._maps.find(_key(status))
+        try:
+            search.send(None)
+        except StopIteration as found:
+            return self._changed(status, found.value)
+        except LookupTemporaryFailure:
+            return status
+        search.close()
+        return None
+
+    async def wait_for(self, status: RecipientStatus) -> RecipientStatus:
+        """As `apply`, for any table."""
+        try:
+            return self._changed(status, await self._maps.find(_key(status)))
+        except LookupTemporaryFailure:
+            return status
+
+    def _changed(self, status: RecipientStatus, hit: Hit | None) -> RecipientStatus:
         if hit is None:
             return status
         found = _DSN.match(hit.value)
@@ -33,16 +52,6 @@ class StatusFilter:
             return replace(status, dsn=dsn, text=text)
         return replace(status, dsn=dsn, text=text, action="deferred" if dsn[0] == "4" else "bounced")
 
-    def _find(self, text: str) -> Hit | None:
-        # An outcome is logged at once: nothing can be waited for here.
-        search = self._maps.find(text)
-        try:
-            search.send(None)
-        except StopIteration as found:
-            hit: Hit | None = found.value
-            return hit
-        except LookupTemporaryFailure:
-            return None
-        search.close()
-        self._warn(f"{self._maps.parameter}: a table that has to be waited for is of no use here")
-        return None
+
+def _key(status: RecipientStatus) -> str:
+    return f"{status.dsn} {status.text}"

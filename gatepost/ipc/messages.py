@@ -135,6 +135,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     statuses: list[RecipientStatus]
     site_failure: str = ""
     site_dsn: str = ""
+    pass_to: str = ""
     sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
 

@@ -35,22 +35,25 @@ class MimeState:
         self._eight = False  # its Content-Transfer-Encoding is 8bit or binary
         self._encode = False
         self._multiparts = Multiparts()
-        self._rest = b""
+        self._rest: list[bytes] = []  # a line that is not over yet
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events of what is complete with this piece."""
-        text = self._rest + piece
-        cut = text.rfind(b"\n") + 1
-        self._rest = text[cut:]
-        if cut:
-            for line in text[: cut - 1].split(b"\n"):
-                yield from self._line(line)
+        cut = piece.rfind(b"\n")
+        if cut < 0:
+            self._rest.append(piece)
+            return
+        first, *others = piece[:cut].split(b"\n")
+        yield from self._line(b"".join((*self._rest, first)) if self._rest else first)
+        self._rest = [piece[cut + 1 :]] if cut + 1 < len(piece) else []
+        for line in others:
+            yield from self._line(line)
 
     def end(self) -> Iterator[Event]:
         """The events of the rest."""
         if self._rest:
-            yield from self._line(self._rest)
-        self._rest = b""
+            yield from self._line(b"".join(self._rest))
+        self._rest = []
         yield from self._end_header()
         if self._kind != "body":
             yield from self._converted_encoding()

@@ -503,3 +503,13 @@ async def test_a_server_that_says_later_is_asked_once(make: Callable[..., Bench]
         assert [status.dsn for status in done.statuses] == ["4.2.0"]
         assert it.commands.count("RCPT TO:<one@b.example> ORCPT=rfc822;one@b.example") == 1
         assert it.connections == 1
+
+
+@pytest.mark.parametrize("transport", ["", "local:"])
+async def test_mail_for_ourselves_goes_to_best_mx_transport(make: Callable[..., Bench], transport: str) -> None:
+    zone = "loop.example MX 10 me.example\nme.example A 192.0.2.1"
+    bench = make(zone, own_addresses=frozenset({"192.0.2.1"}), best_mx_transport=transport)
+    done = await bench.deliver("loop.example")
+    assert done.pass_to == transport
+    assert [status.dsn for status in done.statuses] == ([] if transport else ["5.4.6"])
+    assert len(bench.lines) == (0 if transport else 1)

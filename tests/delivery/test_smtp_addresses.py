@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from gatepost.delivery.smtp_addresses import AddressFinder, NoAddress, Target, balance_families
+from gatepost.delivery.smtp_addresses import AddressFinder, NoAddress, Target, balance_families, in_srv_order
 from gatepost.delivery.smtp_destination import parse_destination
 from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.dns.answers import Record
 from gatepost.dns.fake import FakeResolver
 from gatepost.dns.hosts import HostsFile
+from gatepost.dns.zone import parse_zone
 
 ZONE = """
 x.example MX 20 b.example
@@ -154,3 +156,70 @@ async def test_an_alias_may_give_way_to_the_real_name(overrides: bool, host: str
     found = await finder(cname_overrides_servername=overrides).find(parse_destination("[alias.example]", "smtp"))
     assert not isinstance(found, NoAddress)
     assert [target.namaddr for target in found] == [f"{host}[192.0.2.2]"]
+
+
+def with_services(**options: Any) -> AddressFinder:
+    zone = parse_zone(ZONE + "broken.example SERVFAIL\n_submission._tcp.broken.example SERVFAIL\n")
+    listed = {
+        "x.example": ["10 60 587 a.example", "20 0 2525 b.example"],
+        "own.example": ["5 0 25 me.example"],
+        "none.example": ["0 0 0 "],
+        "gone.example": ["0 0 587 nobody.example"],
+    }
+    for domain, lines in listed.items():
+        records = []
+        for line in lines:
+            priority, data = line.split(" ", 1)
+            records.append(Record(f"_submission._tcp.{domain}", "SRV", data, int(priority)))
+        zone.records[f"_submission._tcp.{domain}"] = {"SRV": records}
+    zone.records["a.example"] = {"A": [Record("a.example", "A", "192.0.2.1")]}
+    params = SmtpParams(srv_services=frozenset({"submission"}), **options)
+    return AddressFinder(params, FakeResolver(zone), None, random.Random(1), frozenset({"192.0.2.100"}), print)
+
+
+async def services(domain: str, **options: Any) -> list[Target] | NoAddress:
+    where = parse_destination(f"{domain}:submission", "smtp", srv=frozenset({"submission"}))
+    return await with_services(**options).find(where)
+
+
+async def test_servers_of_srv_records() -> None:
+    found = await services("x.example")
+    assert isinstance(found, list)
+    assert [(t.host, t.port, t.best) for t in found] == [("a.example", 587, True), ("b.example", 2525, False)]
+
+
+@pytest.mark.parametrize(
+    ("domain", "dsn"),
+    [("own.example", "5.4.6"), ("none.example", "5.1.0"), ("gone.example", "5.4.4"), ("broken.example", "4.4.3")],
+)
+async def test_services_that_are_of_no_use(domain: str, dsn: str) -> None:
+    found = await services(domain)
+    assert isinstance(found, NoAddress)
+    assert found.dsn == dsn
+
+
+async def test_from_srv_to_mx_records() -> None:
+    found = await services("b.example")
+    assert isinstance(found, NoAddress)
+    assert found.dsn == "5.4.4"
+    assert "name=_submission._tcp.b.example type=SRV" in found.text
+    found = await services("b.example", srv_lookup_fallback=True)
+    assert isinstance(found, list)
+    assert [(t.address, t.port) for t in found] == [("192.0.2.2", 587)]
+    assert isinstance(await services("broken.example", srv_lookup_fallback=True), NoAddress)
+    found = await services("broken.example", ignore_srv_lookup_error=True)
+    assert isinstance(found, NoAddress)
+    assert "type=MX" in found.text
+
+
+def test_weights_of_srv_records() -> None:
+    records = [Record("_s", "SRV", f"{weight} 25 h{weight}.example", 1) for weight in (0, 10, 90)]
+    first = [in_srv_order(records, random.Random(seed))[0][1] for seed in range(300)]
+    assert first.count("h90.example") > first.count("h10.example") > first.count("h0.example")
+
+
+def test_only_names_of_services_outside_of_brackets() -> None:
+    srv = frozenset({"submission", "smtp"})
+    assert parse_destination("[x.example]:submission", "smtp", srv=srv).service == ""
+    assert parse_destination("x.example:587", "smtp", srv=srv).service == ""
+    assert parse_destination("x.example", "smtp", srv=srv).service == "smtp"

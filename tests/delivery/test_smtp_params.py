@@ -31,7 +31,7 @@ def test_from_settings() -> None:
     assert params.inet_protocols == ("ipv4", "ipv6")
     assert params.ignored_keywords == {"dsn", "silent-discard"}
     assert params.limits()[Stage.MAIL] == 7
-    assert params.limits()[Stage.IDLE] == 3
+    assert params.limits()[Stage.IDLE] == 2  # connection_cache_ttl_limit
     assert params.ehlo == "always"
     assert params.rcpt_timeout == 300
 

@@ -157,3 +157,10 @@ def test_quoted_printable_can_be_read_again(line: bytes) -> None:
 def test_without_mime_nothing_changes(lines: list[str]) -> None:
     text = "\n".join(["Subject: x", "", *lines, ""])
     assert converted(text) == text
+
+
+def test_a_line_in_many_pieces() -> None:
+    state = MimeState(downgrade=False)
+    events = [event for piece in (b"A: b\n", b"\nx", b"y", b"z", b"\n", b"\nend") for event in state.feed(piece)]
+    events += state.end()
+    assert [text for _, text in events] == [b"A: b", b"", b"xyz", b"", b"end"]

@@ -131,3 +131,19 @@ async def test_a_damaged_message_for_two_destinations_holds_nobody_up() -> None:
     assert {request.queue_id for request in world.requests} == {a_message(2).queue_id}
     assert len(world.requests) == 2 and len(manager.active) == 1
     world.commit.close()
+
+
+@pytest.mark.parametrize(("pass_to", "nexthop"), [("other", ""), ("other:there", "there")])
+async def test_recipients_are_passed_on_to_another_transport(world: World, pass_to: str, nexthop: str) -> None:
+    """best_mx_transport."""
+    await world.submitted()
+    request = world.requests.pop(0)
+    world.manager.delivered(DeliveryDone(request.request_id, 1, request.queue_id, [], pass_to=pass_to))
+    passed = world.requests.pop()
+    assert (passed.transport, passed.nexthop) == ("other", nexthop or request.nexthop)
+    assert (passed.recipients, passed.content) == (request.recipients, request.content)
+    world.requests.append(passed)
+    world.deliver("sent")
+    await until(lambda: bool(world.requests))
+    world.deliver("sent")
+    await world.at_rest()

@@ -3,17 +3,17 @@
 from gatepost.config.declaration import Parameter, boolean, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
-    boolean("allow_srv_lookup_fallback", "no", since="3.8", owner="smtp"),
-    text("best_mx_transport", "", kind="service", since="<=1.0", owner="smtp"),
+    boolean("allow_srv_lookup_fallback", "no", since="3.8", owner="smtp", honoured=True),
+    text("best_mx_transport", "", kind="service", since="<=1.0", owner="smtp", honoured=True),
     time("connection_cache_protocol_timeout", "5s", minimum=1, since="2.3", owner="smtp"),
     text("connection_cache_service_name", "scache", kind="service", shortest=1, since="2.2", owner="smtp"),
     time("connection_cache_status_update_time", "600s", minimum=1, since="<=2.2", owner="scache"),
-    time("connection_cache_ttl_limit", "2s", minimum=1, since="<2.1", owner="scache"),
+    time("connection_cache_ttl_limit", "2s", minimum=1, since="<2.1", owner="scache", honoured=True),
     boolean("disable_dns_lookups", "no", since="<=1.0", owner="smtp", honoured=True),
     boolean("disable_mime_output_conversion", "no", since="2.0", owner="smtp", honoured=True),
     text("dnssec_probe", "ns:.", since="3.6", owner="smtp"),
     boolean("ignore_mx_lookup_error", "no", since="<=1.0", owner="smtp", honoured=True),
-    boolean("ignore_srv_lookup_error", "no", since="3.8", owner="smtp"),
+    boolean("ignore_srv_lookup_error", "no", since="3.8", owner="smtp", honoured=True),
     text("smtp_address_preference", "any", kind="choice", shortest=1, since="2.8", owner="smtp", honoured=True),
     text("smtp_address_verify_target", "rcpt", shortest=1, since="3.0", owner="smtp", honoured=True),
     boolean("smtp_always_send_ehlo", "yes", since="<=1.0", owner="smtp", honoured=True),
@@ -91,5 +91,5 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("smtp_skip_quit_response", "yes", since="<=1.0", owner="smtp", honoured=True),
     text("smtp_tcp_port", "smtp", since="<=3.2", owner="smtp", honoured=True),
     time("smtp_xforward_timeout", "300s", minimum=1, since="2.1", owner="smtp", honoured=True),
-    text("use_srv_lookup", "", since="3.8", owner="smtp"),
+    text("use_srv_lookup", "", since="3.8", owner="smtp", honoured=True),
 )
