@@ -88,7 +88,7 @@ class QueueParts:
             self.store,
             self.commit,
             foundation.resolver,
-            Scheduler.from_settings(settings, services),
+            Scheduler.from_settings(settings, services, program),
             dispatcher,
             make_notifier(foundation, self.cleanup, log),
             program,

@@ -59,7 +59,8 @@ class TransportParameters:
     `concurrency_limit`, `recipient_limit`, `rate_delay`, the feedbacks and `failed_cohort_limit` are those of
     TRANSPORT_destination_...; `process_limit` is maxproc of master.cf; `dead_time` is minimal_backoff_time,
     `sick_time` how long a destination that was dead is remembered (after that, its mail was tried again);
-    `deferred`: the transport is in defer_transports; `slot_cost`, `slot_loan`, `slot_discount` (in percent) and
+    `deferred`: the transport is in defer_transports; `missing`: master.cf has no such transport, which is told of each
+    `retry_time` (transport_retry_time); `slot_cost`, `slot_loan`, `slot_discount` (in percent) and
     `minimum_slots` rule preemption: TRANSPORT_delivery_slot_... and TRANSPORT_minimum_delivery_slots.
     """
 
@@ -75,6 +76,8 @@ class TransportParameters:
     dead_time: float = 300
     sick_time: float = 4600
     deferred: bool = False
+    retry_time: float = 60
+    missing: bool = False
     slot_cost: int = 5
     slot_loan: int = 3
     slot_discount: int = 50
@@ -106,6 +109,8 @@ def transport_parameters(settings: Settings, services: Mapping[str, Service], tr
         dead_time=settings.minimal_backoff_time,
         sick_time=settings.minimal_backoff_time + settings.maximal_backoff_time + settings.queue_run_delay,
         deferred=transport in split_list(settings.defer_transports),
+        retry_time=settings.transport_retry_time,
+        missing=bool(services) and service is None,
         slot_cost=value(transport, "delivery_slot_cost"),
         slot_loan=value(transport, "delivery_slot_loan"),
         slot_discount=value(transport, "delivery_slot_discount"),
@@ -119,18 +124,18 @@ class Window:
     A dead destination has `size` 0.
     """
 
-    __slots__ = ("_failed_cohorts", "_failure", "_success", "busy", "size")
+    __slots__ = ("busy", "failed_cohorts", "failure", "size", "success")
 
     def __init__(self, parameters: TransportParameters) -> None:
         self.size = parameters.initial_concurrency
         self.busy = 0
-        self._success = 0.0
-        self._failure = 0.0
-        self._failed_cohorts = 0.0
+        self.success = 0.0
+        self.failure = 0.0
+        self.failed_cohorts = 0.0
 
     def succeeded(self, parameters: TransportParameters) -> None:
         """A delivery, which still counts as busy, ended without connection or handshake failure."""
-        self._failed_cohorts = 0.0
+        self.failed_cohorts = 0.0
         size = self.size
         limit = parameters.concurrency_limit
         if size >= limit > 0:
@@ -141,11 +146,13 @@ class Window:
         # The window keeps near what is in use, or negative feedback would come to bear too late.
         if size >= self.busy + parameters.initial_concurrency:
             return
-        self._success += parameters.positive_feedback.at(size)
-        while self._success + _ROUNDING >= 1:
+        feedback = parameters.positive_feedback.at(size)
+        self.success += feedback
+        # Half a step is rounded up, as Postfix does.
+        while self.success + feedback / 2 >= 1:
             self.size += 1
-            self._success -= 1
-            self._failure = 0.0
+            self.success -= 1
+            self.failure = 0.0
         if self.size > limit > 0:
             self.size = limit
 
@@ -154,19 +161,20 @@ class Window:
         size = self.size
         if not size:
             return False
-        self._failed_cohorts += 1 / size
-        if 0 < parameters.failed_cohort_limit <= self._failed_cohorts + _ROUNDING:
+        self.failed_cohorts += 1 / size
+        if 0 < parameters.failed_cohort_limit <= self.failed_cohorts + _ROUNDING:
             self.size = 0
             return True
-        self._failure -= parameters.negative_feedback.at(size)
-        while self._failure + _ROUNDING < 0:
+        feedback = parameters.negative_feedback.at(size)
+        self.failure -= feedback
+        while self.failure - feedback / 2 < 0:
             self.size -= 1
-            self._success = 0.0
-            self._failure += 1
+            self.success = 0.0
+            self.failure += 1
         self.size = max(self.size, 1)
         return False
 
     def revive(self, parameters: TransportParameters) -> None:
         """The destination was dead and is given another chance: the best concurrency is anyone's guess."""
         self.size = self.busy or parameters.initial_concurrency
-        self._success = self._failure = self._failed_cohorts = 0.0
+        self.success = self.failure = self.failed_cohorts = 0.0

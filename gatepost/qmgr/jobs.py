@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gatepost.qmgr.concurrency import TransportParameters, Window
-from gatepost.qmgr.rates import Account, Rate
+from gatepost.qmgr.rates import Account, Accounts, Rate
 
 if TYPE_CHECKING:
     from gatepost.qmgr.preemption import Candidates
@@ -175,9 +175,9 @@ class Transport:
         self.destinations: dict[str, Destination] = {}
         self.ready: list[Ready] = []
         self.resumes_at = 0.0
-        # Destinations that were dead lately, and until when that is remembered; accounts of rates.
+        # Destinations that were dead lately, and until when that is remembered.
         self.sick: dict[str, float] = {}
-        self.accounts: dict[str, Account] = {}
+        self.accounts = Accounts()
         # Made when a job could be preempted.
         self.candidates: Candidates | None = None
 
@@ -199,6 +199,17 @@ class Transport:
         sick[name] = now + self.parameters.sick_time
         while len(sick) > MANY_SICK or next(iter(sick.values())) <= now:
             del sick[next(iter(sick))]
+
+    def withdraw(self, peer: Peer) -> list[int]:
+        """What waits of it is not started; the recipients. It stays in its destination's queue, to be skipped."""
+        job = peer.job
+        left, peer.indexes = peer.left(), []
+        limit = self.parameters.recipient_limit or UNLIMITED
+        job.entries -= -(-len(left) // limit)
+        job.waiting -= 1
+        if not job.waiting:
+            self.end(job)
+        return left
 
     def end(self, job: Job) -> None:
         """Nothing waits of a job any more."""

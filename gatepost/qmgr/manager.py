@@ -80,6 +80,8 @@ class QueueManager:
         self.scheduler = scheduler
         self.epoch = epoch
         self.active: dict[str, ActiveMessage] = {}
+        if scheduler.clog is not None:
+            scheduler.clog.active = self.active.__len__
         self.running: dict[int, Running] = {}
         self.dispatching = False  # until every live delivery worker has reported
         self.content_octets = 0

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 TOLERANCE = 0.1
 """Seconds by which a delivery may be ahead of its time, after others were late."""
 
+MANY = 1000
+"""Accounts that are kept before it is looked which of them say nothing any more."""
+
 _UNITS = {
     "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400,
 }  # fmt: skip
@@ -59,6 +62,25 @@ class Account:
         self.due = max(self.due, now) + rate.interval
 
 
-def forget_idle(accounts: dict[str, Account], now: float) -> None:
-    for name in [name for name, account in accounts.items() if account.due <= now]:
-        del accounts[name]
+class Accounts:
+    """Those of a transport's destinations, by name."""
+
+    __slots__ = ("_accounts", "_limit")
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._limit = MANY
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def of(self, name: str, now: float) -> Account:
+        """That of a destination; `now`: monotonic seconds."""
+        accounts = self._accounts
+        account = accounts.get(name)
+        if account is None:
+            if len(accounts) >= self._limit:
+                self._accounts = accounts = {name: account for name, account in accounts.items() if account.due > now}
+                self._limit = max(MANY, 2 * len(accounts))
+            account = accounts[name] = Account()
+        return account

@@ -10,17 +10,17 @@ rate, and that it was dead: one that was dead lately is tried with one delivery 
 
 import heapq
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
+from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
 from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
 from gatepost.qmgr.preemption import preempting
-from gatepost.qmgr.rates import Account, Rate, forget_idle
-
-MANY_ACCOUNTS = 1000
-"""Accounts of rates that are kept before it is looked which of them say nothing any more."""
+from gatepost.qmgr.rates import Account, Rate
+from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say
 
 
 class Suspended(NamedTuple):
@@ -52,8 +52,19 @@ class Start:
 class Scheduler:
     """`parameters` gives those of a transport by its name; it is asked once per name."""
 
-    def __init__(self, parameters: Callable[[str], TransportParameters]) -> None:
+    def __init__(
+        self,
+        parameters: Callable[[str], TransportParameters],
+        *,
+        warn: Say = lambda text: None,
+        feedback_log: FeedbackLog | None = None,
+        clog: ClogWarnings | None = None,
+    ) -> None:
         self._parameters = parameters
+        self._warn = warn
+        self._feedback_log = feedback_log
+        self.clog = clog
+        self._harmless = clog.harmless if clog is not None else UNLIMITED
         # Messages that somebody wants tried now: deferred transports and dead destinations do not stop them.
         self.flushed: set[str] = set()
         self._transports: dict[str, Transport] = {}
@@ -62,12 +73,21 @@ class Scheduler:
         self._timers: list[tuple[float, int, Destination | Transport]] = []
         self._timer_count = 0
         self._suspended: list[Suspended] = []
-        self._accounts_limit = MANY_ACCOUNTS
 
     @classmethod
-    def from_settings(cls, settings: Settings, services: Mapping[str, Service]) -> "Scheduler":
-        """With the parameters of main.cf and the process limits of master.cf."""
-        return cls(lambda transport: transport_parameters(settings, services, transport))
+    def from_settings(
+        cls, settings: Settings, services: Mapping[str, Service], log: ProgramLog | None = None
+    ) -> "Scheduler":
+        """With the parameters of main.cf and the process limits of master.cf. `log`: what it has to say goes there."""
+        parameters = partial(transport_parameters, settings, services)
+        if log is None:
+            return cls(parameters)
+        return cls(
+            parameters,
+            warn=log.warning,
+            feedback_log=FeedbackLog(settings, log.info) if settings.destination_concurrency_feedback_debug else None,
+            clog=ClogWarnings(settings, log.warning),
+        )
 
     def per_recipient(self, transport: str) -> bool:
         """Whether this transport's destinations are recipients, not domains: `add` each with its own `queue_name`."""
@@ -98,8 +118,7 @@ class Scheduler:
         """
         via = self._transports.get(transport) or self._transport(transport)
         parameters = via.parameters
-        if parameters.deferred and message_id not in self.flushed:
-            self._suspended.append(Suspended(message_id, indexes, "4.3.2", "deferred transport", "deferred transport"))
+        if (parameters.deferred or parameters.missing) and self._refused(via, message_id, indexes, now):
             return
         if self._timers and self._timers[0][0] <= now:
             self._run_timers(now)
@@ -127,6 +146,8 @@ class Scheduler:
         job.entries += 1 if len(indexes) <= limit or not limit else -(-len(indexes) // limit)
         destination.place(peer)
         destination.waiting += 1
+        if destination.waiting > self._harmless and self.clog is not None:
+            self.clog.clogged(destination, now)
         # With others before it there is nothing new about the destination.
         news = destination.waiting == 1 or destination.listed is None or destination.peers[-1] is not peer
         if news and destination.size > destination.busy and not destination.resting:
@@ -157,6 +178,7 @@ class Scheduler:
         destination = start.destination
         transport = destination.transport
         parameters = transport.parameters
+        window = destination.size
         if failure is None:
             if destination.reason is not None:
                 destination.reason = None
@@ -167,6 +189,8 @@ class Scheduler:
             self._suspend_waiting(destination, failure)
             transport.remember_sick(destination.name, now)
             self._rest(destination, now + parameters.dead_time)
+        if self._feedback_log is not None:
+            self._feedback_log.finished(destination, window, failure is not None)
         destination.busy -= 1
         transport.busy -= 1
         if parameters.rate_delay and destination.reason is None:
@@ -184,7 +208,7 @@ class Scheduler:
             job.unread = 0
             for peer in job.peers:
                 if peer.at < len(peer.indexes):
-                    indexes += _withdraw(peer)
+                    indexes += transport.withdraw(peer)
                     peer.destination.waiting -= 1
                     self._settle(peer.destination)
             if message_id in transport.jobs:  # it was kept for recipients that were not read yet
@@ -208,7 +232,22 @@ class Scheduler:
         transport = self._transports.get(name)
         if transport is None:
             transport = self._transports[name] = Transport(name, self._parameters(name))
+            if self._feedback_log is not None:
+                self._feedback_log.transport(name, transport.parameters)
         return transport
+
+    def _refused(self, transport: Transport, message_id: str, indexes: list[int], now: float) -> bool:
+        """Recipients for a transport that is to be left alone, or that is not there, wait."""
+        dsn, text = "4.3.2", "deferred transport"
+        if transport.parameters.missing:
+            dsn, text = "4.3.0", "mail transport unavailable"
+            if now >= transport.resumes_at:
+                transport.resumes_at = now + transport.parameters.retry_time
+                self._warn(f"connect to transport private/{transport.name}: No such file or directory")
+        elif message_id in self.flushed:
+            return False
+        self._suspended.append(Suspended(message_id, indexes, dsn, text, text))
+        return True
 
     def _destination(self, transport: Transport, name: str, now: float) -> Destination:
         destination = transport.destinations[name] = Destination(transport, name)
@@ -287,14 +326,7 @@ class Scheduler:
             destination.resting = False
             self._settle(destination)
             return
-        accounts = destination.transport.accounts
-        account = accounts.get(destination.name)
-        if account is None:
-            if len(accounts) >= self._accounts_limit:
-                forget_idle(accounts, now)
-                self._accounts_limit = max(MANY_ACCOUNTS, 2 * len(accounts))
-            account = accounts[destination.name] = Account()
-        destination.account = account
+        destination.account = account = destination.transport.accounts.of(destination.name, now)
         self._rest_for_rate(destination, account, now)
 
     def _rest_for_rate(self, destination: Destination, account: Account, now: float) -> None:
@@ -323,9 +355,10 @@ class Scheduler:
         dsn, reason = failure
         # A destination that cannot be reached is no reason to return mail.
         destination.reason = (dsn if dsn.startswith("4.") else "4.0.0", reason)
+        transport = destination.transport
         for peer in destination.peers[destination.head :]:
             if peer is not None and peer.at < len(peer.indexes):
-                self._suspended.append(_suspension(peer.job.message_id, _withdraw(peer), destination.reason))
+                self._suspended.append(_suspension(peer.job.message_id, transport.withdraw(peer), destination.reason))
         destination.waiting = 0
 
     def _rest(self, destination: Destination, until: float) -> None:
@@ -359,18 +392,6 @@ class Scheduler:
             # It rested between deliveries; the count of failures goes on.
             destination.size = 1
         self._settle(destination)
-
-
-def _withdraw(peer: Peer) -> list[int]:
-    """What waits of it is not started; the recipients."""
-    job, transport = peer.job, peer.destination.transport
-    left, peer.indexes = peer.left(), []
-    limit = transport.parameters.recipient_limit or UNLIMITED
-    job.entries -= -(-len(left) // limit)
-    job.waiting -= 1
-    if not job.waiting:
-        transport.end(job)
-    return left
 
 
 def _suspension(message_id: str, indexes: list[int], reason: tuple[str, str]) -> Suspended:

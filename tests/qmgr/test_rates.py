@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from gatepost.qmgr.concurrency import TransportParameters
-from gatepost.qmgr.rates import TOLERANCE, Account, Rate, forget_idle, parse_rate
-from gatepost.qmgr.scheduler import MANY_ACCOUNTS, Scheduler
+from gatepost.qmgr.rates import MANY, TOLERANCE, Rate, parse_rate
+from gatepost.qmgr.scheduler import Scheduler
 
 DAY = 86400.0
 
@@ -144,15 +144,8 @@ def test_a_destination_that_dies_and_revives_keeps_its_rate() -> None:
 def test_accounts_that_say_nothing_are_forgotten() -> None:
     scheduler = a_scheduler(process_limit=0)
     rate = parse_rate("10/s")
-    for number in range(MANY_ACCOUNTS * 3):
+    for number in range(MANY * 3):
         scheduler.add(str(number), "smtp", f"{number}.example", [0], number, rate=rate)
         for start in scheduler.next_requests(number):
             scheduler.finished(start, None, number)
-    assert len(scheduler._transports["smtp"].accounts) <= MANY_ACCOUNTS
-
-
-def test_forgetting() -> None:
-    accounts = {"idle": Account(), "busy": Account()}
-    accounts["busy"].due = 5
-    forget_idle(accounts, 4)
-    assert list(accounts) == ["busy"]
+    assert len(scheduler._transports["smtp"].accounts) <= MANY

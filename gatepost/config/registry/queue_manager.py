@@ -38,7 +38,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     number("default_recipient_refill_limit", "100", minimum=1, since="2.4", owner="qmgr"),
     time("default_transport_rate_delay", "0s", since="3.1", owner="oqmgr qmgr", honoured=True),
     text("defer_transports", "", kind="list", since="<=1.0", owner="oqmgr qmgr", honoured=True),
-    boolean("destination_concurrency_feedback_debug", "no", since="2.5", owner="oqmgr qmgr"),
+    boolean("destination_concurrency_feedback_debug", "no", since="2.5", owner="oqmgr qmgr", honoured=True),
     number("dont_remove", "0", since="<2.1", owner="all"),
     boolean("enable_long_queue_ids", "no", since="2.9", owner="cleanup postsuper showq", honoured=True),
     text(
@@ -65,7 +65,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         since="3.0",
         owner="pipe",
     ),
-    time("qmgr_clog_warn_time", "300s", since="2.0", owner="oqmgr qmgr"),
+    time("qmgr_clog_warn_time", "300s", since="2.0", owner="oqmgr qmgr", honoured=True),
     time("qmgr_daemon_timeout", "1000s", minimum=1, since="2.8", owner="oqmgr qmgr"),
     number("qmgr_fudge_factor", "100", minimum=10, maximum=100, since="<=1.0", owner="oqmgr"),
     time("qmgr_ipc_timeout", "60s", minimum=1, since="2.8", owner="oqmgr qmgr"),
@@ -75,5 +75,5 @@ PARAMETERS: tuple[Parameter, ...] = (
     size("queue_minfree", "0", since="<2.1", owner="smtpd", honoured=True),
     time("queue_run_delay", "300s", minimum=1, since="<=2.4", owner="oqmgr qmgr sendmail smtp", honoured=True),
     text("queue_service_name", "qmgr", kind="service", shortest=1, since="2.0", owner="all"),
-    time("transport_retry_time", "60s", minimum=1, since="<2.1", owner="oqmgr qmgr"),
+    time("transport_retry_time", "60s", minimum=1, since="<2.1", owner="oqmgr qmgr", honoured=True),
 )
