@@ -10,7 +10,14 @@ KILLED: Counter[str] = Counter()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crash-runs", type=int, default=12, help="runs that kill a process under load")
+    parser.addoption("--long-faults", action="store_true", help="the fault runs in their long form")
     parser.addoption("--crash-seed", type=int, default=0, help="seed of the first run; 0: from the clock")
+
+
+@pytest.fixture
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Is this `make faults`, which may take its time?"""
+    return bool(request.config.getoption("--long-faults"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

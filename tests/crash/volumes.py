@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.scenarios.server import GATEPOST, REPOSITORY, Gatepost
+from tests.scenarios.server import GATEPOST, REPOSITORY, Gatepost, queue_id_of
 
 PIECE = 1 << 16
 IN_NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
@@ -33,8 +33,8 @@ def why_not() -> str:
 class VolumeGatepost(Gatepost):
     """`volumes`: mounted folders and their size in octets."""
 
-    def __init__(self, folder: Path, main_cf: str, volumes: dict[Path, int], *, master_cf: str = "") -> None:
-        super().__init__(folder, main_cf, master_cf=master_cf)
+    def __init__(self, folder: Path, main_cf: str, volumes: dict[Path, int]) -> None:
+        super().__init__(folder, main_cf)
         self._volumes = volumes
 
     def launch(self, *options: str) -> None:
@@ -49,15 +49,30 @@ class VolumeGatepost(Gatepost):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.prefix = ["nsenter", f"--target={self.process.pid}", "--mount"]
+        self.prefix = ["nsenter", f"--target={self.process.pid}", "--mount", f"--wd={REPOSITORY}"]
 
     def master_pid(self) -> int:
         assert self.process is not None
         return self.process.pid
 
+    def log(self) -> str:
+        path = self.seen(self.log_path)
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def send_unless_full(self, sender: str, recipient: str) -> str:
+        """The queue ID; empty if there is no space."""
+        client = self.client()
+        try:
+            reply = client.send(sender, recipient)
+        finally:
+            client.hang_up()
+        assert reply.startswith(("250 ", "452 4.3.1 ", "451 ")), reply
+        return queue_id_of(reply) if reply.startswith("250") else ""
+
     def seen(self, path: Path) -> Path:
         """Where a path of the mail system is for us."""
-        assert self.process is not None
+        if self.process is None or self.process.poll() is not None:
+            return path
         return Path(f"/proc/{self.process.pid}/root{path}")
 
     def inside(self, *command: str) -> None:
