@@ -93,9 +93,13 @@ class Operations:
         self._later = later
         self._flush_lists = flush_lists
 
-    def answer(self, ask: Ask, send: Send) -> None:
-        """Carry out one control request; its answer goes in one or more Parts. Raises nothing."""
-        self._guarded(lambda: self._answer(ask, send), ask.ticket, send)
+    def answer(self, ask: Ask, send: Send, paced: Later | None = None) -> None:
+        """Carry out one control request; its answer goes in one or more Parts. Raises nothing.
+
+        `paced` runs a function when the asker has taken what was sent, or never if he is gone: a listing waits for
+        that. An act does not: it is carried out whoever listens.
+        """
+        self._guarded(lambda: self._answer(ask, send, paced or self._later), ask.ticket, send)
 
     def _guarded(self, step: Callable[[], None], ticket: int, send: Send) -> None:
         try:
@@ -103,12 +107,13 @@ class Operations:
         except (StoreFailure, StoreFull, OSError) as failure:
             send(Part(ticket, [], last=True, error=_text(failure)))
 
-    def _answer(self, ask: Ask, send: Send) -> None:
+    def _answer(self, ask: Ask, send: Send, paced: Later) -> None:
         arguments, ticket = ask.arguments, ask.ticket
         if ask.what == "list":
-            self._stream(map(listed_line, self._listing()), ticket, send)
+            self._stream(map(listed_line, self._listing()), ticket, send, paced)
         elif ask.what == "active":
-            self._stream(iter(list(self._manager.active) if self._manager is not None else ()), ticket, send)
+            active = list(self._manager.active) if self._manager is not None else []
+            self._stream(iter(active), ticket, send, paced)
         elif ask.what == "count":
             send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
         elif ask.what == "cat":
@@ -133,7 +138,7 @@ class Operations:
                 item.queue = "active"
             yield item
 
-    def _stream(self, lines: Iterator[str], ticket: int, send: Send) -> None:
+    def _stream(self, lines: Iterator[str], ticket: int, send: Send, paced: Later) -> None:
         def piece() -> None:
             some: list[str] = []
             octets = 0
@@ -142,7 +147,7 @@ class Operations:
                 octets += len(line)
                 if len(some) == PIECE or octets > PIECE_OCTETS:
                     send(Part(ticket, some))
-                    self._later(lambda: self._guarded(piece, ticket, send))
+                    paced(lambda: self._guarded(piece, ticket, send))
                     return
             send(Part(ticket, some, last=True))
 

@@ -39,6 +39,8 @@ class Channel(asyncio.Protocol):
         self._in = bytearray()
         self._need = 0  # octets of the frame that _in begins with, so that a long one is joined once
         self._out: list[bytes] = []
+        self._full = False  # the peer is slow to take what was written
+        self._steps: list[Callable[[], None]] = []
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,6 +70,25 @@ class Channel(asyncio.Protocol):
             except RuntimeError:
                 pass  # uvloop's, for a connection given up while it was being made
         self._out.clear()
+
+    def later(self, step: Callable[[], None]) -> None:
+        """Call `step` in another turn of the loop, when the peer has taken most of what was sent; never if it is gone.
+
+        Who sends much sends the rest in such steps, so that it is not all in memory here.
+        """
+        if self._full:
+            self._steps.append(step)
+        elif not self.closed:
+            self._loop.call_soon(step)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        steps, self._steps = self._steps, []
+        for step in steps:
+            self._loop.call_soon(step)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._in
@@ -110,6 +131,7 @@ class Channel(asyncio.Protocol):
         if not self.closed:
             self.closed = True
             self._out.clear()
+        self._steps.clear()
         self._on_close(self)
 
     def close(self) -> None:

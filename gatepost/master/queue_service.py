@@ -106,7 +106,7 @@ class QueueService:
 
     def _control_frame(self, channel: Channel, frame: Frame) -> None:
         if isinstance(frame, Ask):
-            self._operations.answer(frame, channel.send)
+            self._operations.answer(frame, channel.send, channel.later)
         elif not isinstance(frame, Hello):
             channel.close()
 
