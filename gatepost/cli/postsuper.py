@@ -28,6 +28,9 @@ class Act(NamedTuple):
     title: str
 
 
+Asked = tuple[Act, bool, Iterator[str]]
+"""What was asked for, whether each message is reported, and the answer."""
+
 # In the order in which Postfix counts them at the end.
 REQUEUE = Act("requeue", "requeued", "Requeued")
 DELETE = Act("delete", "removed", "Deleted")
@@ -45,6 +48,8 @@ OPTIONS = {
     "e": (EXPIRE,),
     "f": (EXPIRE, RELEASE),
 }
+_TOLD_AT_ONCE = 500
+"""Lines in one write."""
 _AT_ONCE = 5000
 """Queue IDs in one request."""
 _HOUSEKEEPING = "psS"
@@ -143,16 +148,38 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, se
         with queue_session(settings) as session:
             for letter, queue_ids in wanted.items():
                 pieces = _valid(queue_ids, say) if selection is None else _selected(session, selection)
-                for some in pieces:
+                asked: Asked | None = None
+                for some in pieces:  # the next ones are selected while the queue manager has those before in hand
                     for act in OPTIONS[letter]:
-                        for queue_id in session.ask(act.request, ",".join(queues), *some):
-                            counts[act] += 1
-                            if some != ["ALL"]:
-                                say.info(superuser_act(queue_id, act.past))
+                        if asked is not None:
+                            _tell(asked, counts, say)
+                        asked = act, some != ["ALL"], session.ask(act.request, ",".join(queues), *some)
+                if asked is not None:
+                    _tell(asked, counts, say)
     finally:
         for act, number in counts.items():
             say.info(f"{act.title}: {number} message{'' if number == 1 else 's'}")
         say.close()
+
+
+def _tell(asked: Asked, counts: dict[Act, int], say: Report) -> None:
+    """Count what it was done to, and report each message if they were named. Raises ControlError."""
+    act, each, answer = asked
+    some: list[str] = []
+
+    def told() -> None:
+        counts[act] += len(some)
+        if each:
+            say.all([superuser_act(queue_id, act.past) for queue_id in some])
+        some.clear()
+
+    try:
+        for queue_id in answer:
+            some.append(queue_id)
+            if len(some) == _TOLD_AT_ONCE:
+                told()
+    finally:
+        told()
 
 
 def _selected(session: Session, selection: Selection) -> Iterator[list[str]]:

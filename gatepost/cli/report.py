@@ -24,6 +24,13 @@ class Report:
         if (log := self._opened_log()) is not None:
             log.info(text)
 
+    def all(self, texts: list[str]) -> None:
+        """Several lines, in one go."""
+        sys.stderr.write("".join([f"{self._program}: {text}\n" for text in texts]))
+        if (log := self._opened_log()) is not None:
+            for text in texts:
+                log.info(text)
+
     def warning(self, text: str) -> None:
         print(f"{self._program}: warning: {text}", file=sys.stderr)
         if (log := self._opened_log()) is not None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class ControlClient:
             raise ControlError(f"{control_path(queue_directory)}: {exc.strerror or exc}") from exc
         self._stream = self._socket.makefile("rb")
         self._decode = msgspec.msgpack.Decoder(Frame).decode
+        self._ticket = 0
+        self._parts: dict[int, deque[Part]] = {}
         self._send(Hello("control", os.getpid()))
 
     def _send(self, frame: Frame) -> None:
@@ -55,8 +58,27 @@ class ControlClient:
         self._socket.sendall(len(data).to_bytes(4, "big") + data)
 
     def ask(self, what: str, *arguments: str) -> Iterator[str]:
-        """The lines of the answer, as they come."""
-        self._send(Ask(1, what, list(arguments)))
+        """The lines of the answer, as they come. The request is sent now; others may be made before all was read."""
+        self._ticket += 1
+        self._parts[self._ticket] = deque()
+        self._send(Ask(self._ticket, what, list(arguments)))
+        return self._answer(self._ticket)
+
+    def _answer(self, ticket: int) -> Iterator[str]:
+        while True:
+            part = self._part(ticket)
+            if part.last or part.error:
+                del self._parts[ticket]
+            yield from part.lines
+            if part.error:
+                raise ControlError(part.error)
+            if part.last:
+                return
+
+    def _part(self, ticket: int) -> Part:
+        """The next one of this answer; those of others that come before it are kept."""
+        if self._parts[ticket]:
+            return self._parts[ticket].popleft()
         while True:
             try:
                 head = self._stream.read(4)
@@ -66,11 +88,10 @@ class ControlClient:
             if frame is None:
                 raise ControlError("the queue manager closed the connection")
             if isinstance(frame, Part):
-                yield from frame.lines
-                if frame.error:
-                    raise ControlError(frame.error)
-                if frame.last:
-                    return
+                if frame.ticket == ticket:
+                    return frame
+                if frame.ticket in self._parts:
+                    self._parts[frame.ticket].append(frame)
 
     def close(self) -> None:
         self._stream.close()

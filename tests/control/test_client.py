@@ -41,6 +41,30 @@ async def test_lines_of_several_parts(folder: str) -> None:
         assert await asyncio.to_thread(ask, folder) == ["a", "b", "c"]
 
 
+async def test_answers_that_come_at_once(folder: str) -> None:
+    parts = [Part(1, ["a"]), Part(2, ["x"]), Part(2, [], last=True), Part(1, ["b"], last=True)]
+    asked: list[Ask] = []
+
+    def heard(channel: Channel, frame: Frame) -> None:
+        if isinstance(frame, Ask):
+            asked.append(frame)
+            if len(asked) == 2:
+                for part in parts:
+                    channel.send(part)
+
+    def both() -> list[list[str]]:
+        client = ControlClient(folder)
+        try:
+            first, second = client.ask("list"), client.ask("active")
+            return [list(second), list(first)]
+        finally:
+            client.close()
+
+    loop = asyncio.get_running_loop()
+    async with await loop.create_unix_server(lambda: Channel(heard, lambda channel: None), control_path(folder)):
+        assert await asyncio.to_thread(both) == [["x"], ["a", "b"]]
+
+
 async def test_an_error(folder: str) -> None:
     async with await served(folder, [Part(1, ["a"]), Part(1, [], last=True, error="no space left")]):
         with pytest.raises(ControlError, match="no space left"):

@@ -48,6 +48,16 @@ def test_a_listing_in_pieces(store: MemoryStore) -> None:
     assert [decode_listed(line).queue_id for part in parts for line in part.lines] == ids
 
 
+def test_a_listing_waits_for_its_reader(store: MemoryStore) -> None:
+    put(store, PIECE + 3)
+    turns: deque[Callable[[], None]] = deque()
+    taken: deque[Callable[[], None]] = deque()
+    parts: list[Part] = []
+    operations = Operations(store, Immediately(store), None, lambda: NOW, turns.append)
+    operations.answer(Ask(7, "list"), parts.append, taken.append)
+    assert (len(parts), len(turns), len(taken)) == (1, 0, 1)
+
+
 class Immediately:
     """Commits at once."""
 

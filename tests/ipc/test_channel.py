@@ -118,3 +118,39 @@ async def test_the_peers_end_is_told_once() -> None:
     ends.peer.close()
     await asyncio.wait_for(ends.closed.wait(), 10)
     assert ends.channel.closed
+
+
+async def test_steps_wait_for_a_peer_that_reads_slowly() -> None:
+    ends = await Ends().open()
+    sent = 0
+
+    def step() -> None:
+        nonlocal sent
+        sent += 1
+        ends.channel.send(Committed([sent] * 20_000))
+        if sent < 400:
+            ends.channel.later(step)
+
+    step()
+    loop = asyncio.get_running_loop()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    stopped = sent
+    assert stopped < 400
+    received = 0
+    while received < stopped * 20_000:  # an octet or more for each number
+        received += len(await asyncio.wait_for(loop.sock_recv(ends.peer, 1 << 20), 10))
+    while sent < 400:
+        await asyncio.wait_for(loop.sock_recv(ends.peer, 1 << 20), 10)
+    ends.peer.close()
+    await asyncio.wait_for(ends.closed.wait(), 10)
+
+
+async def test_steps_end_with_the_peer() -> None:
+    ends = await Ends().open()
+    ends.peer.close()
+    await asyncio.wait_for(ends.closed.wait(), 10)
+    stepped: list[int] = []
+    ends.channel.later(lambda: stepped.append(1))
+    await asyncio.sleep(0)
+    assert not stepped
