@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("gatepost.cli.stop", "status"),
     "check": ("gatepost.cli.check", "main"),
     "smtpd-check": ("gatepost.cli.smtpd_check", "main"),
+    "route": ("gatepost.cli.route", "main"),
     "postconf": ("gatepost.cli.postconf_page", "main"),
     "mailq": ("gatepost.cli.postqueue", "mailq"),
     "postqueue": ("gatepost.cli.postqueue", "main"),
@@ -45,6 +46,7 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   status                                    is it running, and how much mail waits
   check [-q]                                say what is wrong with the configuration, and what it comes to
   smtpd-check [--zone FILE] [--directory DIR]   try restriction lists on a script of sessions (standard input)
+  route [--sender ADDR] ADDR...             where mail for an address goes, with which limits, and why
   postconf [-n] [-d] [-h] [-x] [-o N=V] [-P] [-M] [NAME ...]   show parameters, as postconf(1)
   mailq | postqueue -p | -j                 list the queue
   postqueue -f | -i ID | -s SITE            try deferred mail now

@@ -13,6 +13,7 @@ import msgspec
 from gatepost.control.listing import listed_line
 from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
+from gatepost.qmgr.destination_policies import DestinationPolicies
 from gatepost.queue.store import FLUSHED, Batch, Listed, QueueName, Store, StoreFailure, StoreFull
 
 PIECE = 500
@@ -54,6 +55,9 @@ class ActiveQueue(Protocol):
     def active(self) -> Mapping[str, object]:
         """By queue ID."""
         ...
+
+    @property
+    def policies(self) -> DestinationPolicies: ...
 
     def withdraw(self, queue_id: str, what: str) -> None: ...
     def revive(self) -> None: ...
@@ -114,6 +118,10 @@ class Operations:
         elif ask.what == "active":
             active = list(self._manager.active) if self._manager is not None else []
             self._stream(iter(active), ticket, send, paced)
+        elif ask.what == "nexthops":
+            health = self._manager.policies.health if self._manager is not None else None
+            sick = health.listing() if health is not None else []
+            self._stream((msgspec.json.encode(one).decode() for one in sick), ticket, send, paced)
         elif ask.what == "count":
             send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
         elif ask.what == "cat":

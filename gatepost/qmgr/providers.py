@@ -38,9 +38,13 @@ class Providers:
         self._groups: dict[str, tuple[str, float]] = {}
         self._pending: set[str] = set()
 
+    def groups(self, transport: str, nexthop: str) -> bool:
+        """Is this a domain that may share its limits with others? Lists and hosts in [] are chosen by hand."""
+        return transport in self._transports and nexthop[:1] != "[" and "," not in nexthop and " " not in nexthop
+
     def group(self, transport: str, nexthop: str) -> str:
         """The limit group of a destination as far as it is known; empty: it is its own."""
-        if transport not in self._transports or nexthop[:1] == "[" or "," in nexthop or " " in nexthop:
+        if not self.groups(transport, nexthop):
             return ""
         known = self._groups.get(nexthop)
         if known is None or known[1] <= self._clock():
