@@ -31,14 +31,16 @@ def why_not() -> str:
 
 
 class VolumeGatepost(Gatepost):
-    """`volumes`: mounted folders and their size in octets."""
+    """`volumes`: mounted folders and their size in octets. `read_only`: folders that the next start cannot write to."""
 
     def __init__(self, folder: Path, main_cf: str, volumes: dict[Path, int]) -> None:
         super().__init__(folder, main_cf)
+        self.read_only: list[Path] = []
         self._volumes = volumes
 
     def launch(self, *options: str) -> None:
         mounts = [f"mount -t tmpfs -o mode=0755,size={size} none {path}" for path, size in self._volumes.items()]
+        mounts += [f"mount --bind {path} {path} && mount -o remount,bind,ro {path}" for path in self.read_only]
         start = ["start", "--foreground", *options]
         script = " && ".join([*mounts, 'exec "$@"'])
         with open(self.folder / "out", "ab") as output:

@@ -1,0 +1,213 @@
+"""The queue on the disk is read-only, damaged, cut or gone: told clearly, nothing deleted, all else goes."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.volumes import VolumeGatepost, why_not
+from tests.scenarios.peers import Peer
+from tests.scenarios.server import Gatepost, temporary_folder, until
+
+pytestmark = pytest.mark.xdist_group("store-faults")
+
+MAIN_CF = """\
+myhostname = relay.test
+mydestination =
+local_recipient_maps =
+alias_maps =
+mynetworks = 127.0.0.0/8
+inet_protocols = ipv4
+relayhost = [127.0.0.1]:{port}
+"""
+LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 4000
+TO = "bob@far.test"
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.peer = Peer()
+        self.server = Gatepost(folder, MAIN_CF.format(port=self.peer.port))
+        self.queue = self.server.queue
+
+    def with_deferred_mail(self) -> list[str]:
+        """Two small messages and a large one wait in the queue of a stopped system."""
+        self.peer.replies["RCPT"] = "450 4.2.0 Later"
+        self.server.start()
+        ids = [self.server.send("ann@client.test", TO) for _ in range(2)]
+        ids.append(self.server.send("large@client.test", TO, LARGE))
+        until(lambda: [m["queue_name"] for m in self.server.queued()] == ["deferred"] * 3, "the deferred queue")
+        self.server.stop()
+        self.peer.replies.clear()
+        return ids
+
+    def queues(self) -> dict[str, str]:
+        return {str(m["queue_id"]): str(m["queue_name"]) for m in self.server.queued()}
+
+    def files(self) -> dict[str, bytes]:
+        """What holds mail."""
+        paths = [self.queue / "queue.db", self.queue / "queue.db-wal", *(self.queue / "content").iterdir()]
+        return {path.name: path.read_bytes() for path in paths if path.exists() and path.stat().st_size}
+
+    def stop(self) -> None:
+        try:
+            self.server.stop()
+        finally:
+            self.peer.stop()
+        assert "panic" not in self.server.log() and "Traceback" not in self.server.log()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with temporary_folder() as folder:
+        made = World(folder)
+        yield made
+        made.stop()
+
+
+def header_overwritten(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(b"\xa5" * 4096)
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 4096 * 3)
+
+
+def emptied(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def read_only(file: Path) -> None:
+    file.chmod(0o400)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (header_overwritten, "queue.db: file is not a database; restore it from a backup, or move it away"),
+        (cut, "queue.db: database disk image is malformed; restore it"),
+        (emptied, "queue.db is empty, though it held a queue: queue.db-wal is there; restore it"),
+        (Path.unlink, "queue.db is missing, though it held a queue: queue.db-wal is there; restore it"),
+        (read_only, "queue.db: Permission denied"),
+    ],
+)
+def test_a_queue_file_that_cannot_be_used(
+    world: World, damage: Callable[[Path], None], said: str, long_form: bool
+) -> None:
+    """The start refuses and changes nothing; with the file back all mail is there and goes."""
+    if damage in (cut, Path.unlink) and not long_form:
+        pytest.skip("in the long form only (make faults); see tests/queue/test_queue_file.py")
+    ids = world.with_deferred_mail()
+    file = world.queue / "queue.db"
+    shutil.copy2(file, world.server.folder / "backup")
+    mode, owner = file.stat().st_mode, file.stat().st_uid
+    damage(file)
+    before = world.files()
+    done = world.server.command("start", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gatepost start: fatal: ") and f"{world.queue}/{said}" in done.stderr, done.stderr
+    assert world.files() == before
+    shutil.copy2(world.server.folder / "backup", file)
+    file.chmod(mode)
+    os.chown(file, owner, -1)
+    world.server.start()
+    assert set(world.queues()) == set(ids)
+    world.server.command("postqueue", "-f")
+    for queue_id in ids:
+        world.server.wait_log(f"{queue_id}: removed")
+
+
+def test_damage_deep_inside(world: World) -> None:
+    """Of small contents: those messages are kept as corrupt and named; the others go."""
+    ids = world.with_deferred_mail()
+    file = world.queue / "queue.db"
+    data = file.read_bytes()
+    place = data.index(b"Hello.\n")
+    file.write_bytes(data[:place] + b"Jello" + data[place + 5 :])
+    (hurt,) = [queue_id for queue_id in ids if queue_id.encode() in data[place - 700 : place]][-1:]
+    world.server.start()
+    world.server.command("postqueue", "-f")
+    for queue_id in ids:
+        if queue_id != hurt:
+            world.server.wait_log(f"{queue_id}: removed")
+    world.server.wait_log(rf"warning: {hurt}: damaged message, moved to the corrupt queue: ")
+    until(lambda: world.queues() == {hurt: "corrupt"}, "the corrupt queue")
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut"])
+def test_a_large_content(world: World, kind: str) -> None:
+    *small, large = world.with_deferred_mail()
+    (file,) = (world.queue / "content").iterdir()
+    if kind == "missing":
+        file.unlink()
+    else:
+        os.truncate(file, 1000)
+    what = "content file missing" if kind == "missing" else r"content file has 1000 of \d+ octets"
+    world.server.start()
+    world.server.command("postqueue", "-f")
+    for queue_id in small:
+        world.server.wait_log(f"{queue_id}: removed")
+    world.server.wait_log(rf"warning: {large}: damaged message, moved to the corrupt queue: {what}")
+    until(lambda: world.queues() == {large: "corrupt"}, "the corrupt queue")
+    assert kind == "missing" or file.exists()
+    assert not [m for m in world.peer.messages if m.sender == "large@client.test"]
+    world.server.send("next@client.test", TO)
+    until(lambda: any(m.sender == "next@client.test" for m in world.peer.messages), "the next message")
+
+
+def test_the_end_of_the_log_is_damaged(world: World) -> None:
+    """As after a fault of the disk: what stands before the damage is there, and the mail system serves."""
+    world.peer.replies["RCPT"] = "450 4.2.0 Later"
+    server = world.server.start()
+    ids = []
+    for number in range(3):
+        ids.append(server.send(f"ann{number}@client.test", TO))
+        until(lambda: list(world.queues().values()) == ["deferred"] * len(ids), "the deferred queue")
+    assert server.process is not None
+    pids = [server.process.pid, *server.workers()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+    log = world.queue / "queue.db-wal"
+    place = log.read_bytes().rindex(ids[-1].encode())
+    with log.open("r+b") as opened:
+        opened.seek(place)
+        opened.write(b"?")
+    server.start()
+    found = world.queues()
+    assert set(ids[:2]) <= set(found) <= set(ids)
+    world.peer.replies.clear()
+    server.command("postqueue", "-f")
+    for queue_id in found:
+        server.wait_log(f"{queue_id}: removed")
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_the_volume_is_read_only_and_writable_again() -> None:
+    """A start tells; a start after that goes on with all mail."""
+    with temporary_folder() as folder:
+        peer = Peer(RCPT="450 4.2.0 Later")
+        server = VolumeGatepost(folder, MAIN_CF.format(port=peer.port), {}).start()
+        try:
+            queue_id = server.send("ann@client.test", TO)
+            until(lambda: [m["queue_name"] for m in server.queued()] == ["deferred"], "the deferred queue")
+            server.stop()
+            server.read_only = [server.queue]
+            server.launch()
+            assert server.process is not None
+            server.process.wait(30)
+            assert f"{server.queue}: Read-only file system" in server.output()
+            peer.replies.clear()
+            server.read_only = []
+            server.start()
+            server.command("postqueue", "-f")
+            server.wait_log(f"{queue_id}: removed")
+        finally:
+            server.stop()
+            peer.stop()
