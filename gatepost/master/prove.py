@@ -31,9 +31,10 @@ from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
 from gatepost.master.privileges import owner_of
-from gatepost.master.servers import compile_policy
+from gatepost.master.servers import unprotected_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.master.smtp_delivery import smtp_agent
+from gatepost.restrictions.compile import require_relay_protection
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.footer import RejectFooter
@@ -153,7 +154,7 @@ class _Prover:
         settings = self.configuration.settings_for(service)
 
         def compiled() -> None:
-            policy = compile_policy(foundation, service)
+            policy = unprotected_policy(foundation, service)
             self._policy(policy, settings)
             Parameters.of(settings)
             Parameters.of(self.configuration.settings_for(service, stress="yes"))
@@ -163,6 +164,7 @@ class _Prover:
             lists: dict[str, MatchList] = {}
             self._lists(settings, foundation, lists)
             self.proof.listeners.append(ProvedListener(service, settings, addresses, policy, lists))
+            require_relay_protection(policy.parts)
 
         self._try(compiled, settings, service)
 

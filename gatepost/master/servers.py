@@ -13,7 +13,9 @@ from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.net.stepping import carry_out
+from gatepost.restrictions.compile import require_relay_protection
 from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.parameters import access_parameters
 from gatepost.restrictions.ports import AddressVerifier, Ports
 from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
@@ -22,9 +24,18 @@ from gatepost.smtpd.transcript import Transcripts
 
 
 def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
-    """The restrictions of one listener, its `-o` included. Raises ConfigError."""
+    """The restrictions of one listener, its `-o` included. Raises ConfigError, as for one without relay protection."""
+    policy = unprotected_policy(foundation, service, verifier)
+    require_relay_protection(policy.parts)
+    return policy
+
+
+def unprotected_policy(
+    foundation: Foundation, service: Service, verifier: AddressVerifier | None = None
+) -> AccessPolicy:
+    """The same, whatever they permit: not to serve with. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
-    return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name, verifier))
+    return AccessPolicy(access_parameters(settings), _ports(foundation, settings.syslog_name, verifier))
 
 
 def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier | None) -> Ports:

@@ -18,17 +18,17 @@ def _items(kind: str, spec: str, text: str, what: str) -> list[str]:
 class PipeTable:
     """`pipemap:{type:name, ...}`: the result of each table is the key for the next; all must find something."""
 
-    __slots__ = ("_tables", "fixed", "name")
+    __slots__ = ("fixed", "name", "tables")
 
     def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
         self.name = name
-        self._tables = [open_table(spec) for spec in _items("pipemap", name, text, "type:name")]
-        self.fixed = all(table.fixed for table in self._tables)
+        self.tables = [open_table(spec) for spec in _items("pipemap", name, text, "type:name")]
+        self.fixed = all(table.fixed for table in self.tables)
 
     async def lookup(self, key: str) -> str | None:
         value: str | None = key
-        last = self._tables[-1]
-        for table in self._tables:
+        last = self.tables[-1]
+        for table in self.tables:
             assert value is not None
             try:
                 value = await table.lookup(value)
@@ -44,15 +44,15 @@ class PipeTable:
 class UnionTable:
     """`unionmap:{type:name, ...}`: the results of all tables that have one, joined with commas."""
 
-    __slots__ = ("_tables", "fixed", "name")
+    __slots__ = ("fixed", "name", "tables")
 
     def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
         self.name = name
-        self._tables = [open_table(spec) for spec in _items("unionmap", name, text, "type:name")]
-        self.fixed = all(table.fixed for table in self._tables)
+        self.tables = [open_table(spec) for spec in _items("unionmap", name, text, "type:name")]
+        self.fixed = all(table.fixed for table in self.tables)
 
     async def lookup(self, key: str) -> str | None:
-        found = [value for table in self._tables if (value := await table.lookup(key)) is not None]
+        found = [value for table in self.tables if (value := await table.lookup(key)) is not None]
         return ",".join(found) if found else None
 
 
