@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from gatepost.audit.classes import in_two_classes
+from gatepost.audit.destinations import bad_values, unknown_transports
 from gatepost.audit.lists import (
     ADDRESS_LISTS,
     DOMAIN_LISTS,
@@ -113,7 +114,16 @@ class _Prover:
             for service in transports(self.configuration).values():
                 self._transport(service)
             self._try(lambda: cache_place(self.settings))
+            self._try(lambda: self._destinations(foundation))
             self._tables(foundation)
+
+    def _destinations(self, foundation: Foundation) -> None:
+        """What Gatepost has beyond Postfix for single destinations. Raises ConfigError."""
+        services = transports(self.configuration).items()
+        smtp = {name for name, service in services if service.program in ("smtp", "lmtp")}
+        foundation.tables.maps("gatepost_provider_maps", self.settings.gatepost_provider_maps)
+        self._tell(self.proof.faults, bad_values(self.settings, foundation.tables))
+        self._tell(self.proof.remarks, unknown_transports(self.settings, smtp))
 
     def _ordered(self) -> Proof:
         """Each text once, under its gravest heading."""
