@@ -73,6 +73,20 @@ class ContentFile:
             os.close(descriptor)
 
 
+def require_files(folder: Path | str, files: list[tuple[str, int]]) -> None:
+    """Raises ValueError if one of these (name, octets) is not there as it was written.
+
+    Somebody may have taken it away before there was a row: a start whose clock had jumped, see queue/recovery.py.
+    """
+    for name, size in files:
+        try:
+            found = content_path(folder, name).stat().st_size
+        except OSError as error:
+            raise ValueError(f"content file {name}: {error.strerror}") from error
+        if found != size:
+            raise ValueError(f"content file {name} has {found} of {size} octets")
+
+
 def read_content(path: Path | str, size: int, checksum: int) -> Iterator[bytes]:
     """The content in pieces. Raises ContentDamaged, at the end, if it is not what was stored, or at once if it is gone.
 

@@ -24,7 +24,7 @@ import msgspec
 
 from gatepost.queue.acts import acts_in, carry_out_acts, numbers_text
 from gatepost.queue.checkpoint import Checkpointer
-from gatepost.queue.content_file import CONTENT_FOLDER, content_path
+from gatepost.queue.content_file import CONTENT_FOLDER, content_path, require_files
 from gatepost.queue.numbers import Numbers
 from gatepost.queue.queue_file import refuse_emptied
 from gatepost.queue.reader import Reader
@@ -129,6 +129,8 @@ class SqliteStore:
             self._check()
             marks = Marks()
             new, octets = message_rows(batch.new, marks) if batch.new else (None, None)
+            if marks.files:
+                require_files(self._folder, [(name, size) for _, name, size in marks.files])
             marks.flushed = batch.flushed
             try:
                 if batch.shifted:

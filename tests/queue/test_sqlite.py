@@ -278,3 +278,18 @@ def test_reading_beside_writing(tmp_path: Path) -> None:
     writer.join()
     assert len(store.due(1e9, 1000)) == 300
     store.close()
+
+
+def test_a_message_is_not_stored_without_its_content_file(tmp_path: Path) -> None:
+    """A start whose clock had jumped takes a file that is being written for an abandoned one."""
+    store = SqliteStore(tmp_path)
+    gone, cut, whole = (with_file(tmp_path, number, b"x" * 200_000) for number in range(1, 4))
+    Path(store.content_path(gone.content_file)).unlink()
+    os.truncate(store.content_path(cut.content_file), 5)
+    with pytest.raises(ValueError, match=f"content file {gone.queue_id}: No such file"):
+        store.commit(Batch(new=[whole, gone]))
+    with pytest.raises(ValueError, match=f"content file {cut.queue_id} has 5 of 200000 octets"):
+        store.commit(Batch(new=[cut]))
+    store.commit(Batch(new=[whole]))
+    assert store.count() == {"incoming": 1}
+    store.close()
