@@ -16,8 +16,17 @@ def steady() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def boot() -> str:
+    """Which start of the host this is: `steady` begins anew with each. Empty: nobody knows."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Jumps(ClockJumps):
-    """Those of time.time(), kept in a file of `folder` for the next start.
+    """Those of time.time(), kept in a file of `folder` for the next start; and how the clocks stand to each other, so
+    that a start of the same boot sees a jump that came while nobody looked.
 
     `warn` writes to the log, `stored_due` is told (wall clock) once the stored attempts have been moved.
     """
@@ -29,14 +38,40 @@ class Jumps(ClockJumps):
         warn: Callable[[str], None],
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = steady,
+        boot: Callable[[], str] = boot,
     ) -> None:
         self._path = folder / "clock"
+        self._stand = folder / "clock.offset"
         self._commit = commit
         self._warn = warn
         self._now = clock
         self.stored_due: Callable[[float], None] = lambda when: None
         super().__init__(clock, steady, self._read())
         self.jumped = self._move
+        self._boot = boot()
+        self._resume()
+
+    def look(self) -> bool:
+        jumped = super().look()
+        if abs(self.offset - self._noted) > 1:
+            self._note()
+        return jumped
+
+    def _resume(self) -> None:
+        try:
+            boot, offset = msgspec.json.decode(self._stand.read_bytes(), type=tuple[str, float])
+        except (OSError, msgspec.MsgspecError):
+            boot = ""
+        if boot and boot == self._boot:
+            self.offset = offset
+        self._note()
+
+    def _note(self) -> None:
+        self._noted = self.offset
+        try:
+            self._stand.write_bytes(msgspec.json.encode((self._boot, self.offset)))
+        except OSError as error:
+            self._warn(f"{self._stand}: {error.strerror}")
 
     def _read(self) -> list[Jump]:
         try:

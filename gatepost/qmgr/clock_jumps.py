@@ -35,14 +35,14 @@ class ClockJumps:
         self.jumped: Callable[[float], None] = lambda seconds: None
         self._clock = clock
         self._steady = steady
-        self._offset = clock() - steady()
+        self.offset = clock() - steady()  # at the last look
 
     def look(self) -> bool:
         """Has the clock jumped since the last look? To be asked now and then, and before stored times are judged."""
         now = self._clock()
         offset = now - self._steady()
-        seconds = offset - self._offset
-        self._offset = offset
+        seconds = offset - self.offset
+        self.offset = offset
         if abs(seconds) <= JUMP:
             return False
         if seconds > 0:

@@ -40,6 +40,32 @@ async def test_stored_attempts_move_and_the_jump_is_remembered(tmp_path: Path) -
         store.close()
 
 
+async def test_a_jump_while_nobody_looked(tmp_path: Path) -> None:
+    """The queue manager was down. After a start of the host nothing can be said of the time before."""
+    (tmp_path / "content").mkdir()
+    store = SqliteStore(tmp_path)
+    commit = GroupCommit(store, asyncio.get_running_loop().call_soon_threadsafe)
+    clocks, told = Clocks(), []
+
+    def start(boot: str) -> Jumps:
+        return Jumps(tmp_path, commit, told.append, lambda: clocks.wall, lambda: clocks.passed, lambda: boot)
+
+    try:
+        assert not start("one").look()
+        clocks.wall += 50_000
+        assert start("one").look() and len(told) == 1
+        assert not start("one").look()
+        clocks.wall += 20  # a correction, which is no jump, now or by and by
+        assert not start("one").look()
+        clocks.wall += 30_000
+        assert not start("two").look() and len(told) == 1
+        (tmp_path / "clock.offset").write_bytes(b"[")
+        assert not start("two").look()
+    finally:
+        commit.close()
+        store.close()
+
+
 async def test_a_damaged_file_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "content").mkdir()
     (tmp_path / "clock").write_bytes(b"[[1,")
