@@ -21,6 +21,7 @@ from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction,
 from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
 from gatepost.delivery.smtp_tables import NO_TABLES, SmtpTables
 from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.delivery.smtp_transcript import ClientTranscripts, recording
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
@@ -40,7 +41,7 @@ class SmtpAgent:
 
     `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
-    `tables`: what parameters with tables ask for.
+    `tables`: what parameters with tables ask for; `transcripts`: where the postmaster wants to read of sessions.
     """
 
     taskless = True
@@ -60,6 +61,7 @@ class SmtpAgent:
         own_addresses: frozenset[str] = frozenset(),
         open_content: Callable[[str], BinaryIO] = _open_file,
         tables: SmtpTables = NO_TABLES,
+        transcripts: ClientTranscripts | None = None,
     ) -> None:
         self._params = params
         self._log = log
@@ -77,7 +79,9 @@ class SmtpAgent:
         self._forwards = params.send_xforward_command
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
-        self._connector = Connector(params, self.protocol, warn, tables)
+        self._transcripts = transcripts
+        protocol = self.protocol if transcripts is None else recording(self.protocol)
+        self._connector = Connector(params, protocol, warn, tables)
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
@@ -117,6 +121,8 @@ class SmtpAgent:
     async def close(self) -> None:
         """Let cached connections go."""
         self._cache.close()
+        if self._transcripts is not None:
+            await self._transcripts.close()
 
     async def _done(self, delivery: SmtpDelivery) -> DeliveryDone:
         request, site, attempt = delivery.request, delivery.site_failure, delivery.attempt
@@ -268,6 +274,8 @@ class SmtpAgent:
             delivery.attempt.connected()
             self._transaction(delivery, target, 0).local_error()
             session.quit()
+            if self._transcripts is not None:
+                self._transcripts.over(session, data_error=True)
             return None
         except asyncio.CancelledError:
             session.abort()
@@ -286,6 +294,8 @@ class SmtpAgent:
         delivery.attempt.connected()
         delivery.fail_site(take_left(delivery), target, failure)
         session.quit()
+        if self._transcripts is not None:
+            self._transcripts.over(session)
         return None
 
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
@@ -305,6 +315,7 @@ class SmtpAgent:
             session.core.send_ahead(xforward_commands(session.core.capabilities, request.origin, request.queue_id))
         plain = self._plain and session.core.capabilities.eightbitmime and isinstance(content, bytes)
         outgoing = content if plain else self._outgoing(request, session, content)
+        data_error = False
         try:
             await session.send(transaction, outgoing, keep=keep)  # type: ignore[arg-type]
             delivery.complete = delivery.complete or not transaction.stale
@@ -313,6 +324,7 @@ class SmtpAgent:
         except LocalDataError:
             transaction.local_error()
             session.abort()
+            data_error = True
         except asyncio.CancelledError:
             session.abort()
             raise
@@ -323,6 +335,8 @@ class SmtpAgent:
             self._cache.put(session, keys)
         else:
             session.quit()
+        if self._transcripts is not None:
+            self._transcripts.over(session, data_error=data_error)
         return not transaction.stale
 
     def _outgoing(

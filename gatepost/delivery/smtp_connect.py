@@ -1,6 +1,7 @@
 """Connections of the SMTP and LMTP clients: from an address to a session that is about to read the greeting."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from gatepost.delivery.interface import Log
@@ -19,7 +20,9 @@ from gatepost.tables.table import LookupTemporaryFailure
 class Connector:
     """`protocol`: what is spoken. `warn` writes warnings to the mail log."""
 
-    def __init__(self, params: SmtpParams, protocol: type[SmtpClientProtocol], warn: Log, tables: SmtpTables) -> None:
+    def __init__(
+        self, params: SmtpParams, protocol: Callable[..., SmtpClientProtocol], warn: Log, tables: SmtpTables
+    ) -> None:
         self._params = params
         self._protocol = protocol
         self._warn = warn

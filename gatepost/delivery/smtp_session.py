@@ -124,7 +124,7 @@ class SmtpSession(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection."""
-        self.core.quit()
+        self.core.abandon()
         if self._transport is not None:
             self._transport.abort()
 

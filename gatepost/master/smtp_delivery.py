@@ -3,26 +3,39 @@
 import random
 import time
 
+from gatepost.cleanup.interface import QueueWriter
+from gatepost.cleanup.received import Dates
 from gatepost.config.settings import Settings
 from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_generic import GenericLmtpAgent, GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
+from gatepost.delivery.smtp_transcript import ClientTranscripts, transcript_classes
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
+from gatepost.master.notices import make_cleanup
 from gatepost.rewrite.canonical import generic_maps
 
 
-def smtp_agent(foundation: Foundation, settings: Settings, program: str, log: ProgramLog) -> SmtpAgent:
-    """The agent of a transport; `program`: `smtp` or `lmtp`. Raises ConfigError."""
+def smtp_agent(
+    foundation: Foundation, settings: Settings, program: str, log: ProgramLog, writer: QueueWriter | None = None
+) -> SmtpAgent:
+    """The agent of a transport; `program`: `smtp` or `lmtp`. `writer` takes the postmaster's transcripts. Raises
+    ConfigError.
+    """
     tables, parts = foundation.tables, (foundation.rewriter, foundation.local_domains)
     generic = generic_maps(settings, tables, *parts, prefix=program)
     arguments = (
         SmtpParams.of(settings, program), foundation.dns, foundation.hosts, log.info, log.warning, time.time,
         random.Random(),
     )  # fmt: skip
+    transcripts = None
+    if writer is not None and transcript_classes(settings):
+        dates, cleanup = Dates(time.localtime), make_cleanup(foundation, writer, foundation.mail_log)
+        transcripts = ClientTranscripts(settings, program.upper(), cleanup, log, lambda: dates.at(time.time()).date)
     options = {
+        "transcripts": transcripts,
         "own_addresses": foundation.own_addresses,
         "open_content": foundation.open_content,
         "tables": SmtpTables.of(settings, tables, log, program),

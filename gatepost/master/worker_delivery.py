@@ -9,6 +9,7 @@ from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
+from gatepost.delivery.smtp_transcript import transcript_classes
 from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, Draining, Hello
 from gatepost.master.delivery_worker import DeliveryWorker
@@ -33,7 +34,7 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
         elif role != "delivery":
             continue
         elif service.program in ("smtp", "lmtp"):
-            agents[name] = smtp_agent(foundation, settings, service.program, log)
+            agents[name] = smtp_agent(foundation, settings, service.program, log, link)
         elif service.program == "error":
             agents[name] = ErrorAgent(settings, log, retry=name == "retry")
         elif service.program == "discard":
@@ -76,7 +77,9 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     )
     agents.update(make_agents(plan, foundation, role, link))
     forwards = any(
-        service.program == "local" and name in agents for name, service in transports(plan.configuration).items()
+        service.program == "local" or transcript_classes(plan.configuration.settings_for(service))
+        for name, service in transports(plan.configuration).items()
+        if name in agents
     )
     link.start()
     gc.collect()

@@ -215,6 +215,10 @@ class SmtpClientProtocol:
         self._close()
         return farewell
 
+    def abandon(self) -> None:
+        """The connection is dropped without a farewell."""
+        self._close()
+
     # What each reply leads to.
 
     def _take_reply(self, reply: SmtpReply) -> None:

@@ -80,7 +80,7 @@ class World:
         for name, case in self.cases.items():
             if name in self.sinks:
                 self.sinks[name].forget(case.once)
-            ids[name] = _submit(port, name, case)
+            ids[name] = submit(port, name, case)
         wanted = {queue_id: len(self.cases[name].recipients) for name, queue_id in ids.items()}
 
         def all_told() -> bool:
@@ -130,7 +130,7 @@ def _body(message: bytes) -> bytes:
     return re.sub(dropped, b"", head + b"\r\n") + separator[:2] + body
 
 
-def _submit(port: int, name: str, case: Case) -> str:
+def submit(port: int, name: str, case: Case) -> str:
     client = Client(port)
     client.say("EHLO client.example")
     client.say(f"MAIL FROM:<sender@client.example>{case.mail}")
