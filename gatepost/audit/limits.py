@@ -52,6 +52,10 @@ _LIMITS = (
     ("pause between deliveries to one destination", "rate_delay", "destination_rate_delay", "s"),
     ("pause between deliveries of the transport", "transport_rate_delay", "transport_rate_delay", "s"),
 )
+_FEEDBACK = (
+    ("feedback of a delivery that ends well", "destination_concurrency_positive_feedback"),
+    ("feedback of one that finds nobody", "destination_concurrency_negative_feedback"),
+)
 _COHORTS = "destination_concurrency_failed_cohort_limit"
 
 
@@ -84,6 +88,9 @@ def limits(settings: Settings, services: Mapping[str, Service], transport: str) 
         elif name == "initial_concurrency" and 0 < parameters.concurrency_limit == value:
             origin = _smaller(settings, transport, value, origin)
         yield Limit(what, f"{value}{unit}" if value else "none", origin)
+    for what, suffix in _FEEDBACK:
+        value = settings.transport(transport, suffix)
+        yield Limit(what, str(value), transport_origin(settings, transport, suffix))
     if parameters.failed_cohort_limit:
         origin = transport_origin(settings, transport, _COHORTS)
         yield Limit("failed pseudo-cohorts until a destination is dead", f"{parameters.failed_cohort_limit:g}", origin)

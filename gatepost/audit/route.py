@@ -240,14 +240,11 @@ class RouteExplainer:
             delivery.outcome, delivery.failure = "unknown", self._cannot_tell(failure)
 
     async def _retries(self, domain: str, nexthop: str, *, bounce: bool) -> list[Limit]:
-        async def known() -> str:
-            return nexthop
-
         settings, schedules = self._settings, self._parts.policies.retry
         lifetime = "bounce_queue_lifetime" if bounce else "maximal_queue_lifetime"
         returned = Limit("given up after", f"{settings[lifetime]}s", origin_of(settings, lifetime))
         if schedules is not None:
-            schedule, hit = await schedules.find(domain, known)
+            schedule, hit = await schedules.find(domain, nexthop)
             if schedule is not None and hit is not None:
                 retries = Limit("tried again after", hit.value, self._entry(self._parts.tables.found[-1]))
                 return [retries, returned] if schedule.expire is None else [retries]

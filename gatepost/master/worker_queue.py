@@ -57,6 +57,7 @@ class QueueParts:
         loop = asyncio.get_running_loop()
         settings = foundation.settings
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.look_ups: set[asyncio.Task[Any]] = set()  # that nobody waits for
         program = log.program("qmgr")
         if earlier is None:
             self.store = SqliteStore(plan.queue_directory, program.warning)
@@ -79,7 +80,7 @@ class QueueParts:
             program,
             clock=time.time,
             monotonic=time.monotonic,
-            spawn=self._spawn,
+            spawn=lambda coroutine: carry_out(coroutine, self.look_ups),
         )
         if policies.health is not None:
             dispatcher = HealthyDispatcher(dispatcher, policies.health)
@@ -122,6 +123,8 @@ class QueueParts:
             await asyncio.wait(self.tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def close(self) -> None:
+        for task in self.look_ups:
+            task.cancel()
         self.verification.verifier.close()
         self.commit.close()
         self.store.close()

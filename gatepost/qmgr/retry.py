@@ -27,8 +27,8 @@ MANY_MIXED = 20_000
 EARLY = 1.0
 """Seconds by which a recipient may be tried before its time."""
 
-NexthopOf = Callable[[Message, str], Awaitable[str]]
-"""Where a recipient (address) of a message goes. Raises LookupTemporaryFailure."""
+PlaceOf = Callable[[Message, str], Awaitable[tuple[str, str]]]
+"""Domain and next hop of a recipient (address) of a message. Raises LookupTemporaryFailure."""
 
 Waiting = dict[int, tuple[float, RecipientStatus]]
 """Recipients by number: when they are due (wall clock), and why they wait."""
@@ -77,8 +77,9 @@ def schedule_keys(domain: str) -> Iterator[str]:
         dot = domain.find(".", dot + 1)
 
 
-async def _to_its_domain(message: Message, address: str) -> str:
-    return address.rpartition("@")[2]
+async def _its_domain(message: Message, address: str) -> tuple[str, str]:
+    domain = address.rpartition("@")[2]
+    return domain, domain
 
 
 class RetrySchedules:
@@ -89,22 +90,23 @@ class RetrySchedules:
 
     def __init__(self, maps: Maps, warn: Callable[[str], None]) -> None:
         self._maps = maps
-        self.nexthop_of: NexthopOf = _to_its_domain
+        self.place_of: PlaceOf = _its_domain
         """Set by the Router."""
         self._warn = warn
         self._parsed: dict[str, Schedule | None] = {}
         self.mixed: dict[str, Waiting] = {}
         """By queue ID: recipients that are not due yet when the message is."""
 
-    async def find(self, domain: str, nexthop: Callable[[], Awaitable[str]]) -> tuple[Schedule | None, Hit | None]:
-        """The schedule and the entry that has it. Raises LookupTemporaryFailure."""
+    async def find(self, domain: str, nexthop: str) -> tuple[Schedule | None, Hit | None]:
+        """The schedule and the entry that has it; without a domain only the next hop counts (content filters). Raises
+        LookupTemporaryFailure.
+        """
         maps = self._maps
-        for number, key in enumerate(schedule_keys(domain)):
+        for number, key in enumerate((*schedule_keys(domain), fold(nexthop), "*")):
             hit = await maps.find(key, full_key=not number)
             if hit is not None:
                 return self._schedule(hit), hit
-        hit = await maps.find_partial(fold(await nexthop())) or await maps.find_partial("*")
-        return (None, None) if hit is None else (self._schedule(hit), hit)
+        return None, None
 
     def _schedule(self, hit: Hit) -> Schedule | None:
         if hit.value not in self._parsed:
@@ -162,18 +164,11 @@ class RetrySchedules:
     async def _of(
         self, entry: ActiveMessage, index: int, found: dict[tuple[str, str], Schedule | None]
     ) -> Schedule | None:
-        message = entry.message
-        address = message.recipients[index].address
-        domain = address.rpartition("@")[2]
         try:
-            nexthop = await self.nexthop_of(message, address)
-            if (domain, nexthop) not in found:
-
-                async def known() -> str:
-                    return nexthop
-
-                found[domain, nexthop] = (await self.find(domain, known))[0]
-            return found[domain, nexthop]
+            place = await self.place_of(entry.message, entry.message.recipients[index].address)
+            if place not in found:
+                found[place] = (await self.find(*place))[0]
+            return found[place]
         except LookupTemporaryFailure:
             return None
 

@@ -54,7 +54,7 @@ class Router:
         self._providers = policies.providers
         self._retry = policies.retry
         if self._retry is not None:
-            self._retry.nexthop_of = self._nexthop_of
+            self._retry.place_of = self._place_of
 
     async def route(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """Hand these recipients to the scheduler (`now`: monotonic seconds); those that go nowhere are settled."""
@@ -125,10 +125,12 @@ class Router:
                 due.append(index)
         return due
 
-    async def _nexthop_of(self, message: Message, address: str) -> str:
+    async def _place_of(self, message: Message, address: str) -> tuple[str, str]:
+        """Whose mail it is (the domain; none if it goes to a content filter first), and the next hop."""
         if message.filter:
-            return filter_place(message.filter, self._filter_nexthop, address, self._hostname)[1]
-        return (await self._resolver.resolve(message.sender, address)).nexthop
+            return "", filter_place(message.filter, self._filter_nexthop, address, self._hostname)[1]
+        resolved = await self._resolver.resolve(message.sender, address)
+        return resolved.recipient.rpartition("@")[2], resolved.nexthop
 
     async def _to_filter(self, entry: ActiveMessage, indexes: Iterable[int], now: float) -> None:
         """The content filter gets it, whoever it is for."""

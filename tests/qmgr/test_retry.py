@@ -73,11 +73,12 @@ class World:
         self.warnings: list[str] = []
         tables = Tables(TableEnvironment(clock=lambda: 0.0, warn=self.warnings.append))
         self.schedules = RetrySchedules(tables.maps("gatepost_retry_schedule_maps", table), self.warnings.append)
-        self.schedules.nexthop_of = self.nexthop_of
+        self.schedules.place_of = self.place_of
         self.entry = ActiveMessage(a_message(1, recipients=0, arrival=0.0), 0.0, 0)
 
-    async def nexthop_of(self, message: object, address: str) -> str:
-        return "[hub.example]:26"
+    async def place_of(self, message: object, address: str) -> tuple[str, str]:
+        domain = address.rpartition("@")[2]
+        return "" if domain == "filtered.example" else domain, "[hub.example]:26"
 
     async def concluded(self, now: float, *domains: str) -> ActiveMessage:
         """A pass in which recipients of these domains were deferred."""
@@ -93,10 +94,19 @@ class World:
 
 @pytest.mark.parametrize(
     ("domain", "minutes"),
-    [("a.example", 1), ("A.Example", 1), ("b.a.example", 2), ("c.b.a.example", 2), ("other.test", 3)],
+    [
+        ("a.example", 1),
+        ("A.Example", 1),
+        ("b.a.example", 2),
+        ("c.b.a.example", 2),
+        ("other.test", 3),
+        ("filtered.example", 3),
+    ],
 )
 async def test_keys(domain: str, minutes: int) -> None:
-    world = World("inline:{ {a.example = 1m}, {.a.example = 2m}, {[hub.example]:26 = 3m}, {* = 4m} }")
+    world = World(
+        "inline:{ {a.example = 1m}, {.a.example = 2m}, {filtered.example = 9m}, {[hub.example]:26 = 3m}, {* = 4m} }"
+    )
     assert (await world.concluded(5.0, domain)).next_attempt == minutes * MINUTE
 
 
