@@ -89,8 +89,8 @@ def limits(settings: Settings, services: Mapping[str, Service], transport: str) 
             origin = _smaller(settings, transport, value, origin)
         yield Limit(what, f"{value}{unit}" if value else "none", origin)
     for what, suffix in _FEEDBACK:
-        value = settings.transport(transport, suffix)
-        yield Limit(what, str(value), transport_origin(settings, transport, suffix))
+        value = settings.text(f"{transport}_{suffix}")
+        yield Limit(what, value, transport_origin(settings, transport, suffix))
     if parameters.failed_cohort_limit:
         origin = transport_origin(settings, transport, _COHORTS)
         yield Limit("failed pseudo-cohorts until a destination is dead", f"{parameters.failed_cohort_limit:g}", origin)
