@@ -13,6 +13,7 @@ ADDRESS_LISTS = (
     "mynetworks",
     "smtpd_authorized_xclient_hosts",
     "smtpd_authorized_xforward_hosts",
+    "smtpd_authorized_verp_clients",
     "smtpd_client_event_limit_exceptions",
     "smtpd_forbid_bare_newline_exclusions",
 )

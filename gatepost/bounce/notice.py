@@ -3,16 +3,18 @@
 Pure: from a message, what became of its recipients and its content to the content of the notice.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
-from gatepost.bounce.template import DELAY, FAILURE, SUCCESS, Template, filled
+from gatepost.bounce.template import Template
+from gatepost.bounce.template_file import Texts
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
-from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_SUCCESS, Body, Message, Recipient
-from gatepost.mail.headers import header_end
+from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, TRACE, VERIFY, Body, Message, Recipient
+from gatepost.mail.headers import header_end, headers
 from gatepost.mail.status import RecipientStatus
 from gatepost.mail.wrap import wrapped_lines
 
@@ -23,6 +25,9 @@ Kind = Literal[
     "sender non-delivery", "postmaster non-delivery", "sender delay", "postmaster delay", "sender delivery status"
 ]
 
+_ACTIONS = {"failure": "failed", "delay": "delayed"}
+_STATUS = ("success", "verify")
+_MESSAGE_ID = re.compile(rb"[^:]*:[ \t]*(<[^ \t\n<>]*>)[ \t]*\n")
 _WIDTH = 79
 _INDENT = 4
 
@@ -39,37 +44,44 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class NoticeWriter:
-    """Writes the notices of one host. `date` turns wall-clock seconds into the text of a Date: header."""
+    """Writes the notices of one host. `date` turns wall-clock seconds into the text of a Date: header.
 
-    def __init__(self, settings: Settings, date: Callable[[float], str]) -> None:
+    The content given may end early where it is longer than bounce_size_limit, but not within its headers.
+    """
+
+    def __init__(
+        self, settings: Settings, texts: Texts, date: Callable[[float], str], warn: Callable[[str], None]
+    ) -> None:
+        self._texts = texts
+        self._warn = warn
         self._date = date
         self._myhostname = settings.myhostname
         self._mail_name = settings.mail_name
         self._smtputf8_enable = settings.smtputf8_enable
         self._size_limit = settings.bounce_size_limit
-        self._delay_warning_time = settings.delay_warning_time
+        self._threaded = settings.enable_threaded_bounces
         self._lifetime = settings.maximal_queue_lifetime
         self.double_bounce = f"{settings.double_bounce_sender}@{settings.myhostname}"
         self._mailer_daemon = f"MAILER-DAEMON@{settings.myhostname}"
 
-    def failure(self, message: Message, results: Sequence[Result], content: bytes, now: float) -> Notice | None:
-        """To the sender; None if no recipient asks for it (NOTIFY).
-
-        `content` may end early where it is longer than bounce_size_limit, but not within its headers.
-        """
+    def failure(
+        self, message: Message, results: Sequence[Result], content: bytes, now: float, recipient: str
+    ) -> Notice | None:
+        """To the sender, or whoever stands for him; None if no recipient asks for it (NOTIFY)."""
         wanted = [result for result in results if _wants(result[0], NOTIFY_FAILURE)]
         if not wanted:
             return None
         full = message.ret != "HDRS"
-        text = self._report(FAILURE, message, wanted, content, now, to=message.sender, full=full)
-        return self._notice("sender non-delivery", "", message.sender, text, message)
+        text = self._report(self._texts.failure, message, wanted, content, now, to=recipient, full=full)
+        return self._notice("sender non-delivery", "", recipient, text, message)
 
     def postmaster_failure(
         self, message: Message, results: Sequence[Result], content: bytes, now: float, recipient: str
     ) -> Notice:
         """To the postmaster: whole if the message has the null sender (a notice that bounced), else headers only."""
         full = not message.sender
-        text = self._report(FAILURE, message, results, content, now, to=recipient, full=full, postmaster=True)
+        texts = self._texts
+        text = self._report(texts.failure, message, results, content, now, to=recipient, full=full, postmaster=True)
         return self._notice("postmaster non-delivery", self.double_bounce, recipient, text, message)
 
     def delay(self, message: Message, results: Sequence[Result], content: bytes, now: float) -> Notice | None:
@@ -77,26 +89,28 @@ class NoticeWriter:
         wanted = [result for result in results if _wants(result[0], NOTIFY_DELAY)]
         if not wanted:
             return None
-        text = self._report(DELAY, message, wanted, content, now, to=message.sender, full=False)
+        text = self._report(self._texts.delay, message, wanted, content, now, to=message.sender, full=False)
         return self._notice("sender delay", "", message.sender, text, message)
 
     def postmaster_delay(
         self, message: Message, results: Sequence[Result], content: bytes, now: float, recipient: str
     ) -> Notice:
         """To the postmaster."""
-        text = self._report(DELAY, message, results, content, now, to=recipient, full=False, postmaster=True)
+        texts = self._texts
+        text = self._report(texts.delay, message, results, content, now, to=recipient, full=False, postmaster=True)
         return self._notice("postmaster delay", self.double_bounce, recipient, text, message)
 
-    def success(self, message: Message, results: Sequence[Result], content: bytes, now: float) -> Notice | None:
-        """To the sender, for the recipients with NOTIFY=SUCCESS; None if there is none.
+    def status(
+        self, message: Message, results: Sequence[Result], content: bytes, now: float, postmaster: str = ""
+    ) -> Notice:
+        """Of successes, or of all that became of a traced or verified message (`dsn_action`), to its sender.
 
-        A result without `dsn_action` went to a server that sends notices itself.
+        `postmaster`: he gets it instead, since the message has the null sender.
         """
-        wanted = [result for result in results if result[0].notify & NOTIFY_SUCCESS and result[1].dsn_action]
-        if not wanted:
-            return None
-        text = self._report(SUCCESS, message, wanted, content, now, to=message.sender, full=False)
-        return self._notice("sender delivery status", "", message.sender, text, message)
+        template = self._texts.verify if message.trace & (TRACE | VERIFY) else self._texts.success
+        to = postmaster or message.sender
+        text = self._report(template, message, results, content, now, to=to, full=False)
+        return self._notice("sender delivery status", self.double_bounce if postmaster else "", to, text, message)
 
     def _notice(self, kind: Kind, sender: str, recipient: str, content: bytes, message: Message) -> Notice:
         body: Body = "8bitmime" if self._encoding(message) == "8bit" else ""
@@ -122,17 +136,21 @@ class NoticeWriter:
     ) -> bytes:
         encoding = self._encoding(message)
         transfer = f"Content-Transfer-Encoding: {encoding}\n" if encoding else ""
+        part_transfer = transfer if encoding != "7bit" else ""
         boundary = f"{message.queue_id}.{int(now)}/{self._myhostname}"
         subject = template.postmaster_subject if postmaster else template.subject
         automatic = "auto-generated" if postmaster else "auto-replied"
-        charset = "utf-8" if encoding == "8bit" else template.charset
-        text = filled(template.text, self._myhostname, self._delay_warning_time, self._lifetime)
+        charset = template.charset
+        if encoding == "8bit" and charset.lower() == "us-ascii":
+            charset = "utf-8"
+        text = self._texts.filled(template)
+        thread = self._thread(message, content)
         parts = [
             f"Date: {self._date(now)}\n"
             f"From: {template.sender}\n"
             f"Subject: {subject}\n"
             f"To: {quote_822_local(to)}\n"
-            f"Auto-Submitted: {automatic}\n"
+            f"{thread}Auto-Submitted: {automatic}\n"
             "MIME-Version: 1.0\n"
             "Content-Type: multipart/report; report-type=delivery-status;\n"
             f'\tboundary="{boundary}"\n'
@@ -141,15 +159,29 @@ class NoticeWriter:
             f"--{boundary}\n"
             "Content-Description: Notification\n"
             f"Content-Type: text/plain; charset={charset}\n"
-            f"{transfer}\n",
+            f"{part_transfer}\n",
             "" if postmaster else text,
         ]
         parts += ["\n" + _wrapped(_explained(template, *result)) for result in results]
         parts.append(f"\n--{boundary}\nContent-Description: Delivery report\n")
         parts.append(self._status_part(template, message, results))
         parts.append(f"\n--{boundary}\n")
-        original = self._original(template, message, content, transfer, full=full)
+        original = self._original(template, message, content, part_transfer, full=full)
         return _encoded("".join(parts)) + original + _encoded(f"\n--{boundary}--\n")
+
+    def _thread(self, message: Message, content: bytes) -> str:
+        """Headers that make the notice an answer to the message (enable_threaded_bounces)."""
+        if not self._threaded:
+            return ""
+        for name, header in headers(content[: header_end(content)]):
+            if name == b"message-id":
+                found = _MESSAGE_ID.fullmatch(header)
+                if found is not None:
+                    message_id = found[1].decode("utf-8", "surrogateescape")
+                    return f"References: {message_id}\nIn-Reply-To: {message_id}\n"
+                self._warn(f"{message.queue_id}: ignoring malformed Message-ID")
+                return ""
+        return ""
 
     def _status_part(self, template: Template, message: Message, results: Sequence[Result]) -> str:
         """The message/delivery-status part, for programs (RFC 3464 2.2 and 2.3)."""
@@ -174,7 +206,7 @@ class NoticeWriter:
     ) -> str:
         address = quote_822_local(recipient.address)
         original = recipient.orcpt or f"rfc822;{quote_822_local(recipient.original or recipient.address)}"
-        action = "failed" if template is FAILURE else "delayed" if template is DELAY else status.dsn_action
+        action = _ACTIONS.get(template.name) or status.dsn_action
         lines = [
             f"\nFinal-Recipient: {_address_type(address)}; {address}\n"
             f"Original-Recipient: {original}\n"
@@ -187,13 +219,13 @@ class NoticeWriter:
             lines.append(_wrapped(f"Diagnostic-Code: {status.diagnostic_type or 'smtp'}; {status.diagnostic}"))
         else:
             lines.append(_wrapped(f"Diagnostic-Code: X-{self._mail_name}; {_text(template, status)}"))
-        if template is DELAY:
+        if template.name == "delay":
             lines.append(f"Will-Retry-Until: {self._date(message.arrival + self._lifetime)}\n")
         return "".join(lines)
 
     def _original(self, template: Template, message: Message, content: bytes, transfer: str, *, full: bool) -> bytes:
         """The part with what is returned: the whole message, or its headers (RET=HDRS, bounce_size_limit)."""
-        what = "Message" if template is SUCCESS else "Undelivered Message"
+        what = "Message" if template.name in _STATUS else "Undelivered Message"
         if self._size_limit and message.data_size > self._size_limit:
             full = False
         if full:
@@ -213,7 +245,7 @@ def _wants(recipient: Recipient, notify: int) -> bool:
 
 def _text(template: Template, status: RecipientStatus) -> str:
     """The reason; of a success also the way it went."""
-    if template is SUCCESS and status.relay != "none":
+    if template.name in _STATUS and status.relay != "none":
         return f"delivery via {status.relay}: {status.text}"
     return status.text
 
@@ -236,4 +268,9 @@ def _encoded(text: str) -> bytes:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(wrapped_lines(text, _WIDTH, _INDENT)) + "\n"
+    if text.isascii():
+        return "\n".join(wrapped_lines(text, _WIDTH, _INDENT)) + "\n"
+    # As in Postfix octets count; the breaks come at blanks, so no character is cut in two.
+    octets = text.encode("utf-8", "surrogateescape").decode("latin-1")
+    lines = "\n".join(wrapped_lines(octets, _WIDTH, _INDENT)) + "\n"
+    return lines.encode("latin-1").decode("utf-8", "surrogateescape")

@@ -10,6 +10,7 @@ from gatepost.mail.address import fold
 from gatepost.mail.envelope import Message, Origin, Recipient
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
+from gatepost.rewrite.verp import verp_sender
 
 
 class Notifier:
@@ -28,6 +29,7 @@ class Notifier:
         self._clock = clock
         self._classes = frozenset(split_list(settings.notify_classes))
         self._double_bounce = fold(writer.double_bounce)
+        self._verp_bounces = not settings.disable_verp_bounces
         self._bounce_recipient = settings.bounce_notice_recipient
         self._2bounce_recipient = str(settings["2bounce_notice_recipient"])
         self._delay_recipient = settings.delay_notice_recipient
@@ -36,14 +38,27 @@ class Notifier:
         """These recipients are given up."""
         now = self._clock()
         if self._is_double_bounce(message.sender):
-            self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
+            self._discarded(message)
             return True
+        results = _ordered(results)
         if not message.sender:
             if not self._classes & {"bounce", "2bounce"}:
                 return True
             to = self._2bounce_recipient
             return await self._post(message, self._writer.postmaster_failure(message, results, content, now, to))
-        notice = self._writer.failure(message, results, content, now)
+        if not message.verp or not self._verp_bounces:
+            return await self._tell_failure(message, results, content, now, message.sender)
+        for result in results:
+            # Each recipient had another sender.
+            to = verp_sender(message.verp, message.sender, result[0].original or result[0].address)
+            if not await self._tell_failure(message, [result], content, now, to):
+                return False
+        return True
+
+    async def _tell_failure(
+        self, message: Message, results: Sequence[Result], content: bytes, now: float, to: str
+    ) -> bool:
+        notice = self._writer.failure(message, results, content, now, to)
         if notice is not None and not await self._post(message, notice):
             return False
         if "bounce" in self._classes:
@@ -56,7 +71,9 @@ class Notifier:
         """These recipients still wait after delay_warning_time."""
         now = self._clock()
         if self._is_double_bounce(message.sender):
+            self._discarded(message)
             return True
+        results = _ordered(results)
         if message.sender:
             notice = self._writer.delay(message, results, content, now)
             if notice is not None and not await self._post(message, notice):
@@ -66,12 +83,22 @@ class Notifier:
             await self._post(message, self._writer.postmaster_delay(message, results, content, now, to))
         return True
 
-    async def succeeded(self, message: Message, results: Sequence[Result], content: bytes) -> bool:
-        """These recipients got the message; those with NOTIFY=SUCCESS are reported."""
-        if not message.sender:
+    async def told(self, message: Message, results: Sequence[Result], content: bytes) -> bool:
+        """What became of these recipients, of whom their sender wants to know; `dsn_action` says it."""
+        postmaster = ""
+        if self._is_double_bounce(message.sender):
+            self._log.info(lines.no_status_notification(message.queue_id, "double"))
             return True
-        notice = self._writer.success(message, results, content, self._clock())
-        return notice is None or await self._post(message, notice)
+        if not message.sender:
+            if not self._classes & {"bounce", "2bounce"}:
+                self._log.info(lines.no_status_notification(message.queue_id, "single"))
+                return True
+            postmaster = self._2bounce_recipient
+        notice = self._writer.status(message, _ordered(results), content, self._clock(), postmaster)
+        return await self._post(message, notice)
+
+    def _discarded(self, message: Message) -> None:
+        self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
 
     def _is_double_bounce(self, sender: str) -> bool:
         return bool(sender) and fold(sender) == self._double_bounce
@@ -96,3 +123,19 @@ class Notifier:
             return False
         self._log.info(lines.notification(message.queue_id, notice.kind, incoming.queue_id))
         return True
+
+
+def _ordered(results: Sequence[Result]) -> Sequence[Result]:
+    """Those of a domain by name, as Postfix's queue manager has sorted them; the aliases that were expanded first."""
+    if len(results) < 2:
+        return results
+    places: dict[str, int] = {}
+
+    def order(result: Result) -> tuple[int, str]:
+        recipient, status = result
+        if status.index < 0:
+            return -1, ""
+        localpart, _, domain = recipient.address.lower().rpartition("@")
+        return places.setdefault(domain, len(places)), localpart
+
+    return sorted(results, key=order)

@@ -2,19 +2,27 @@
 
 import msgspec
 
+BUILT_IN = "[built-in]"
+
 
 class Template(msgspec.Struct, frozen=True):
-    """`$myhostname`, `$delay_warning_time_hours` and `$maximal_queue_lifetime_days` stand in the text.
+    """`name` is the log's word for it, `origin` the file it comes from.
 
+    Names of parameters stand in the text, which may have octets of any character set (surrogate escapes).
     `postmaster_subject` is that of the copy for the postmaster, which goes without the text.
     """
 
+    name: str
     subject: str
     postmaster_subject: str
     text: str
     sender: str = "Mail Delivery System <MAILER-DAEMON>"
     charset: str = "us-ascii"
+    origin: str = BUILT_IN
 
+
+OBSOLETE_SENDER = "MAILER-DAEMON (Mail Delivery System)"
+"""With header_from_format = obsolete."""
 
 _BANNER = "This is the mail system at host $myhostname.\n\n"
 _HELP = """
@@ -26,6 +34,7 @@ delete your own text from the attached returned message.
 _SIGNATURE = "\n                   The mail system\n"
 
 FAILURE = Template(
+    "failure",
     "Undelivered Mail Returned to Sender",
     "Postmaster Copy: Undelivered Mail",
     _BANNER
@@ -38,6 +47,7 @@ be delivered to one or more recipients. It's attached below.
 )
 
 DELAY = Template(
+    "delay",
     "Delayed Mail (still being retried)",
     "Postmaster Warning: Delayed Mail",
     _BANNER
@@ -54,6 +64,7 @@ It will be retried until it is $maximal_queue_lifetime_days day(s) old.
 )
 
 SUCCESS = Template(
+    "success",
     "Successful Mail Delivery Report",
     "",
     _BANNER
@@ -67,16 +78,10 @@ notifications of mail delivery errors from other systems.
 )
 
 VERIFY = Template(
+    "verify",
     "Mail Delivery Status Report",
     "",
     _BANNER + "Enclosed is the mail delivery report that you requested.\n" + _SIGNATURE,
 )
 
-
-def filled(text: str, myhostname: str, delay_warning_time: int, maximal_queue_lifetime: int) -> str:
-    """`text` with its names replaced; the times are seconds, and whole hours and days count."""
-    return (
-        text.replace("$myhostname", myhostname)
-        .replace("$delay_warning_time_hours", str(delay_warning_time // 3600))
-        .replace("$maximal_queue_lifetime_days", str(maximal_queue_lifetime // 86400))
-    )
+ALL = (FAILURE, DELAY, SUCCESS, VERIFY)

@@ -2,7 +2,7 @@
 
 from gatepost.cleanup.interface import Transaction
 from gatepost.mail.address import fold
-from gatepost.mail.envelope import NOTIFY_NEVER, Recipient
+from gatepost.mail.envelope import NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.virtual_alias import VirtualAliases
 
@@ -55,6 +55,8 @@ class Envelope:
             expanded = [standard.address]
             if self._aliases is not None and transaction.mappings:
                 expanded = await self._aliases.expand(standard.address, queue_id)
+                if standard.notify & NOTIFY_SUCCESS and expanded != [standard.address]:
+                    standard = _told(standard, transaction)
             original = standard.original or (standard.address if self._keep_original else "")
             for address in expanded:
                 key = (fold(address), fold(original), fold(standard.orcpt), standard.notify)
@@ -67,3 +69,9 @@ class Envelope:
                 else:
                     listed.append(Recipient(address, original, standard.notify, standard.orcpt))
         return listed
+
+
+def _told(alias: Recipient, transaction: Transaction) -> Recipient:
+    """Of an alias its sender hears that it was expanded, and of its addresses no success (RFC 3461 5.2.7.3)."""
+    transaction.expanded += (alias,)
+    return Recipient(alias.address, alias.original, alias.notify & ~NOTIFY_SUCCESS or NOTIFY_NEVER, alias.orcpt)

@@ -88,6 +88,9 @@ class Transaction(msgspec.Struct):
     # Internal mail (notices) skips filters and checks; `arrival` in wall-clock seconds, 0 = now.
     internal: bool = False
     trace: int = 0  # as in Message
+    verp: str = ""  # as in Message
+    # As in Message; found by cleanup.
+    expanded: tuple[Recipient, ...] = ()
     # Virtual aliases are expanded (not with no_address_mappings in receive_override_options).
     mappings: bool = True
     arrival: float = 0.0

@@ -21,7 +21,7 @@ from gatepost.cleanup.own_headers import OwnHeaders
 from gatepost.cleanup.received import Dates, LocalTime
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
-from gatepost.mail.envelope import INLINE_LIMIT, Message, Recipient
+from gatepost.mail.envelope import INLINE_LIMIT, PROBE, Message, Recipient
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
@@ -152,7 +152,7 @@ class MailIncoming:
         except LookupTemporaryFailure:
             self._drop()
             return CleanupResult("write")
-        if transaction.trace and len(recipients) > 1:
+        if transaction.trace & PROBE and len(recipients) > 1:
             return self._many(transaction)
         sender = self._cleanup.envelope.sender(transaction.sender)
         content = b""
@@ -200,6 +200,8 @@ class MailIncoming:
             hold=transaction.hold,
             trace=transaction.trace,
             data_size=large.records.size if large is not None else data_size(content, self._cleanup.line_length_limit),
+            verp=transaction.verp if sender else "",
+            expanded=transaction.expanded,
         )
 
     async def _store(self, message: Message) -> CleanupResult:

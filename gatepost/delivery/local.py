@@ -12,6 +12,7 @@ from functools import partial
 from typing import BinaryIO
 
 import msgspec
+from msgspec.structs import replace
 
 from gatepost.cleanup.interface import Cleanup
 from gatepost.config.settings import Settings
@@ -154,8 +155,10 @@ class LocalAgent:
             outcome = await forward(
                 self._parts.cleanup, message.request, recipient, elsewhere, message.content, owner=owner
             )
-            status = _status(recipient, outcome, "expanded")
-            statuses.append(attempt.partial(status, recipient.address))
+            # To its sender a mailing list, which has an owner, is where mail ends (RFC 3461 5.2.7.3).
+            status = _status(recipient, outcome, "delivered" if owner else "expanded")
+            status = attempt.partial(status, recipient.address)
+            statuses.append(replace(status, text="alias expanded") if status.action == "sent" else status)
         return max(reversed(statuses), key=_weight)
 
     async def _is_local(self, domain: str) -> bool:

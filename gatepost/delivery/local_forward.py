@@ -30,9 +30,12 @@ async def forward(
         # The sender hears now that the alias was expanded, and no more (RFC 3461 5.2.7.3).
         notify = notify & ~NOTIFY_SUCCESS or NOTIFY_NEVER
     original = recipient.original or recipient.address
+    orcpt = recipient.orcpt
+    if owner:  # whom it came to a list by is nothing to its owner
+        original = orcpt = ""
     transaction = Transaction(
         sender=owner if owner and request.sender else request.sender,
-        recipients=[Recipient(address, original, notify, recipient.orcpt) for address in addresses],
+        recipients=[Recipient(address, original, notify, orcpt) for address in addresses],
         origin=Origin(context=request.origin.context),
         body=request.body,
         smtputf8=request.smtputf8,

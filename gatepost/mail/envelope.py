@@ -13,6 +13,10 @@ NOTIFY_DELAY = 8
 # Message.trace as bits; 0 = none of these.
 PROBE = 256  # only to find out whether the address is good: delivered to nobody, returned to nobody (verify(8))
 PROBE_UNCACHED = 512  # of that, a failure is not kept (address_verify_negative_cache = no)
+TRACE = 1024  # delivered, and its sender is told of every recipient (sendmail -v)
+VERIFY = 2048  # delivered to nobody; its sender is told what would become of every recipient (sendmail -bv)
+UNDELIVERED = PROBE | VERIFY
+"""Those of which nothing is delivered."""
 
 Body = Literal["", "7bit", "8bitmime"]
 Ret = Literal["", "FULL", "HDRS"]
@@ -53,7 +57,9 @@ class Message(msgspec.Struct, array_like=True):
     (`size` if not given).
     Content is `content` if it has at most INLINE_LIMIT octets, else the file `content_file` in the store's folder
     (then `content` is empty). `checksum` is zlib.crc32 of the content.
-    `verp`, `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out.
+    `verp`: the two delimiters if each recipient has a sender address of its own (rewrite/verp.py), else empty.
+    `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out. `expanded`: aliases
+    that were recipients; their sender, who has asked for it, is to be told of that.
     `orig_queue_id`: an earlier queue ID, for the log. `trace`: 0, or what it is sent for.
     """
 
@@ -76,6 +82,8 @@ class Message(msgspec.Struct, array_like=True):
     trace: int = 0
     orig_queue_id: str = ""
     data_size: int = 0
+    verp: str = ""
+    expanded: tuple[Recipient, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.data_size:

@@ -85,6 +85,16 @@ def domain_to_ascii(domain: str) -> str | None:
         return None
 
 
+def domain_to_utf8(domain: str) -> str:
+    """The domain as people read it; labels that cannot be shown so stay as they are."""
+    if "xn--" not in domain.lower():
+        return domain
+    try:
+        return idna.decode(domain, uts46=True)
+    except (idna.IDNAError, UnicodeError):
+        return domain
+
+
 def valid_utf8_hostname(name: str, *, utf8: bool = True, warn: Warn | None = None) -> bool:
     """As valid_hostname; with `utf8` (smtputf8_enable) a domain beyond ASCII is judged by its A-label form."""
     if not name:

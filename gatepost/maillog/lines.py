@@ -117,6 +117,11 @@ def notification(queue_id: str, kind: str, new_id: str) -> str:
     return f"{queue_id}: {kind} notification: {new_id}"
 
 
+def no_status_notification(queue_id: str, kind: str) -> str:
+    """`kind`: single (the message is a notice) or double (one about a notice)."""
+    return f"{queue_id}: not sending trace/success notification for {kind}-bounce message"
+
+
 def pickup(queue_id: str, uid: int, sender: str, orig_id: str = "") -> str:
     """`orig_id`: of the message that is taken in anew (postsuper -r)."""
     return f"{queue_id}: uid={uid} from=<{sender}>{' orig_id=' if orig_id else ''}{orig_id}"

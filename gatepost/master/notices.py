@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gatepost.bounce.notice import NoticeWriter
 from gatepost.bounce.notify import Notifier
+from gatepost.bounce.template_file import Texts
 from gatepost.cleanup.interface import LargeContent, QueueFull, QueueUnavailable, QueueWriter
 from gatepost.cleanup.mapped_incoming import mail_cleanup
 from gatepost.cleanup.pipeline import MailCleanup
@@ -79,11 +80,9 @@ def make_cleanup(foundation: Foundation, writer: QueueWriter, log: MailLog) -> M
 
 
 def make_notifier(foundation: Foundation, cleanup: MailCleanup, log: MailLog) -> Notifier:
-    settings, dates = foundation.settings, Dates(time.localtime)
-    return Notifier(
-        settings,
-        cleanup,
-        NoticeWriter(settings, lambda seconds: dates.at(seconds).date),
-        log.program("bounce"),
-        time.time,
-    )
+    """Raises ConfigError for a bad bounce_template_file."""
+    settings, dates, bounce = foundation.settings, Dates(time.localtime), log.program("bounce")
+    texts = Texts(settings, bounce.warning)
+    texts.check()
+    writer = NoticeWriter(settings, texts, lambda seconds: dates.at(seconds).date, bounce.warning)
+    return Notifier(settings, cleanup, writer, bounce, time.time)

@@ -23,6 +23,7 @@ from gatepost.audit.lists import (
 )
 from gatepost.audit.place import place, place_of_table
 from gatepost.audit.transports import missing_transports
+from gatepost.bounce.template_file import Texts
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
@@ -114,6 +115,7 @@ class _Prover:
             for service in transports(self.configuration).values():
                 self._transport(service)
             self._try(lambda: cache_place(self.settings))
+            self._try(lambda: Texts(self.settings, self.proof.remarks.append).check())
             self._try(lambda: self._destinations(foundation))
             self._tables(foundation)
 

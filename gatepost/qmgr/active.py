@@ -30,13 +30,14 @@ class ActiveMessage:
     )
 
     def __init__(self, message: Message, since: float, unsettled: int) -> None:
+        "traced",
         self.message = message
         self.since = since
         self.unsettled = unsettled
         self.settled: list[int] = []
         self.deferred: list[RecipientStatus] = []
         self.bounced: list[RecipientStatus] = []
-        # Delivered recipients whose sender asked for NOTIFY=SUCCESS.
+        # What its sender is told of beside failures and delays; `~index`: of Message.expanded.
         self.noticed: list[RecipientStatus] = []
         self.addresses: dict[int, str] = {}
         # Delivery workers lost under this pass, by request.
@@ -45,5 +46,6 @@ class ActiveMessage:
         self.expire = False
         self.held = ""
         # When it is tried again (wall clock), where a retry schedule says so.
+        self.traced = False  # of more than these its sender is told (tracing.py)
         self.next_attempt = 0.0
         self.unstarted = False  # a hold or requeue has taken recipients out of this pass

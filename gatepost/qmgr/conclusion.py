@@ -23,7 +23,7 @@ from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import Batch, Deferral, Store
 from gatepost.tables.table import LookupTemporaryFailure
 
-NoticeKind = Literal["failed", "delayed", "succeeded"]
+NoticeKind = Literal["failed", "delayed", "told"]
 
 
 class Conclusion:
@@ -94,7 +94,7 @@ class Conclusion:
                 entry.bounced += entry.deferred
                 entry.deferred = []
         if entry.noticed:
-            await self._notify(entry, "succeeded", entry.noticed)
+            await self._notify(entry, "told", entry.noticed)
         if entry.bounced:
             if await self._notify(entry, "failed", entry.bounced):
                 entry.settled += [status.index for status in entry.bounced]
@@ -151,14 +151,15 @@ class Conclusion:
     async def _notify(self, entry: ActiveMessage, kind: NoticeKind, statuses: list[RecipientStatus]) -> bool:
         """True when every notice that is due is on stable storage."""
         message = entry.message
-        results = [(message.recipients[status.index], status) for status in statuses]
+        known = message.recipients
+        results = [(known[s.index] if s.index >= 0 else message.expanded[~s.index], s) for s in statuses]
         content = message.content or self._stored_content(message)
         try:
             if kind == "failed":
                 return await self._notices.failed(message, results, content)
             if kind == "delayed":
                 return await self._notices.delayed(message, results, content)
-            return await self._notices.succeeded(message, results, content)
+            return await self._notices.told(message, results, content)
         except LookupTemporaryFailure as failure:
             self._log.warning(f"{message.queue_id}: {failure}")
             return False

@@ -12,7 +12,7 @@ from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
 from gatepost.ipc.messages import Claim, DeliveryDone, Result
 from gatepost.mail.address import quote_local
-from gatepost.mail.envelope import NOTIFY_SUCCESS, Message
+from gatepost.mail.envelope import NOTIFY_SUCCESS, UNDELIVERED, Message
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
@@ -30,6 +30,7 @@ from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
 from gatepost.queue.group_commit import GroupCommit
+from gatepost.qmgr.tracing import Tracing
 from gatepost.queue.store import FLUSHED, Store, Stored
 from gatepost.rewrite.resolve import AddressResolver
 
@@ -89,11 +90,11 @@ class QueueManager:
         self._dispatcher = dispatcher
         self._log = log
         self._clock, self._monotonic = clock, monotonic
-        self._spawn, self._call_soon = spawn, call_soon
-        self._requeue = requeue
+        self._spawn, self._call_soon, self._requeue = spawn, call_soon, requeue
         pending_limit = settings.address_verify_pending_request_limit
         self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
         self._router = Router(settings, resolver, scheduler, log, self._probes, policies)
+        self._tracing = Tracing(confirm=settings.confirm_delay_cleared)
         self.policies = policies
         self._conclusion = Conclusion(
             settings, store, commit, notices, log, clock=clock, spawn=spawn, forget=self._forget,
@@ -181,6 +182,10 @@ class QueueManager:
         self.active[message.queue_id] = entry
         if message.content:
             if self.content_octets + message.size > CONTENT_IN_MEMORY:
+        count = len(open_)
+        open_ = self._limits.first(entry, open_) if route else self._limits.all(entry, open_)
+        if message.warn_sent or message.trace or message.expanded:
+            self._tracing.begin(entry)
                 message.content = b""
             else:
                 self.content_octets += message.size
@@ -311,12 +316,14 @@ class QueueManager:
 
     def settle(self, entry: ActiveMessage, statuses: list[RecipientStatus]) -> None:
         """Note what became of these recipients; the last ones end the pass."""
-        if entry.message.trace:
+        if entry.message.trace & UNDELIVERED:
             statuses = self._probes.settled(entry, statuses)
         for status in statuses:
             if status.action == "sent":
                 entry.settled.append(status.index)
-                if entry.message.recipients[status.index].notify & NOTIFY_SUCCESS:
+        if entry.traced:
+            self._tracing.settled(entry, statuses)
+                if entry.message.recipients[status.index].notify & NOTIFY_SUCCESS and status.dsn_action:
                     entry.noticed.append(status)
             elif status.action == "bounced":
                 entry.bounced.append(status)

@@ -5,8 +5,10 @@ A probe's recipients are done for good whatever came of them: nothing is deferre
 
 from collections.abc import Callable, Container
 
+from msgspec.structs import replace
+
 from gatepost.mail.address import quote_local
-from gatepost.mail.envelope import Message, Recipient
+from gatepost.mail.envelope import UNDELIVERED, VERIFY, Message, Recipient
 from gatepost.mail.status import RecipientStatus, probe_word
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
@@ -57,6 +59,10 @@ class Probes:
         message = entry.message
         self._pending.discard(message.queue_id)
         for status in statuses:
+            if message.trace & VERIFY:
+                action = "deliverable" if status.action == "sent" else "undeliverable"
+                entry.noticed.append(replace(status, dsn_action=action))
+                continue
             recipient = message.recipients[status.index]
             address = entry.addresses.get(status.index, recipient.address)
             self._report(Recipient(address, recipient.original, 0, recipient.orcpt), status)
@@ -75,7 +81,7 @@ class Probes:
         address = quote_local(entry.addresses.get(status.index, recipient.address))
         original = recipient.original and quote_local(recipient.original)
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
-        word = probe_word(status.action, message.trace) if message.trace else status.action
+        word = probe_word(status.action, message.trace) if message.trace & UNDELIVERED else status.action
         self._log.info(
             lines.delivery(message.queue_id, address, original, status.relay, 0, delays, status.dsn, word, status.text)
         )

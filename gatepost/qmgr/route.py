@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gatepost.config.settings import Settings
 from gatepost.mail.address import localpart_of, split_extension
-from gatepost.mail.envelope import Message
+from gatepost.mail.envelope import UNDELIVERED, Message
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
@@ -62,7 +62,7 @@ class Router:
         resolver = self._resolver
         if self._retry is not None and message.queue_id in self._retry.mixed and not entry.expire:
             indexes = self._due(entry, indexes, self._retry)
-        if message.trace:
+        if message.trace & UNDELIVERED:
             resolver = self._probes.resolver
             if self._probes.excessive(message.queue_id):
                 self._scheduler.add(message.queue_id, *OVER_LIMIT, list(indexes), now)
@@ -70,7 +70,7 @@ class Router:
         if entry.expire:
             self._scheduler.add(message.queue_id, *EXPIRED, list(indexes), now)
             return
-        if message.filter and not message.trace:
+        if message.filter and not message.trace & UNDELIVERED:
             await self._to_filter(entry, indexes, now)
             return
         groups: dict[Place, list[int]] = {}
@@ -86,7 +86,7 @@ class Router:
             if resolved.error:
                 groups.setdefault(BAD_ADDRESS, []).append(index)
             elif recipient[: recipient.rfind("@")].lower() == self._double_bounce:
-                if message.trace:
+                if message.trace & UNDELIVERED:
                     self._probes.settled(entry, [self._probes.discarded(entry, index)])
                 else:
                     self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
@@ -109,6 +109,10 @@ class Router:
                 transport, nexthop = UNRESOLVED
         if self._scheduler.per_recipient(transport):
             self._add_each(entry, transport, nexthop, indexes, now, rate)
+        elif entry.message.verp:  # each recipient has another sender
+            group = "" if self._providers is None else self._providers.group(transport, nexthop)
+            for index in indexes:
+                self._scheduler.add(entry.message.queue_id, transport, nexthop, [index], now, group=group, rate=rate)
         else:
             group = "" if self._providers is None else self._providers.group(transport, nexthop)
             self._scheduler.add(entry.message.queue_id, transport, nexthop, indexes, now, group=group, rate=rate)

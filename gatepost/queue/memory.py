@@ -194,6 +194,8 @@ class MemoryStore:
         )
 
 
+        if reasons or kept.done:
+            message.expanded = ()
 def _copy(message: Message) -> Message:
     try:
         return msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message)

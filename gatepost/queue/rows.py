@@ -189,6 +189,8 @@ def stored(row: MessageRow, chunks: list[tuple[str, str | None]], *, check_conte
             raise Damaged("content checksum mismatch")
         message.content = row.content
     open_recipients, reasons = _open_recipients(states, len(message.recipients))
+    if message.expanded and (reasons or len(open_recipients) < row.recipients):
+        message.expanded = ()
     flags = row.flags or 0
     message.warn_sent = bool(flags & WARN_SENT) or message.warn_sent
     next_attempt = row.arrival if row.queue is None else row.next_attempt

@@ -201,6 +201,7 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
     )
 
 
+        verp=transaction.verp,
 # BDAT.
 
 

@@ -58,30 +58,34 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     if params.discard_ehlo and SILENT_DISCARD not in params.discard_ehlo:
         named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in params.discard_ehlo)
         env.log.info(lines.discarding_keywords(named))
-    may_xclient = env.lists.xclient_hosts is not None and await _may_xclient(session, env.lists.xclient_hosts)
-    key = (params is env.stressed, may_xclient, session.may_xforward())
+    lists = env.lists
+    may_verp = lists.verp_clients is not None and await _may(session, lists.verp_clients, "XVERP")
+    may_xclient = lists.xclient_hosts is not None and await _may(session, lists.xclient_hosts, "XCLIENT")
+    key = (params is env.stressed, may_verp, may_xclient, session.may_xforward())
     reply = env.ehlo_replies.get(key)
     if reply is None:
-        reply = fixed(250, "", "\n".join([params.myhostname, *_offers(params, xclient=key[1], xforward=key[2])]))
+        reply = fixed(250, "", "\n".join([params.myhostname, *_offers(params, *key[1:])]))
         env.ehlo_replies[key] = reply
     return reply
 
 
-async def _may_xclient(session: Session, hosts: MatchList) -> bool:
+async def _may(session: Session, hosts: MatchList, what: str) -> bool:
     client = session.facts.client
     try:
         return await hosts.match_host(client.name, client.address)
     except LookupTemporaryFailure:
-        session.env.log.warning(lines.unknown_offer("XCLIENT", client.namaddr))
+        session.env.log.warning(lines.unknown_offer(what, client.namaddr))
         raise
 
 
-def _offers(params: Parameters, *, xclient: bool, xforward: bool) -> list[str]:
+def _offers(params: Parameters, verp: bool, xclient: bool, xforward: bool) -> list[str]:
     discard = params.discard_ehlo
     offers = ["PIPELINING", f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"]
     if not params.disable_vrfy_command:
         offers.append("VRFY")
     offers.append("ETRN")
+    if verp:
+        offers.append("XVERP")
     if xclient:
         offers.append(_XCLIENT)
     if xforward:

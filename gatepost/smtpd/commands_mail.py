@@ -103,6 +103,7 @@ async def restrict_mail(session: Session, found: Given) -> Reply | None:
         mail.parameters.envid,
         mail.parameters.smtputf8,
         mail.local,
+        mail.parameters.verp,
     )
     if not session.params.smtpd_delay_open_until_valid_rcpt:
         refusal = _open(session, session.transaction)
@@ -130,11 +131,26 @@ async def _mail(session: Session, found: Given) -> Mail:
     address = await _address(session, found[0].text, "MAIL", smtputf8, allow_empty=True)
     if address is None:
         raise Refused(replies.BAD_SENDER)
-    parameters = mail_parameters(words, params, smtputf8, session.sticky_ret) if words else MailParameters()
+    parameters = MailParameters()
+    if words:
+        verp = session.env.lists.verp_clients is not None and await _may_verp(session, words)
+        parameters = mail_parameters(words, params, smtputf8, session.sticky_ret, verp=verp)
+        if parameters.verp and not address:
+            raise Refused(replies.NULL_VERP)
     if parameters.size is not None:
         session.sticky_size = parameters.size
     session.sticky_ret = parameters.ret
     return Mail(address, parameters)
+
+
+async def _may_verp(session: Session, words: list[str]) -> bool:
+    clients, client = session.env.lists.verp_clients, session.facts.client
+    if clients is None or not any(word[:5].upper() == "XVERP" for word in words):
+        return False
+    try:
+        return await clients.match_host(client.name, client.address)
+    except LookupTemporaryFailure:
+        return False
 
 
 def proceed_mail(session: Session, found: Given) -> Reply:

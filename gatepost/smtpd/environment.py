@@ -68,6 +68,7 @@ class SessionLists:
     forbidden_commands: MatchList | None
     command_filter: Table | None
 
+    verp_clients: MatchList | None = None
     @property
     def look_at_lines(self) -> bool:
         """Is there a list or table that each command is looked up in?"""
@@ -92,6 +93,7 @@ class SessionLists:
             compiled("smtpd_forbidden_commands"),
             tables.open(settings.smtpd_command_filter) if settings.smtpd_command_filter else None,
         )
+            compiled("smtpd_authorized_verp_clients"),
 
 
 @dataclass(slots=True)
@@ -123,8 +125,8 @@ class ServerEnvironment:
     tells_server_address: bool = False
     looks_at_lines: bool = field(init=False)
     is_stressed: Callable[[], bool] = lambda: False
-    # Replies to EHLO, kept by what they depend on beside the listener: stress, XCLIENT, XFORWARD.
-    ehlo_replies: dict[tuple[bool, bool, bool], Reply] = field(default_factory=dict)
+    # Replies to EHLO, kept by what they depend on beside the listener: stress, XVERP, XCLIENT, XFORWARD.
+    ehlo_replies: dict[tuple[bool, bool, bool, bool], Reply] = field(default_factory=dict)
     # None: nobody wants to know of sessions that went wrong.
     transcripts: Transcripts | None = None
     # Of its connections, from the first of them on.

@@ -7,6 +7,7 @@ import msgspec
 from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Body, Ret
 from gatepost.mail.reply import Reply
 from gatepost.protocol import xtext
+from gatepost.rewrite.verp import valid_delimiters
 from gatepost.smtpd import replies
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.replies import Refused
@@ -18,13 +19,16 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 
 class MailParameters(msgspec.Struct):
-    """What came with MAIL. `size` None: not given. `smtputf8` is set before the address is looked at."""
+    """What came with MAIL. `size` None: not given. `smtputf8` is set before the address is looked at. `verp`: its two
+    delimiters.
+    """
 
     body: Body = ""
     size: int | None = None
     smtputf8: bool = False
     ret: Ret = ""
     envid: str = ""
+    verp: str = ""
 
 
 class RcptParameters(msgspec.Struct):
@@ -34,8 +38,10 @@ class RcptParameters(msgspec.Struct):
     orcpt: str = ""
 
 
-def mail_parameters(words: list[str], params: Parameters, smtputf8: bool, earlier_ret: str) -> MailParameters:
-    """Raises Refused. `earlier_ret` is what a refused MAIL of this transaction has left."""
+def mail_parameters(
+    words: list[str], params: Parameters, smtputf8: bool, earlier_ret: str, *, verp: bool = False
+) -> MailParameters:
+    """Raises Refused. `earlier_ret` is what a refused MAIL of this transaction has left; `verp`: XVERP is allowed."""
     found = MailParameters(smtputf8=smtputf8)
     for word in words:
         name, equals, value = word.partition("=")
@@ -61,6 +67,8 @@ def mail_parameters(words: list[str], params: Parameters, smtputf8: bool, earlie
             if found.envid:
                 raise Refused(replies.BAD_ENVID)
             found.envid = _envid(value)
+        elif name == "XVERP" and verp:
+            found.verp = _verp(value if equals else params.default_verp_delimiters, params)
         else:
             raise Refused(Reply(555, "5.5.4", f"Unsupported option: {printable(word)}"))
     return found
@@ -88,6 +96,13 @@ def _envid(value: str) -> str:
     if not plain or not plain.isprintable():
         raise Refused(replies.BAD_ENVID)
     return plain
+
+
+def _verp(delimiters: str, params: Parameters) -> str:
+    if not valid_delimiters(delimiters, params.verp_delimiter_filter):
+        text = f"Error: XVERP needs two characters from {params.verp_delimiter_filter}"
+        raise Refused(Reply(501, "5.5.4", text))
+    return delimiters
 
 
 def rcpt_parameters(words: list[str], params: Parameters) -> RcptParameters:

@@ -6,6 +6,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.mail.reply import Reply
+from gatepost.rewrite.verp import valid_delimiters
 from gatepost.smtpd.replies import fixed
 
 EHLO_KEYWORDS = (
@@ -38,6 +39,8 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_banner: str
     message_size_limit: int
     queue_minfree: int
+    default_verp_delimiters: str
+    verp_delimiter_filter: str
     line_length_limit: int
     smtpd_helo_required: bool
     strict_rfc821_envelopes: bool
@@ -78,6 +81,9 @@ class Parameters(msgspec.Struct, frozen=True):
         options = frozenset(split_list(settings.receive_override_options.lower()))
         if unknown := options - _OVERRIDE_OPTIONS:
             raise ConfigError(f"unknown option: {min(unknown)}", parameter="receive_override_options")
+        if not valid_delimiters(settings.default_verp_delimiters, settings.verp_delimiter_filter):
+            text = f"needs two characters from {settings.verp_delimiter_filter}"
+            raise ConfigError(text, parameter="default_verp_delimiters")
         return cls(
             **values,
             discard_ehlo=frozenset(split_list(settings.smtpd_discard_ehlo_keywords.upper())),

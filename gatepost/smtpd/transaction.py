@@ -29,6 +29,7 @@ class MailTransaction(msgspec.Struct, eq=False):
     envid: str
     smtputf8: bool
     local: bool
+    verp: str = ""
     recipients: list[Recipient] = []
     incoming: Incoming | None = None
     content: DataScanner | ChunkReader | None = None

@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from gatepost.bounce import notice as notice_module
 from gatepost.bounce.notice import NoticeWriter, Result
 from gatepost.bounce.notify import Notifier
+from gatepost.bounce.template_file import Texts
 from gatepost.cleanup.interface import QueueFull
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.cleanup.received import Dates
-from gatepost.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Message, Recipient
+from gatepost.mail.envelope import (
+    NOTIFY_DELAY,
+    NOTIFY_FAILURE,
+    NOTIFY_NEVER,
+    NOTIFY_SUCCESS,
+    TRACE,
+    VERIFY,
+    Message,
+    Recipient,
+)
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from tests.rewrite.services import Services
@@ -62,8 +72,10 @@ class Desk:
             local_time=utc,
         )
         dates = Dates(utc)
-        notices = NoticeWriter(services.settings, lambda seconds: dates.at(seconds).date)
-        self.notifier = Notifier(services.settings, cleanup, notices, self._log.program("bounce"), lambda: now)
+        bounce = self._log.program("bounce")
+        texts = Texts(services.settings, bounce.warning)
+        notices = NoticeWriter(services.settings, texts, lambda seconds: dates.at(seconds).date, bounce.warning)
+        self.notifier = Notifier(services.settings, cleanup, notices, bounce, lambda: now)
 
     @property
     def log(self) -> list[str]:
@@ -147,7 +159,10 @@ async def test_delay() -> None:
     results = [(Recipient("b@refuse.example"), RecipientStatus(0, "deferred", "4.4.1", "none", text))]
     assert await desk.notifier.delayed(given, results, given.content)
     assert desk.content() == expected("delay")
-    assert desk.log == ["CD5F420C186: sender delay notification: D69E020C26E"]
+    assert desk.log[0] == (
+        "warning: [built-in]: zero result in delay template conversion of parameter \"delay_warning_time_hours\""
+    )
+    assert desk.log[-1] == "CD5F420C186: sender delay notification: D69E020C26E"
 
 
 async def test_success() -> None:
@@ -159,12 +174,12 @@ async def test_success() -> None:
         ("x@disc.example", "none", "silently", "delivered"),
         ("root@ours.example", "local", "delivered to mailbox", "delivered"),
     ]
-    assert await desk.notifier.succeeded(
+    assert await desk.notifier.told(
         given,
         [
             (
                 Recipient(address, "", NOTIFY_SUCCESS),
-                RecipientStatus(0, "sent", "2.0.0", relay, text, dsn_action=action),
+                RecipientStatus(-1 if action == "expanded" else 0, "sent", "2.0.0", relay, text, dsn_action=action),
             )
             for address, relay, text, action in results
         ],
@@ -180,7 +195,7 @@ async def test_relayed() -> None:
     relay = "127.0.0.1[127.0.0.1]:25876"
     status = RecipientStatus(0, "sent", "2.0.0", relay, "250 2.0.0 Ok", "smtp", "250 2.0.0 Ok", "127.0.0.1", "relayed")
     recipient = Recipient("s@nodsn.example", "", NOTIFY_SUCCESS | NOTIFY_FAILURE)
-    assert await desk.notifier.succeeded(given, [(recipient, status)], given.content)
+    assert await desk.notifier.told(given, [(recipient, status)], given.content)
     assert desk.content() == expected("relayed")
 
 
@@ -204,7 +219,7 @@ async def test_utf8() -> None:
     given = message("global_success", "B936A20C07D", "15:58:42", "root@ours.example", smtputf8=True)
     status = RecipientStatus(0, "sent", "2.0.0", "none", "silently", dsn_action="delivered")
     recipient = Recipient("\u00fc@disc.example", "", NOTIFY_SUCCESS)
-    assert await desk.notifier.succeeded(given, [(recipient, status)], given.content)
+    assert await desk.notifier.told(given, [(recipient, status)], given.content)
     assert desk.content() == expected("global_success")
 
 
@@ -214,16 +229,13 @@ async def test_nobody_is_told() -> None:
     never = [unwanted("a@err.example", notify=NOTIFY_NEVER), unwanted("b@err.example", notify=NOTIFY_SUCCESS)]
     assert await desk.notifier.failed(given, never, given.content)
     assert await desk.notifier.delayed(given, [unwanted("c@err.example", notify=NOTIFY_FAILURE)], given.content)
-    assert await desk.notifier.succeeded(given, [unwanted("c@err.example")], given.content)
-    # Its server sends notices itself.
-    status = RecipientStatus(0, "sent", "2.0.0", "host[192.0.2.1]:25", "250 Ok")
-    assert await desk.notifier.succeeded(given, [(Recipient("d@x", "", NOTIFY_SUCCESS), status)], given.content)
     given.sender = ""
     anybody = [unwanted("d@err.example", notify=NOTIFY_SUCCESS)]
     assert await desk.notifier.failed(given, anybody, given.content)
     assert await desk.notifier.delayed(given, anybody, given.content)
-    assert await desk.notifier.succeeded(given, anybody, given.content)
-    assert (desk.sent, desk.log) == ([], [])
+    assert await desk.notifier.told(given, anybody, given.content)
+    assert desk.sent == []
+    assert desk.log == ["AB4C820C223: not sending trace/success notification for single-bounce message"]
 
 
 async def test_postmaster_notices_end_here() -> None:
@@ -231,8 +243,13 @@ async def test_postmaster_notices_end_here() -> None:
     given = message("failure", "AB4C820C223", "15:49:55", "Double-Bounce@mail.ours.example")
     assert await desk.notifier.failed(given, [unwanted("a@err.example")], given.content)
     assert await desk.notifier.delayed(given, [unwanted("a@err.example")], given.content)
+    assert await desk.notifier.told(given, [unwanted("a@err.example")], given.content)
     assert desk.sent == []
-    assert desk.log == ["warning: AB4C820C223: undeliverable postmaster notification discarded"]
+    assert desk.log == [
+        "warning: AB4C820C223: undeliverable postmaster notification discarded",
+        "warning: AB4C820C223: undeliverable postmaster notification discarded",
+        "AB4C820C223: not sending trace/success notification for double-bounce message",
+    ]
 
 
 async def test_postmaster_hears_of_delays() -> None:
@@ -285,6 +302,60 @@ async def test_expanded_addresses_are_shown() -> None:
     assert (
         'Final-Recipient: rfc822; "q r"@err.example\nOriginal-Recipient: rfc822;"v 1"@ours.example\n' in desk.content()
     )
+
+
+async def test_each_recipient_had_another_sender() -> None:
+    desk = Desk(at("15:51:45"), notify_classes="bounce")
+    given = message("double_bounce", "B4C7F20C0B3", "15:51:45", verp="+=")
+    results = [unwanted("b@err.example"), unwanted("a@x.example", original="alias@ours.example")]
+    assert await desk.notifier.failed(given, results, given.content)
+    assert [sent.recipients[0].address for sent in desk.sent] == [
+        "me+b=err.example@client.example", "postmaster@ours.example",
+        "me+alias=ours.example@client.example", "postmaster@ours.example",
+    ]  # fmt: skip
+    assert "\n<b@err.example>: Go away\n" in desk.content(0) and "alias@" not in desk.content(0)
+    together = Desk(at("15:51:45"), disable_verp_bounces="yes")
+    assert await together.notifier.failed(given, results, given.content)
+    assert [sent.recipients[0].address for sent in together.sent] == ["me@client.example"]
+
+
+@pytest.mark.parametrize(
+    ("header", "answers"),
+    [
+        ("Message-ID: <a@b.example>", "<a@b.example>"),
+        ("MESSAGE-ID:<a@b.example>  ", "<a@b.example>"),
+        ("Message-ID: a@b.example", ""),
+        ("Message-ID: <a@b.example> (comment)", ""),
+        ("Subject: none", None),
+    ],
+)
+async def test_threads(header: str, answers: str | None) -> None:
+    desk = Desk(at("15:51:45"), enable_threaded_bounces="yes")
+    given = message("double_bounce", "B4C7F20C0B3", "15:51:45")
+    content = f"X: y\n{header}\n\nMessage-ID: <not@this.example>\n".encode()
+    await desk.notifier.failed(given, [unwanted("a@err.example")], content)
+    head = desk.content().partition("\n\n")[0]
+    thread = f"\nReferences: {answers}\nIn-Reply-To: {answers}\nAuto-Submitted: "
+    assert (thread in head) == bool(answers) and ("References" in head) == bool(answers)
+    malformed = "warning: B4C7F20C0B3: ignoring malformed Message-ID"
+    assert (malformed in desk.log) == (answers == "")
+
+
+@pytest.mark.parametrize("trace", [TRACE, VERIFY])
+async def test_report_of_all_that_became_of_it(trace: int) -> None:
+    desk = Desk(at("15:51:45"))
+    given = message("double_bounce", "B4C7F20C0B3", "15:51:45", trace=trace)
+    recipient, status = unwanted("a@err.example")
+    status.dsn_action = "failed"
+    assert await desk.notifier.told(given, [(recipient, status)], given.content)
+    assert "\nSubject: Mail Delivery Status Report\n" in desk.content()
+    assert "\nEnclosed is the mail delivery report that you requested.\n" in desk.content()
+    assert "\nAction: failed\nStatus: 5.7.1\n" in desk.content()
+
+
+async def test_octets_count_in_lines() -> None:
+    wrapped = notice_module._wrapped("\u00fc" * 30 + " and " + "\u00fc" * 20)
+    assert wrapped.splitlines()[1].lstrip() == "\u00fc" * 20
 
 
 @given(st.text(alphabet="ab \t", max_size=300))

@@ -17,11 +17,12 @@ KEYWORDS = [
 
 @dataclass
 class Received:
-    """A message that a Peer took."""
+    """A message that a Peer took; `mail` is the whole MAIL command."""
 
     sender: str
     recipients: list[str] = field(default_factory=list)
     content: str = ""
+    mail: str = ""
 
 
 class Peer:
@@ -88,7 +89,7 @@ class Peer:
                     "\r\n".join(f"250{mark}{keyword}" for mark, keyword in KEYWORDS),
                 )
             elif verb == "MAIL":
-                message = Received(line[10:].partition(">")[0].lstrip("<"))
+                message = Received(line[10:].partition(">")[0].lstrip("<"), mail=line)
                 answer(line, "250 2.1.0 Ok")
             elif verb == "RCPT":
                 if answer(line, "250 2.1.5 Ok")[0] == "2":

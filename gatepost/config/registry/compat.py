@@ -3,7 +3,7 @@
 from gatepost.config.declaration import Parameter, boolean, number, text
 
 PARAMETERS: tuple[Parameter, ...] = (
-    text("authorized_verp_clients", "", since="1.1", owner="smtpd"),
+    text("authorized_verp_clients", "", since="1.1", owner="smtpd", honoured=True),
     boolean("backwards_bounce_logfile_compatibility", "yes", since="2.1", owner="bounce"),
     text("compatibility_level", "0", kind="level", since="3.0", owner="postfix", honoured=True),
     boolean("dns_ncache_ttl_fix_enable", "no", since="3.1", owner="postscreen"),

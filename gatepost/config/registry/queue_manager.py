@@ -4,7 +4,7 @@ from gatepost.config.declaration import Parameter, boolean, number, size, text, 
 
 PARAMETERS: tuple[Parameter, ...] = (
     time("bounce_queue_lifetime", "5d", maximum=8640000, since="2.1", owner="oqmgr qmgr", honoured=True),
-    boolean("confirm_delay_cleared", "no", since="3.0", owner="oqmgr qmgr"),
+    boolean("confirm_delay_cleared", "no", since="3.0", owner="oqmgr qmgr", honoured=True),
     number("default_delivery_slot_cost", "5", since="<2.1", owner="qmgr", honoured=True),
     number("default_delivery_slot_discount", "50", maximum=100, since="<2.1", owner="qmgr", honoured=True),
     number("default_delivery_slot_loan", "3", since="<2.1", owner="qmgr", honoured=True),

@@ -20,6 +20,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="domain match list",
         since="<2.1",
         owner="smtpd",
+        honoured=True,
     ),
     text("smtpd_authorized_xclient_hosts", "", kind="domain match list", since="2.1", owner="smtpd", honoured=True),
     text("smtpd_authorized_xforward_hosts", "", kind="domain match list", since="2.1", owner="smtpd", honoured=True),
