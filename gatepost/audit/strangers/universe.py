@@ -102,17 +102,18 @@ async def foreign_recipients(
     found = {RECIPIENT}
     doubts: list[str] = []
     own = [domain for matches in lists.values() for domain in _one_of(matches)]
-    wrapped = [form for domain in own for form in _wrapped(RECIPIENT, domain)]
-    for address in (*_addresses(keys.keys), *wrapped):
+    forms = [form for domain in own for form in wrapped(RECIPIENT, domain)]
+    for address in (*_addresses(keys.keys), *forms):
         try:
-            if await _is_foreign(address, parts, untrusted_routing):
+            if await is_foreign(address, parts, untrusted_routing):
                 found.add(address)
         except LookupTemporaryFailure as failure:
             doubts.append(f"{failure.table} could not be asked about {address}")
     return found, doubts
 
 
-async def _is_foreign(address: str, parts: PolicyParts, untrusted_routing: bool) -> bool:
+async def is_foreign(address: str, parts: PolicyParts, untrusted_routing: bool) -> bool:
+    """Does mail for this address leave for a host that is not ours? Raises LookupTemporaryFailure."""
     ports = parts.ports
     resolved = await ports.resolver.resolve("", ports.rewriter.rewrite_internal(address))
     if resolved.error or "@" not in resolved.recipient:
@@ -143,7 +144,7 @@ def _one_of(matches: MatchList) -> Iterable[str]:
             return
 
 
-def _wrapped(address: str, domain: str) -> Iterable[str]:
+def wrapped(address: str, domain: str) -> Iterable[str]:
     """The ways in which one address can be put into another (RFC 5321 appendix C, UUCP, the percent hack)."""
     local, _, foreign = address.partition("@")
     yield f"{local}%{foreign}@{domain}"
