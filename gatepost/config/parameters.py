@@ -84,12 +84,12 @@ _TRANSPORT: tuple[Parameter, ...] = (
     ),
     time("destination_rate_delay", "$default_destination_rate_delay", honoured=True),
     number("destination_recipient_limit", "$default_destination_recipient_limit", honoured=True),
-    number("extra_recipient_limit", "$default_extra_recipient_limit"),
+    number("extra_recipient_limit", "$default_extra_recipient_limit", honoured=True),
     number("initial_destination_concurrency", "$initial_destination_concurrency", honoured=True),
     number("minimum_delivery_slots", "$default_minimum_delivery_slots", honoured=True),
-    number("recipient_limit", "$default_recipient_limit"),
-    time("recipient_refill_delay", "$default_recipient_refill_delay"),
-    number("recipient_refill_limit", "$default_recipient_refill_limit"),
+    number("recipient_limit", "$default_recipient_limit", honoured=True),
+    time("recipient_refill_delay", "$default_recipient_refill_delay", honoured=True),
+    number("recipient_refill_limit", "$default_recipient_refill_limit", honoured=True),
     time("transport_rate_delay", "$default_transport_rate_delay", honoured=True),
 )
 # Of pipe(8) and spawn(8) services only.

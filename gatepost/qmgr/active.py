@@ -1,7 +1,12 @@
 """A message in the active queue: what is being tried now and what has come of it (qmgr(8))."""
 
+from typing import TYPE_CHECKING
+
 from gatepost.mail.envelope import Message
 from gatepost.mail.status import RecipientStatus
+
+if TYPE_CHECKING:
+    from gatepost.qmgr.recipients import Unread
 
 
 class ActiveMessage:
@@ -16,6 +21,7 @@ class ActiveMessage:
     __slots__ = (
         "addresses",
         "bounced",
+        "counted",
         "deferred",
         "expire",
         "held",
@@ -24,13 +30,14 @@ class ActiveMessage:
         "noticed",
         "settled",
         "since",
+        "traced",
         "tries",
+        "unread",
         "unsettled",
         "unstarted",
     )
 
     def __init__(self, message: Message, since: float, unsettled: int) -> None:
-        "traced",
         self.message = message
         self.since = since
         self.unsettled = unsettled
@@ -39,13 +46,16 @@ class ActiveMessage:
         self.bounced: list[RecipientStatus] = []
         # What its sender is told of beside failures and delays; `~index`: of Message.expanded.
         self.noticed: list[RecipientStatus] = []
+        self.traced = False  # of more than these its sender is told (tracing.py)
         self.addresses: dict[int, str] = {}
         # Delivery workers lost under this pass, by request.
         self.tries = 0
+        # Recipients counted as in memory; those that are not, of a large message (qmgr/recipients.py).
+        self.counted = 0
+        self.unread: Unread | None = None
         # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold, requeue or delete.
         self.expire = False
         self.held = ""
         # When it is tried again (wall clock), where a retry schedule says so.
-        self.traced = False  # of more than these its sender is told (tracing.py)
         self.next_attempt = 0.0
         self.unstarted = False  # a hold or requeue has taken recipients out of this pass

@@ -4,8 +4,9 @@ Everything that a worker has under way, or has lately finished, is told before a
 queue manager makes no duplicates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from gatepost.ipc.messages import Claim, Result
 from gatepost.mail.envelope import Message
 from gatepost.mail.status import RecipientStatus
 from gatepost.qmgr.active import ActiveMessage
@@ -63,6 +64,22 @@ class Claims:
         claimed = [index for index in indexes if index in left]
         self._left[entry] = [index for index in left if index not in claimed]
         return (entry, claimed) if claimed else (None, [])
+
+    def news(self, results: Iterable[Result], now: float) -> Iterator[tuple[ActiveMessage, list[RecipientStatus]]]:
+        """Of the results that a worker tells, those that are not known: to be settled. `now`: wall clock."""
+        for result in results:
+            if self.is_known(result.queue_id, result.statuses, now):
+                continue
+            entry, indexes = self.take(result.queue_id, [status.index for status in result.statuses])
+            if entry is not None:
+                yield entry, [status for status in result.statuses if status.index in indexes]
+
+    def under_way(self, claims: Iterable[Claim]) -> Iterator[tuple[int, tuple[ActiveMessage, None, list[int]]]]:
+        """What a worker does, by the number of its request: message and recipients."""
+        for claim in claims:
+            entry, indexes = self.take(claim.queue_id, claim.indexes)
+            if entry is not None:
+                yield claim.request_id, (entry, None, indexes)
 
     def route_rest(self) -> None:
         """Dispatch what no worker has claimed."""

@@ -61,7 +61,9 @@ class TransportParameters:
     `sick_time` how long a destination that was dead is remembered (after that, its mail was tried again);
     `deferred`: the transport is in defer_transports; `missing`: master.cf has no such transport, which is told of each
     `retry_time` (transport_retry_time); `slot_cost`, `slot_loan`, `slot_discount` (in percent) and
-    `minimum_slots` rule preemption: TRANSPORT_delivery_slot_... and TRANSPORT_minimum_delivery_slots.
+    `minimum_slots` rule preemption: TRANSPORT_delivery_slot_... and TRANSPORT_minimum_delivery_slots; `memory_limit`,
+    `extra_memory_limit`, `refill_limit` and `refill_delay` rule how many recipients are in memory:
+    TRANSPORT_recipient_limit, _extra_recipient_limit, _recipient_refill_limit and _recipient_refill_delay.
     """
 
     process_limit: int = 100
@@ -82,6 +84,10 @@ class TransportParameters:
     slot_loan: int = 3
     slot_discount: int = 50
     minimum_slots: int = 3
+    memory_limit: int = 20_000
+    extra_memory_limit: int = 1000
+    refill_limit: int = 100
+    refill_delay: float = 5
 
     def __post_init__(self) -> None:
         if self.rate_delay > 0:
@@ -115,6 +121,10 @@ def transport_parameters(settings: Settings, services: Mapping[str, Service], tr
         slot_loan=value(transport, "delivery_slot_loan"),
         slot_discount=value(transport, "delivery_slot_discount"),
         minimum_slots=value(transport, "minimum_delivery_slots"),
+        memory_limit=value(transport, "recipient_limit"),
+        extra_memory_limit=value(transport, "extra_recipient_limit"),
+        refill_limit=value(transport, "recipient_refill_limit"),
+        refill_delay=value(transport, "recipient_refill_delay"),
     )
 
 

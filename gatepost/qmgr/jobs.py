@@ -158,8 +158,8 @@ class Transport:
     """
 
     __slots__ = (
-        "accounts", "busy", "candidates", "destinations", "jobs", "last", "name", "parameters", "preemptible",
-        "process_limit", "ready", "resumes_at", "sick",
+        "accounts", "busy", "candidates", "destinations", "held", "jobs", "last", "name", "parameters", "preemptible",
+        "process_limit", "ready", "resumes_at", "sick", "unread",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: TransportParameters) -> None:
@@ -171,6 +171,9 @@ class Transport:
         self.preemptible = cost * parameters.minimum_slots if cost >= 2 else UNLIMITED
         self.busy = 0
         self.jobs: dict[str, Job] = {}
+        # Those of messages with recipients that are not in memory; and how many recipients are.
+        self.unread: dict[str, Job] = {}
+        self.held = 0
         self.last = 0
         self.destinations: dict[str, Destination] = {}
         self.ready: list[Ready] = []
@@ -207,9 +210,32 @@ class Transport:
         limit = self.parameters.recipient_limit or UNLIMITED
         job.entries -= -(-len(left) // limit)
         job.waiting -= 1
+        self.held -= len(left)
         if not job.waiting:
             self.end(job)
         return left
+
+    def set_unread(self, job: Job, count: int) -> None:
+        """So many recipients of its message are not in memory; a job is kept as long as there are any."""
+        job.unread = count
+        job.peers = [peer for peer in job.peers if peer.at < len(peer.indexes)]
+        if count:
+            self.unread[job.message_id] = job
+        else:
+            self.unread.pop(job.message_id, None)
+            if not job.waiting:
+                self.end(job)
+
+    def room(self, job: Job) -> int:
+        """For how many more recipients of its message, which has some that are not in memory, this transport has room.
+
+        Negative where there are more than there is room for, on account of the message's other transports.
+        """
+        parameters = self.parameters
+        room = parameters.memory_limit - self.held if job is next(iter(self.unread.values())) else 0
+        if job.parent is not None:
+            room = max(room, parameters.extra_memory_limit // 2 - len(job.peers))
+        return room
 
     def end(self, job: Job) -> None:
         """Nothing waits of a job any more."""

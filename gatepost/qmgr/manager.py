@@ -24,13 +24,14 @@ from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
 from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
+from gatepost.qmgr.recipients import RecipientLimits
 from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.qmgr.requests import content_of, delivery_request, passed_on
 from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
-from gatepost.queue.group_commit import GroupCommit
 from gatepost.qmgr.tracing import Tracing
+from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import FLUSHED, Store, Stored
 from gatepost.rewrite.resolve import AddressResolver
 
@@ -75,6 +76,7 @@ class QueueManager:
         report_probe: Report = to_nobody,
         fast_flush: FastFlush | None = None,
         policies: DestinationPolicies = NO_POLICIES,
+        on_full: Callable[[bool], None] | None = None,
     ) -> None:
         self.store = store
         self.commit = commit
@@ -87,14 +89,13 @@ class QueueManager:
         self.dispatching = False  # until every live delivery worker has reported
         self.content_octets = 0
         self.on_pumped: Callable[[], None] | None = None
-        self._dispatcher = dispatcher
-        self._log = log
+        self._dispatcher, self._log = dispatcher, log
         self._clock, self._monotonic = clock, monotonic
         self._spawn, self._call_soon, self._requeue = spawn, call_soon, requeue
         pending_limit = settings.address_verify_pending_request_limit
         self._probes = Probes(probe_resolver or resolver, pending_limit, report_probe, self.active, log, clock)
-        self._router = Router(settings, resolver, scheduler, log, self._probes, policies)
         self._tracing = Tracing(confirm=settings.confirm_delay_cleared)
+        self._router = Router(settings, resolver, scheduler, log, self._probes, policies)
         self.policies = policies
         self._conclusion = Conclusion(
             settings, store, commit, notices, log, clock=clock, spawn=spawn, forget=self._forget,
@@ -105,8 +106,9 @@ class QueueManager:
         )
         self._refill = Refill(
             store, commit, self.active, settings.qmgr_message_active_limit, settings.queue_run_delay, clock, jumps,
-            self._reactivate, self.pump_soon,
+            self._reactivate, self.pump_soon, on_full,
         )  # fmt: skip
+        self._limits = RecipientLimits(settings, scheduler, store.recipients, monotonic)
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
         self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
@@ -131,7 +133,7 @@ class QueueManager:
         if self._refill.room():
             self.activate(message, range(len(message.recipients)))
         else:
-            self._refill.full = True
+            self._refill.wait()
 
     def begin(self) -> None:
         """All delivery workers have told what they do: dispatch from now on."""
@@ -180,17 +182,17 @@ class QueueManager:
         """Begin a pass over the recipients `open_`."""
         entry = ActiveMessage(message, self._clock(), len(open_))
         self.active[message.queue_id] = entry
-        if message.content:
-            if self.content_octets + message.size > CONTENT_IN_MEMORY:
         count = len(open_)
         open_ = self._limits.first(entry, open_) if route else self._limits.all(entry, open_)
         if message.warn_sent or message.trace or message.expanded:
             self._tracing.begin(entry)
+        if message.content:
+            if self.content_octets + message.size > CONTENT_IN_MEMORY:
                 message.content = b""
             else:
                 self.content_octets += message.size
         sender = message.sender and quote_local(message.sender)
-        self._log.info(lines.queue_active(message.queue_id, sender, message.data_size, len(open_)))
+        self._log.info(lines.queue_active(message.queue_id, sender, message.data_size, count))
         if route:
             self._spawn(self._route(entry, open_))
         return entry
@@ -210,6 +212,7 @@ class QueueManager:
         if self.scheduler.flushed:
             self.scheduler.flushed.discard(message.queue_id)
         self._refill.left(message.queue_id)
+        self._limits.held -= entry.counted
         if message.content:
             self.content_octets -= message.size
 
@@ -318,11 +321,11 @@ class QueueManager:
         """Note what became of these recipients; the last ones end the pass."""
         if entry.message.trace & UNDELIVERED:
             statuses = self._probes.settled(entry, statuses)
+        if entry.traced:
+            self._tracing.settled(entry, statuses)
         for status in statuses:
             if status.action == "sent":
                 entry.settled.append(status.index)
-        if entry.traced:
-            self._tracing.settled(entry, statuses)
                 if entry.message.recipients[status.index].notify & NOTIFY_SUCCESS and status.dsn_action:
                     entry.noticed.append(status)
             elif status.action == "bounced":
@@ -330,6 +333,8 @@ class QueueManager:
             else:
                 entry.deferred.append(status)
         entry.unsettled -= len(statuses)
+        if entry.unread is not None and (more := self._limits.settled(entry, entry.unread, statuses)):
+            self._route_soon(entry, more)
         if entry.unsettled <= 0:
             self._conclusion.pass_over(entry)
         elif entry.settled:
@@ -339,17 +344,9 @@ class QueueManager:
 
     def recover(self, finished: list[Result], running: list[Claim]) -> None:
         """What a delivery worker did or does for an earlier queue manager; told before anything is dispatched."""
-        now = self._clock()
-        for result in finished:
-            if self._claims.is_known(result.queue_id, result.statuses, now):
-                continue
-            entry, indexes = self._claims.take(result.queue_id, [status.index for status in result.statuses])
-            if entry is not None:
-                self.settle(entry, [status for status in result.statuses if status.index in indexes])
-        for claim in running:
-            entry, indexes = self._claims.take(claim.queue_id, claim.indexes)
-            if entry is not None:
-                self.running[claim.request_id] = (entry, None, indexes)
+        for entry, statuses in self._claims.news(finished, self._clock()):
+            self.settle(entry, statuses)
+        self.running.update(self._claims.under_way(running))
         if self.dispatching:
             self._claims.route_rest()
 
@@ -388,9 +385,10 @@ class QueueManager:
             entry.expire = True
             return
         entry.held = what
-        if dropped := self.scheduler.remove(queue_id):  # else all has been started, or an earlier act left the rest out
+        # None if all has been started, or an earlier act left the rest out.
+        if dropped := len(self.scheduler.remove(queue_id)) + self._limits.drop(entry):
             entry.unstarted = True
-            entry.unsettled -= len(dropped)
+            entry.unsettled -= dropped
             if entry.unsettled <= 0:
                 self._conclusion.pass_over(entry)
 

@@ -37,7 +37,7 @@ class _Union:
 class Refill:
     """`limit`: qmgr_message_active_limit. `run_delay`: queue_run_delay, seconds; what becomes due in between waits for
     the next run. `clock`: wall-clock seconds. `take` gets each message that is due; `done` is called when all of them
-    were taken.
+    were taken; `on_full` that there is no room for what has come, and that there is again.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Refill:
         jumps: ClockJumps,
         take: Callable[[Stored], None],
         done: Callable[[], None],
+        on_full: Callable[[bool], None] | None = None,
     ) -> None:
         self.uncommitted: set[str] = set()  # messages whose commit has not been told yet
         self.full = False  # mail waits in the store for room in the active queue
@@ -65,11 +66,18 @@ class Refill:
         self._jumps = jumps
         self._take = take
         self._done = done
+        self._on_full = on_full
         self._left: set[str] | None = None  # messages that left the active queue since a refill was asked for
         self._next_of_left = NEVER  # the earliest next attempt among them
 
     def room(self) -> bool:
         return len(self._active) < self._limit
+
+    def wait(self) -> None:
+        """What has come waits in the store for room."""
+        self.full = True
+        if self._on_full is not None:
+            self._on_full(True)
 
     def left(self, queue_id: str) -> None:
         """A message leaves the active queue."""
@@ -121,6 +129,8 @@ class Refill:
         for stored in found:
             self._take(stored)
         self.full = len(found) == wanted
+        if self._on_full is not None and self.room():
+            self._on_full(False)
         # Otherwise it goes on as soon as there is room; looking behind all that is active takes its time.
         if not self.full:
             next_due = self._store.next_due(exclude)

@@ -11,7 +11,6 @@ rate, and that it was dead: one that was dead lately is tried with one delivery 
 import heapq
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
@@ -21,16 +20,8 @@ from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
 from gatepost.qmgr.preemption import preempting
 from gatepost.qmgr.rates import Account, Rate
 from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say
-
-
-class Suspended(NamedTuple):
-    """Recipients that are not tried now. `text` is what the log and the queue listing say."""
-
-    message_id: str
-    indexes: list[int]
-    dsn: str
-    reason: str
-    text: str
+from gatepost.qmgr.suspended import Suspended as Suspended
+from gatepost.qmgr.suspended import suspension
 
 
 class Start:
@@ -73,6 +64,7 @@ class Scheduler:
         self._timers: list[tuple[float, int, Destination | Transport]] = []
         self._timer_count = 0
         self._suspended: list[Suspended] = []
+        self._unread: dict[str, int] = {}
 
     @classmethod
     def from_settings(
@@ -108,7 +100,6 @@ class Scheduler:
 
         `queue_name` names the destination if it is not the nexthop: `localpart@nexthop`, without address extension, in
         lower case, where `per_recipient`.
-
         `group` is the destination's limit group, if it is not the destination alone: all destinations of a transport
         with one group name share one concurrency window, one rate and one state (dead, resting), as though they
         were one destination; each delivery keeps its own nexthop. A destination may change its group at any time:
@@ -128,7 +119,7 @@ class Scheduler:
             destination = self._destination(via, name, now)
         elif destination.reason is not None:
             if message_id not in self.flushed:
-                self._suspended.append(_suspension(message_id, indexes, destination.reason))
+                self._suspended.append(suspension(message_id, indexes, destination.reason))
                 return
             via.sick.pop(name, None)
             destination.resumes_at = now
@@ -139,6 +130,8 @@ class Scheduler:
         if job is None:
             via.last = last = via.last + 1
             job = via.jobs[message_id] = Job(message_id, (last,), now)
+            if self._unread and message_id in self._unread:
+                via.set_unread(job, self._unread[message_id])
         peer = Peer(job, destination, nexthop, indexes)
         job.peers.append(peer)
         job.waiting += 1
@@ -146,6 +139,7 @@ class Scheduler:
         job.entries += 1 if len(indexes) <= limit or not limit else -(-len(indexes) // limit)
         destination.place(peer)
         destination.waiting += 1
+        via.held += len(indexes)
         if destination.waiting > self._harmless and self.clog is not None:
             self.clog.clogged(destination, now)
         # With others before it there is nothing new about the destination.
@@ -193,6 +187,7 @@ class Scheduler:
             self._feedback_log.finished(destination, window, failure is not None)
         destination.busy -= 1
         transport.busy -= 1
+        transport.held -= len(start.indexes)
         if parameters.rate_delay and destination.reason is None:
             destination.size = 0
             self._rest(destination, now + parameters.rate_delay)
@@ -201,19 +196,29 @@ class Scheduler:
     def remove(self, message_id: str) -> list[int]:
         """Forget what waits of a message (removed, held); the recipients. Deliveries that were started go on."""
         indexes: list[int] = []
+        self.set_unread(message_id, 0)
         for transport in self._transports.values():
             job = transport.jobs.get(message_id)
-            if job is None:
-                continue
-            job.unread = 0
-            for peer in job.peers:
+            for peer in () if job is None else job.peers:
                 if peer.at < len(peer.indexes):
                     indexes += transport.withdraw(peer)
                     peer.destination.waiting -= 1
                     self._settle(peer.destination)
-            if message_id in transport.jobs:  # it was kept for recipients that were not read yet
-                transport.end(job)
         return sorted(indexes)
+
+    def unread_jobs(self, message_id: str) -> list[tuple[Transport, Job]]:
+        """The jobs of a message with recipients that are not in memory."""
+        return [(t, t.unread[message_id]) for t in self._transports.values() if message_id in t.unread]
+
+    def set_unread(self, message_id: str, count: int) -> None:
+        """So many recipients of a message are not in memory (any more): `add` will be called for them later."""
+        if count:
+            self._unread[message_id] = count
+        else:
+            self._unread.pop(message_id, None)
+        for transport in self._transports.values():
+            if (job := transport.jobs.get(message_id)) is not None:
+                transport.set_unread(job, count)
 
     def revive(self, now: float) -> None:
         """Forget which destinations are dead (postqueue -f)."""
@@ -358,7 +363,7 @@ class Scheduler:
         transport = destination.transport
         for peer in destination.peers[destination.head :]:
             if peer is not None and peer.at < len(peer.indexes):
-                self._suspended.append(_suspension(peer.job.message_id, transport.withdraw(peer), destination.reason))
+                self._suspended.append(suspension(peer.job.message_id, transport.withdraw(peer), destination.reason))
         destination.waiting = 0
 
     def _rest(self, destination: Destination, until: float) -> None:
@@ -392,8 +397,3 @@ class Scheduler:
             # It rested between deliveries; the count of failures goes on.
             destination.size = 1
         self._settle(destination)
-
-
-def _suspension(message_id: str, indexes: list[int], reason: tuple[str, str]) -> Suspended:
-    dsn, text = reason
-    return Suspended(message_id, indexes, dsn, text, f"delivery temporarily suspended: {text}")

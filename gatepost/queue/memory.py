@@ -1,12 +1,12 @@
 """The store's double for tests: keeps nothing beyond the process, does all else as the durable one."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from gatepost.mail.envelope import Message
+from gatepost.mail.envelope import Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull
 
@@ -111,6 +111,11 @@ class MemoryStore:
         kept = self._find(queue_id)
         return self._stored(kept, content) if kept else None
 
+    def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
+        self._check()
+        kept = self._find(queue_id)
+        return {} if kept is None else {index: kept.message.recipients[index] for index in indexes}
+
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
         self._check()
         waiting = [(when, kept) for when, kept in self._waiting(exclude) if when <= now]
@@ -189,13 +194,13 @@ class MemoryStore:
             message.content = b""
         open_recipients = [index for index in range(len(message.recipients)) if index not in kept.done]
         reasons = {index: pair for index, pair in kept.reasons.items() if index not in kept.done}
+        if reasons or kept.done:
+            message.expanded = ()
         return Stored(
             message, kept.queue, kept.next_attempt or 0.0, open_recipients, reasons, kept.expire, kept.requeue
         )
 
 
-        if reasons or kept.done:
-            message.expanded = ()
 def _copy(message: Message) -> Message:
     try:
         return msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message)

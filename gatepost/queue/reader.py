@@ -6,24 +6,26 @@ A long reader would keep the write-ahead log from starting over, so listings are
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 import apsw
 import msgspec
 
+from gatepost.mail.envelope import Recipient
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK
 from gatepost.queue.content_file import content_path
 from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, listed_stored
-from gatepost.queue.rows import COLUMNS, FROM, Damaged, json_text, message_row, stored
+from gatepost.queue.rows import COLUMNS, FROM, Damaged, chunk_recipients, json_text, message_row, stored
 from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, check_file
 from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed, QueueName, Stored
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
 _WITHOUT_CONTENT = "SELECT " + COLUMNS.format(content="NULL") + FROM
+_CHUNKS = "SELECT number, recipients FROM recipient_chunk WHERE id = ? AND number BETWEEN ? AND ?"
 _BY_NUMBER = "WHERE m.id = ?"
 _BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
 _LISTED = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM
@@ -68,6 +70,8 @@ FROM (SELECT next_attempt, id, queue_id FROM waiting
 LISTING_PAGE = 500
 SELECTION_PAGE = 5000
 QUEUE_IDS_PAGE = 5000
+RECIPIENTS_AT_A_TIME = 100_000
+"""Messages that are due are read until they have so many recipients; the others the next time."""
 _FOREVER = 1e300
 _LAST = (1 << 63) - 1
 
@@ -114,6 +118,25 @@ class Reader:
             self._found_damaged(queue_id, str(error))
         return None
 
+    def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
+        number = queue_id_number(queue_id)
+        if number is None or queue_id in self._damaged or not indexes:
+            return {}
+        wanted = set(indexes)
+        found: dict[int, Recipient] = {}
+        try:
+            for chunk, text in self._connection.execute(_CHUNKS, (number, min(wanted) // CHUNK, max(wanted) // CHUNK)):
+                start = int(cast(int, chunk)) * CHUNK
+                if not wanted.isdisjoint(range(start, start + CHUNK)):
+                    some = enumerate(chunk_recipients(cast(str, text)), start)
+                    found.update((index, recipient) for index, recipient in some if index in wanted)
+            if min(wanted) < CHUNK and (message := self.load(queue_id, False)) is not None:
+                found.update((index, message.message.recipients[index]) for index in indexes if index < CHUNK)
+        except (Damaged, apsw.CorruptError, apsw.IOError) as error:
+            self._found_damaged(queue_id, str(error))
+            return {}
+        return found
+
     def due(self, now: float, limit: int, exclude: Container[str]) -> list[Stored]:
         if limit <= 0:
             return []
@@ -128,9 +151,13 @@ class Reader:
                 _WITHOUT_CONTENT + _BY_NUMBERS, (json_text([number for _, number, _ in chosen]),)
             )
         }
-        found = []
+        found: list[Stored] = []
+        recipients = 0
         for _, number, queue_id in chosen:
             if columns := rows.get(queue_id):
+                recipients += message_row(columns).recipients
+                if recipients > RECIPIENTS_AT_A_TIME and found:
+                    break
                 try:
                     found.append(self._stored(columns, number, check_content=False))
                 except Damaged as damage:

@@ -200,6 +200,14 @@ def stored(row: MessageRow, chunks: list[tuple[str, str | None]], *, check_conte
     )  # fmt: skip
 
 
+def chunk_recipients(text: str) -> list[Recipient]:
+    """The recipients of a chunk. Raises Damaged."""
+    try:
+        return _recipients_decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"unreadable recipients: {error}") from None
+
+
 def _check_lengths(row: MessageRow, message: Message) -> None:
     if message.queue_id != row.queue_id:
         raise Damaged("envelope of another message")

@@ -16,12 +16,13 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
 import msgspec
 
+from gatepost.mail.envelope import Recipient
 from gatepost.queue.acts import acts_in, carry_out_acts, numbers_text
 from gatepost.queue.checkpoint import Checkpointer
 from gatepost.queue.content_file import CONTENT_FOLDER, content_path, require_files
@@ -216,6 +217,10 @@ class SqliteStore:
     def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
         self._check()
         return self._reader.load(queue_id, content)
+
+    def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
+        with self._reading():
+            return self._reader.recipients(queue_id, indexes)
 
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
         with self._reading():

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from gatepost.mail.envelope import Message
+from gatepost.mail.envelope import Message, Recipient
 
 FLUSHED = -0.5
 """The next attempt of a message that an operator, or ETRN, wants tried now: whatever is known of its destination."""
@@ -131,6 +131,10 @@ class Store(Protocol):
 
     def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
         """One message; None if there is none. A damaged one is moved to `corrupt` with a warning and is None."""
+        ...
+
+    def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
+        """Those recipients of a message, by number, that are there."""
         ...
 
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:

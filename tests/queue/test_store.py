@@ -51,6 +51,23 @@ def test_text_of_all_kinds_comes_back(store: Store) -> None:
     assert stored.message == message
 
 
+def test_some_of_the_recipients(store: Store) -> None:
+    message = a_message(1, recipients=450)
+    put(store, message)
+    for indexes in ([0], [5, 99], [99, 100], [120, 449], [450 - 1], list(range(450)), []):
+        assert store.recipients(message.queue_id, indexes) == {index: message.recipients[index] for index in indexes}
+    assert store.recipients(short_queue_id(99), [0]) == {}
+
+
+def test_messages_with_many_recipients_come_a_few_at_a_time(store: Store) -> None:
+    ids = put(store, *(a_message(number, recipients=40_000) for number in range(1, 5)))
+    seen = due_ids(store, 2000)
+    assert seen and (len(seen) < len(ids) or isinstance(store, MemoryStore))
+    while len(seen) < len(ids):
+        seen += due_ids(store, 2000, exclude=set(seen))
+    assert seen == ids
+
+
 def test_empty_content_and_no_recipients(store: Store) -> None:
     message = a_message(1, recipients=0, content=b"")
     put(store, message)
