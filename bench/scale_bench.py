@@ -1,0 +1,429 @@
+#!/usr/bin/env python3
+"""What a large queue costs: `make bench-scale`, or python bench/scale_bench.py [--messages N] [--rows ...].
+
+Fills a queue of its own on the real disk (--folder; 5 GiB per million messages of 4 KiB, removed at the end; --octets
+for less) and prints a line a row, with what is wanted, and SHORT behind what falls short of it. Needs root, Debian's
+postfix (smtp-source, smtp-sink) and a gatepost command ($GATEPOST, default: gatepost).
+
+rows, in this order:
+  intake      CPU per message taken in and relayed, with 0, 1,000, 10,000 ... messages queued
+  start       from the command to the first delivery of what is due
+  list        to the first line and to the last; memory of the command and of the queue manager
+  hold        a tenth of all, selected by recipient; how long mail that comes in meanwhile waits
+  delete      the same messages
+  dead        everything tried at once, for 100 destinations that refuse connections
+  slow        everything tried at once, for destinations that accept connections and say nothing
+  recipients  one message with 50,000 recipients
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import smtplib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from accounting import Target, tool
+from load_phase import Sink
+from servers import PORT, SINK, Gatepost
+
+HERE = Path(__file__).resolve().parent
+ROWS = ("intake", "start", "list", "hold", "delete", "dead", "slow", "recipients")
+SILENT = 2598
+MEMORY = 300.0
+"""MiB for the queue manager."""
+LOAD = 3000
+"""Messages of one measurement of intake."""
+TENTH = "@domain1*.example"
+RECIPIENTS = 50_000
+RECIPIENTS_MEMORY = 200.0
+"""MiB for the queue manager with such a message."""
+
+MAIN_CF = """\
+minimal_backoff_time = 8000s
+maximal_backoff_time = 8000s
+maximal_queue_lifetime = 50d
+smtpd_recipient_limit = 60000
+transport_maps = regexp:{folder}/transport
+"""
+TRANSPORT = "/@domain([0-9])([0-9]).*\\.example$/ smtp:[127.0.$1.$2]:%d\n/\\.example$/ smtp:[127.0.0.1]:%d\n"
+
+
+class Queue(Gatepost):
+    """A Gatepost with a filled queue; `manager`: its queue manager's process."""
+
+    def __init__(self, base: Path, octets: int) -> None:
+        super().__init__(base, MAIN_CF.format(folder=base))
+        (base / "transport").write_text(TRANSPORT % (SILENT, SILENT))
+        base.chmod(0o755)
+        self.octets = octets
+        self.messages = 0
+        self.manager = Target()
+
+    def start(self) -> None:
+        super().start()
+        self.found()
+
+    def found(self) -> None:
+        assert self.proc is not None
+        self.pid = self.proc.pid
+        for pid in Target(pid=self.pid).pids():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text() == "gp:qmgr\n":
+                    self.manager = Target(pid=pid)
+
+    def stop(self) -> None:
+        super().stop()
+        self.pid = 0
+
+    def fill(self, messages: int) -> None:
+        """Up to so many. It must not run."""
+        if messages > self.messages:
+            command = [sys.executable, str(HERE / "queue_filler.py"), str(self.queue), str(messages - self.messages)]
+            subprocess.run([*command, "--octets", str(self.octets)], check=True, stdout=subprocess.DEVNULL)
+            self.messages = messages
+            for path in (self.queue, *self.queue.rglob("*")):
+                if self.owner and path.stat().st_uid == os.geteuid():
+                    shutil.chown(path, self.owner)
+
+
+class Peak(threading.Thread):
+    """The queue manager's memory, PSS in MiB, and CPU in seconds, while something goes on."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(daemon=True)
+        self.target = target
+        self.mib = 0.0
+        self.cpu = 0.0
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Peak":
+        self._begin = sum(self.target.cpu_ms())
+        self.start()
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._over.set()
+        self.join()
+        self.cpu = (sum(self.target.cpu_ms()) - self._begin) / 1000
+
+    def run(self) -> None:
+        while True:
+            self.mib = max(self.mib, self.target.memory()[0])
+            if self._over.wait(0.5):
+                return
+
+
+class Scale:
+    """Runs rows and counts what is short of what is wanted."""
+
+    def __init__(self, queue: Queue, messages: int, rounds: int, seconds: float) -> None:
+        self.queue = queue
+        self.messages = messages
+        self.rounds = rounds
+        self.seconds = seconds
+        self.short = 0
+
+    def say(self, text: str, short: bool) -> None:
+        self.short += short
+        print(text + (" SHORT" if short else ""), flush=True)
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def intake(self) -> None:
+        """With more and more in the queue."""
+        sizes = [0, *(10**power for power in range(3, 12) if 10**power < self.messages), self.messages]
+        cpu: dict[int, float] = {}
+        rate: dict[int, float] = {}
+        for size in sizes:
+            self.queue.stop()
+            self.queue.fill(size)
+            self.queue.start()
+            self._load()  # the first one finds cold caches, and delivers what was due
+            found = [self._load() for _ in range(self.rounds)]
+            cpu[size] = statistics.median(one["cpu_ms_per_msg"] for one in found)
+            rate[size] = statistics.median(one["accept_rate"] for one in found)
+        base = cpu[1000] if 1000 in cpu else cpu[0]
+        for size in sizes[1:]:
+            self.say(
+                f"{size} queued: CPU {cpu[size]:.3f} ms per message = {cpu[size] / base:.2f} x that at 1,000"
+                f" (wanted 1.25 or less); taken in {rate[size]:.0f}/s, {rate[0]:.0f}/s with none,"
+                f" CPU {cpu[size] / cpu[0]:.2f} x (wanted 1.10 or less)",
+                cpu[size] > 1.25 * base or cpu[size] > 1.10 * cpu[0],
+            )
+
+    def _load(self) -> dict[str, float]:
+        return self._bench("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")
+
+    def _bench(self, *arguments: str) -> dict[str, float]:
+        import json
+
+        command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT['gatepost']}"]
+        command += ["--sink-port", str(SINK), "--pid", str(self.queue.pid), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+    def start(self) -> None:
+        self._stop_and_fill(1000)  # one of them is due
+        with sink() as counted:
+            begin = time.monotonic()
+            self.queue.launch()
+            while not counted.poll() and time.monotonic() - begin < 60:
+                time.sleep(0.01)
+            took = time.monotonic() - begin
+            self.queue.found()
+            memory = self.queue.manager.memory()[0]
+        self.say(
+            f"start with {self.messages} queued to the first delivery: {took:.2f} s (wanted 5 or less);"
+            f" queue manager {memory:.0f} MiB (wanted {MEMORY:.0f} or less)",
+            took > 5 or memory > MEMORY,
+        )
+
+    def list(self) -> None:
+        self._running()
+        with Peak(self.queue.manager) as peak:
+            begin = time.monotonic()
+            command = self.queue.command("postqueue", "-p")
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            assert process.stdout is not None
+            process.stdout.readline()
+            first = time.monotonic() - begin
+            lines = 0
+            memory = 0.0
+            while piece := process.stdout.read(1 << 20):
+                lines += piece.count(b"\n")
+                memory = max(memory, Target(pid=process.pid).memory()[0])
+            process.wait()
+        took = time.monotonic() - begin
+        self.say(
+            f"list {self.messages}: first line {first:.2f} s (wanted 1 or less), all {took:.1f} s; postqueue"
+            f" {memory:.0f} MiB (wanted 50 or less), queue manager {peak.mib:.0f} MiB (wanted {MEMORY:.0f} or less)",
+            first > 1 or memory > 50 or peak.mib > MEMORY,
+        )
+
+    def hold(self) -> None:
+        self._act("hold", "-h")
+
+    def delete(self) -> None:
+        self._act("delete", "-d")
+
+    def _act(self, what: str, option: str) -> None:
+        self._running()
+        waits = Waits()
+        command = self.queue.command("postsuper", option, "--recipient", TENTH)
+        with Peak(self.queue.manager) as peak, waits:
+            begin = time.monotonic()
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            took = time.monotonic() - begin
+        number = int(re.findall(r": (\d+) messages?", done.stderr)[-1])
+        if what == "delete":
+            self.queue.messages -= number
+        wanted = max(1.0, 5.0 * number / 100_000)
+        self.say(
+            f"{what} {number} of {self.messages} by recipient: {took:.2f} s (wanted {wanted:.1f} or less); mail that came meanwhile waited {waits.longest * 1000:.0f} ms at most (wanted 1,000 or less);"
+            f" queue manager {peak.cpu:.1f} s of CPU, {peak.mib:.0f} MiB",
+            took > wanted or not number or waits.longest > 1,
+        )
+
+    def dead(self) -> None:
+        self._try_all("dead")
+
+    def slow(self) -> None:
+        with silent():
+            self._try_all("slow")
+
+    def _try_all(self, what: str) -> None:
+        """postqueue -f, then for a while whatever comes of it."""
+        self._stop_and_fill(0)
+        self.queue.start()
+        log = self.queue.base / "log/mail.log"
+        log.write_bytes(b"")
+        with Peak(self.queue.manager) as peak:
+            begin = time.monotonic()
+            subprocess.run(self.queue.command("postqueue", "-f"), check=True, timeout=600)
+            flushed = time.monotonic() - begin
+            end = time.monotonic() + self.seconds
+            while time.monotonic() < end and deferrals(log) < self.queue.messages * 9 // 10:
+                time.sleep(1)
+            took = time.monotonic() - begin
+            deferred = deferrals(log)
+        wal = (self.queue.queue / "queue.db-wal").stat().st_size / (1 << 20)
+        self.queue.stop()
+        self.say(
+            f"{what} destinations for {self.queue.messages}: flushed in {flushed:.1f} s, {deferred} deferred in"
+            f" {took:.0f} s, {peak.cpu:.0f} s of the queue manager's CPU; {peak.mib:.0f} MiB (wanted {MEMORY:.0f} or"
+            f" less); log of the store {wal:.0f} MiB (wanted 256 or less)",
+            peak.mib > MEMORY or wal > 256 or (what == "dead" and not deferred),
+        )
+
+    def recipients(self) -> None:
+        self._running()
+        with sink(), Peak(self.queue.manager) as peak:
+            before = self.queue.manager.memory()[0]
+            begin = time.monotonic()
+            send_to_many(RECIPIENTS)
+            taken = time.monotonic() - begin
+            delivered = 0
+            log = self.queue.base / "log/mail.log"
+            while delivered < RECIPIENTS and time.monotonic() - begin < 120:
+                time.sleep(0.5)
+                delivered = log.read_text(errors="replace").count("@many.test>, ")
+            took = time.monotonic() - begin
+        self.say(
+            f"one message with {RECIPIENTS} recipients: taken in {taken:.1f} s, {delivered} delivered in {took:.1f}"
+            f" s; queue manager {before:.0f} MiB before, {peak.mib:.0f} at most (wanted"
+            f" {RECIPIENTS_MEMORY:.0f} or less)",
+            delivered < RECIPIENTS or peak.mib > RECIPIENTS_MEMORY,
+        )
+
+    # --- before a row ---------------------------------------------------------------------------------------------
+
+    def _stop_and_fill(self, due: int) -> None:
+        self.queue.stop()
+        self.queue.fill(self.messages)
+        if due:
+            self.queue.fill(self.queue.messages + due)
+
+    def _running(self) -> None:
+        if not self.queue.pid:
+            self.queue.fill(self.messages)
+            self.queue.start()
+
+
+class Waits(threading.Thread):
+    """A message now and then over SMTP; `longest`: seconds from the end of DATA to the reply."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.longest = 0.0
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Waits":
+        self.start()
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        with smtplib.SMTP("127.0.0.1", PORT["gatepost"], timeout=60) as client:
+            while not self._over.wait(0.05):
+                client.mail("sender@bench.test")
+                client.rcpt("user@domain99.example")
+                begin = time.monotonic()
+                client.data(b"Subject: meanwhile\r\n\r\nx\r\n")
+                self.longest = max(self.longest, time.monotonic() - begin)
+
+
+@contextlib.contextmanager
+def sink(*arguments: str) -> Iterator[Sink]:
+    one = Sink(SINK, arguments)
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Accepts on SILENT of every 127.0.x.x, and says nothing."""
+    listener = socket.create_server(("0.0.0.0", SILENT), backlog=4096, reuse_port=True)
+    listener.setblocking(False)
+    over = threading.Event()
+    held: list[socket.socket] = []
+
+    def accept() -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            while not over.is_set():
+                if selector.select(0.2):
+                    with contextlib.suppress(BlockingIOError):
+                        held.append(listener.accept()[0])
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for one in (listener, *held):
+            one.close()
+
+
+def deferrals(log: Path) -> int:
+    done = subprocess.run(["grep", "-c", "status=deferred", str(log)], capture_output=True, text=True)
+    return int(done.stdout or 0)
+
+
+def send_to_many(recipients: int) -> None:
+    """One message, its recipients pipelined a thousand at a time."""
+    with socket.create_connection(("127.0.0.1", PORT["gatepost"]), 60) as connection:
+        replies = connection.makefile("rb")
+
+        def ask(text: str, count: int = 1) -> bytes:
+            connection.sendall(text.encode())
+            reply = b""
+            for _ in range(count):
+                reply = replies.readline()
+                while reply[3:4] == b"-":
+                    reply = replies.readline()
+                if reply[:1] not in b"23":
+                    raise OSError(f"refused: {reply!r}")
+            return reply
+
+        ask("", 1)
+        ask("EHLO bench.test\r\n")
+        ask("MAIL FROM:<list@bench.test>\r\n")
+        for first in range(0, recipients, 1000):
+            ask("".join([f"RCPT TO:<member{n}@many.test>\r\n" for n in range(first, first + 1000)]), 1000)
+        ask("DATA\r\n")
+        ask("Subject: to all\r\n\r\n" + "x" * 70 + "\r\n.\r\n")
+        ask("QUIT\r\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--octets", type=int, default=4096, help="of content, each")
+    parser.add_argument("--rows", default=",".join(ROWS), help="these only, separated by commas")
+    parser.add_argument("--rounds", type=int, default=3, help="of each measurement of intake; the median counts")
+    parser.add_argument("--seconds", type=float, default=240, help="for each of the rows dead and slow")
+    parser.add_argument("--folder", default="/var/tmp", help="where there is room")
+    options = parser.parse_args()
+    rows = options.rows.replace(",", " ").split()
+    if unknown := [row for row in rows if row not in ROWS]:
+        parser.error(f"no such row: {unknown[0]}")
+    tool("smtp-sink")
+    base = Path(tempfile.mkdtemp(prefix="scale-", dir=options.folder))
+    queue = Queue(base / "gatepost", options.octets)
+    base.chmod(0o755)
+    scale = Scale(queue, options.messages, options.rounds, options.seconds)
+    try:
+        for row in ROWS:
+            if row in rows:
+                try:
+                    getattr(scale, row)()
+                except (OSError, KeyError, IndexError, ValueError, subprocess.SubprocessError) as problem:
+                    scale.say(f"{row}: not measured: {type(problem).__name__}: {problem!s:.600}", True)
+    finally:
+        queue.stop()
+        shutil.rmtree(base, ignore_errors=True)
+    print(f"{scale.short} short of what is wanted")
+    return scale.short > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
