@@ -89,7 +89,7 @@ class Router:
                 if message.trace & UNDELIVERED:
                     self._probes.settled(entry, [self._probes.discarded(entry, index)])
                 else:
-                    self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
+                    self._probes.discarded(entry, index)
                 entry.settled.append(index)
                 entry.unsettled -= 1
             else:

@@ -14,7 +14,7 @@ from tests.scenarios.server import MASTER_CF, Gatepost, temporary_folder, until
 COMMON = """\
 myhostname = mail.ours.example
 mydomain = ours.example
-mydestination = ours.example
+mydestination = ours.example, mail.ours.example
 alias_maps =
 alias_database =
 local_recipient_maps =
@@ -176,7 +176,7 @@ def test_by_filter_as_postfix(nexthop: str) -> None:
     mails = {}
     for listener in LISTENERS:
         for sender in ("joe@o.example", "filter@x.example", "named@x.example", ""):
-            for recipient in ("a@v.example", "a@else.example", "a@[127.0.0.1]"):
+            for recipient in ("a@v.example", "a@else.example", "a@[127.0.0.1]", "double-bounce@mail.ours.example"):
                 if listener != "again" or recipient != "a@v.example":
                     mails[f"{listener} <{sender}> {recipient}"] = (listener, sender, recipient)
     compare(FILTERED.format(nexthop=nexthop), LISTENERS, mails)
