@@ -198,10 +198,10 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
         redirect=effects.redirect,
         bcc=effects.bcc,
         mappings=session.params.address_mappings,
+        verp=transaction.verp,
     )
 
 
-        verp=transaction.verp,
 # BDAT.
 
 

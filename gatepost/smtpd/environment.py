@@ -67,8 +67,8 @@ class SessionLists:
     fast_flush: MatchList | None
     forbidden_commands: MatchList | None
     command_filter: Table | None
-
     verp_clients: MatchList | None = None
+
     @property
     def look_at_lines(self) -> bool:
         """Is there a list or table that each command is looked up in?"""
@@ -92,8 +92,8 @@ class SessionLists:
             compiled("fast_flush_domains"),
             compiled("smtpd_forbidden_commands"),
             tables.open(settings.smtpd_command_filter) if settings.smtpd_command_filter else None,
-        )
             compiled("smtpd_authorized_verp_clients"),
+        )
 
 
 @dataclass(slots=True)
