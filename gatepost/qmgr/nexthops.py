@@ -49,7 +49,8 @@ class NexthopHealth:
         """The list for one delivery: next hops that failed lately come last. The one whose rest is over is tried."""
         if not self._sick or transport not in self._transports:
             return nexthop
-        sites = split_destinations(nexthop)
+        kind = "inet:" if nexthop.startswith("inet:") else ""  # of lmtp(8)
+        sites = split_destinations(nexthop.removeprefix(kind))
         now = self._clock()
         well: list[str] = []
         resting: list[str] = []
@@ -63,7 +64,7 @@ class NexthopHealth:
                 well.append(site)
             else:
                 resting.append(site)
-        return ", ".join(well + resting) if resting else nexthop
+        return kind + ", ".join(well + resting) if well and resting else nexthop
 
     def outcome(self, transport: str, sites: list[Site]) -> None:
         """What became of the next hops that a delivery went to."""

@@ -51,6 +51,14 @@ def test_when_all_failed_their_order_stays() -> None:
     assert world.order() == LIST
 
 
+def test_lists_of_lmtp() -> None:
+    world = World()
+    world.health.outcome("smtp", [("[a]:24", "x")])
+    assert world.order(nexthop="inet:[a]:24, [b]:24") == "inet:[b]:24, [a]:24"
+    assert world.order(nexthop="inet:[a]:24") == "inet:[a]:24"
+    assert world.order(nexthop="unix:private/lmtp") == "unix:private/lmtp"
+
+
 def test_texts_and_other_transports_are_left_alone() -> None:
     world = World()
     world.health.outcome("smtp", [("5.1.1", "x")])
