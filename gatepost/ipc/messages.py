@@ -220,6 +220,13 @@ class Flushing(msgspec.Struct, tag=41, array_like=True):
     ticket: int
 
 
+class Flow(msgspec.Struct, tag=42, array_like=True):
+    """To the smtpd workers, when it changes: is the writer `behind`, is the active queue `full` (qmgr/inflow.py)?"""
+
+    behind: bool
+    full: bool
+
+
 Frame = (
     Hello
     | Welcome
@@ -241,4 +248,5 @@ Frame = (
     | Verified
     | Flush
     | Flushing
+    | Flow
 )

@@ -16,6 +16,7 @@ from gatepost.ipc.messages import (
     DeliveryDone,
     DeliveryRequest,
     Draining,
+    Flow,
     Flush,
     Flushing,
     Frame,
@@ -32,6 +33,7 @@ from gatepost.ipc.messages import (
 )
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.net.stepping import carry_out
+from gatepost.qmgr.inflow import InFlow
 from gatepost.qmgr.manager import QueueManager
 from gatepost.queue.store import StoreFull
 from gatepost.verify.service import Answer, Verifier
@@ -74,6 +76,7 @@ class QueueService:
         monotonic: Callable[[], float],
         expected: Iterable[int],
         verifier: Verifier | None = None,
+        in_flow: InFlow | None = None,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.manager = manager
@@ -84,6 +87,9 @@ class QueueService:
         self._monotonic = monotonic
         self._expected = set(expected)
         self._verifier = verifier
+        self._in_flow = in_flow
+        if in_flow is not None:
+            in_flow.listener = self.tell_flow
         self._warn = warn
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
@@ -174,6 +180,8 @@ class QueueService:
         if hello.ids:
             self._give_ids(peer, hello.ids)
         peer.channel.send(Space(self.manager.store.free()))
+        if self._in_flow is not None and (self._in_flow.behind or self._in_flow.full):
+            peer.channel.send(Flow(self._in_flow.behind, self._in_flow.full))
         for service, client, connections in hello.connections:
             peer.connections[service, client] = connections
             self._anvil.resume(service, client, connections, self._monotonic())
@@ -227,6 +235,12 @@ class QueueService:
                 peer.channel.send(Space(free))
             if peer.wanted_ids:
                 self._give_ids(peer, peer.wanted_ids)
+
+    def tell_flow(self, behind: bool, full: bool) -> None:
+        """In-flow control has changed its mind."""
+        for peer in self._peers.values():
+            if peer.role == "smtpd":
+                peer.channel.send(Flow(behind, full))
 
     # --- anvil ----------------------------------------------------------------------------------------------------
 

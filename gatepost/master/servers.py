@@ -19,6 +19,7 @@ from gatepost.restrictions.parameters import access_parameters
 from gatepost.restrictions.ports import AddressVerifier, Ports
 from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
+from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.transcript import Transcripts
 
@@ -72,6 +73,7 @@ def server_environment(
     is_stressed: Callable[[], bool],
     ask: Ask | None = None,
     flush: Callable[[str], Awaitable[bool]] = nobody_flushes,
+    intake: Intake | None = None,
 ) -> ServerEnvironment:
     """One listener's world; `ask` verifies addresses, `flush` serves ETRN. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
@@ -101,6 +103,7 @@ def server_environment(
         free=free,
         sleep=pause,
         flush=flush,
+        intake=intake or Intake(0, pause),
         stressed=under_stress if under_stress != parameters else None,
         is_stressed=is_stressed,
         footer=RejectFooter(settings, foundation.tables, log, time.time) or None,

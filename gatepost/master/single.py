@@ -33,13 +33,14 @@ from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
 from gatepost.master.reload import renewed
-from gatepost.master.servers import LinkedRates, server_environment
+from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import STOP_PATIENCE, Connections
 from gatepost.master.worker_delivery import make_agents
 from gatepost.master.worker_queue import SPACE_INTERVAL, SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
 from gatepost.master.workers import ProcessLog, run_loop, set_name
 from gatepost.queue.store import StoreFailure, StoreFull
 from gatepost.smtpd.environment import ServerEnvironment
+from gatepost.smtpd.intake import Intake
 
 Stored = Callable[[Exception | None], None]
 
@@ -63,6 +64,7 @@ class Generation:
         self.parts = parts
         self.worker = worker
         self.service: QueueService | None = None
+        self.intake = Intake(0, pause)
         self.listeners: list[tuple[Connections, ServerEnvironment]] = []
         self.servers: list[asyncio.Server] = []
 
@@ -143,6 +145,7 @@ class SingleProcess:
         agents = make_agents(plan, foundation, "delivery", parts.queue)
         dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, self._report)
         made = Generation(plan, parts, worker)
+        made.intake = Intake(plan.settings.in_flow_delay, pause)
         for number, listener in enumerate(plan.listeners):
             connections = Connections(plan.load_of(number, 0, self._master_log.warning))
             verify = parts.verification.verifier.verify
@@ -155,6 +158,7 @@ class SingleProcess:
                 connections.stressed,
                 verify,
                 self._flush,
+                made.intake,
             )
             made.listeners.append((connections, env))
         return made
@@ -163,6 +167,8 @@ class SingleProcess:
         """Its queue manager is the one from now on."""
         parts = made.parts
         parts.begin()
+        parts.in_flow.listener = made.intake.told
+        made.intake.told(parts.in_flow.behind, parts.in_flow.full)
         self._workers.append(made.worker)
         made.service = QueueService(
             parts.manager,

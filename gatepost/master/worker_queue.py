@@ -26,6 +26,7 @@ from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
 from gatepost.qmgr.destination_policies import HealthyDispatcher, destination_policies
 from gatepost.qmgr.flush import FastFlush
+from gatepost.qmgr.inflow import InFlow
 from gatepost.qmgr.manager import QueueManager
 from gatepost.qmgr.ports import Dispatcher
 from gatepost.qmgr.requeue import Requeue
@@ -62,9 +63,12 @@ class QueueParts:
         if earlier is None:
             self.store = SqliteStore(plan.queue_directory, program.warning)
             self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+            self.in_flow = InFlow(program.warning, program.info)
+            self.commit.on_backlog = self.in_flow.writer_behind
             self.jumps = Jumps(plan.queue_directory / "private", self.commit, program.warning)
         else:
             self.store, self.commit, self.jumps = earlier.store, earlier.commit, earlier.jumps
+            self.in_flow = earlier.in_flow
         self.queue = DirectQueue(self.store, str(plan.queue_directory), long_ids=settings.enable_long_queue_ids)
         self.cleanup = make_cleanup(foundation, self.queue, log)
         self.verification: VerifyService = VerifyService(
@@ -105,6 +109,7 @@ class QueueParts:
             probe_resolver=foundation.probe_resolver,
             report_probe=self.verification.report,
             fast_flush=self.fast_flush,
+            on_full=self.in_flow.active_full,
             policies=policies,
         )
         self.queue.submit_to = self.manager.submit
@@ -187,6 +192,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         monotonic=time.monotonic,
         expected=expected,
         verifier=parts.verification.verifier,
+        in_flow=parts.in_flow,
         warn=worker.log.program("qmgr").warning,
     )
     assert plan.queue_socket is not None and plan.control_socket is not None

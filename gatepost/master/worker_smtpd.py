@@ -6,22 +6,29 @@ import os
 import socket
 import time
 
-from gatepost.ipc.messages import Hello
+from gatepost.ipc.messages import Flow, Frame, Hello
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import BACKLOG
 from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
-from gatepost.master.servers import LinkedRates, server_environment
+from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import Connections
 from gatepost.master.verification import LinkedServices
 from gatepost.master.workers import Worker
+from gatepost.smtpd.intake import Intake
 
 
 async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     worker = Worker(plan, leash)
     foundation = Foundation(plan.configuration, worker.log)
     settings = foundation.settings
+    intake = Intake(settings.in_flow_delay, pause)
+
+    def told(frame: Frame) -> None:
+        if isinstance(frame, Flow):
+            intake.told(frame.behind, frame.full)
+
     link = QueueLink(
         plan.queue_path,
         lambda: Hello("smtpd", os.getpid(), ids=RANGE),
@@ -29,6 +36,8 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         long_ids=settings.enable_long_queue_ids,
         clock=time.time,
         flush_log=worker.log.flush,
+        on_frame=told,
+        on_welcome=lambda welcome: intake.told(False, False),  # a new queue manager: it will tell what it thinks
     )
     cleanup = make_cleanup(foundation, link, worker.log)
     rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
@@ -48,6 +57,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
             connections.stressed,
             verification.ask,
             verification.flush,
+            intake,
         )
         limits.append(connections)
         for sock in listener.sockets[slot]:

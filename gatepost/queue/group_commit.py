@@ -23,6 +23,11 @@ MARK_DELAY = 0.1
 """Seconds of quiet after which marks are written by themselves."""
 FULL_DELAY = 1.0
 """Seconds until marks are tried again for which there was no space."""
+BACKLOG_MESSAGES = 2000
+BACKLOG_OCTETS = 32 * 1024 * 1024
+"""Of content, given but not taken into a batch yet: with more than either the writer is behind, with half of both it
+has caught up. That is several batches, so that it never runs out of work meanwhile.
+"""
 MAX_MESSAGES = 500
 MAX_OCTETS = 16 * 1024 * 1024
 
@@ -48,6 +53,11 @@ class GroupCommit:
         self._mark_done: list[Done] = []
         # Held while marks are added or taken: a batch's lists must not change while they are written.
         self._marks_lock = threading.Lock()
+        # Told when the writer falls behind and when it has caught up, with what waits: messages, octets of content.
+        self.on_backlog: Callable[[bool, int, int], None] | None = None
+        self._behind = False
+        # All content that was ever given, counted by the loop's thread, and that was taken, by the writer's.
+        self._given = self._taken_octets = 0
         self._failure: StoreFailure | None = None
         self._stopping = False
         # The thread sleeps by taking this lock, and is woken by giving it back.
@@ -64,8 +74,11 @@ class GroupCommit:
     def submit(self, message: Message, done: Done) -> None:
         """Store a new message; `done` is called in the loop's thread, after this returned."""
         self._messages.append((message, done))
+        self._given += len(message.content)
         if self._asleep:
             self._rouse()
+        elif self._given - self._taken_octets > BACKLOG_OCTETS or len(self._messages) > BACKLOG_MESSAGES:
+            self._fell_behind()
 
     def removed(self, queue_id: str) -> None:
         """The message is finished: its last recipient was delivered, or its notice is stored.
@@ -118,6 +131,18 @@ class GroupCommit:
         self._rouse()
         self._thread.join()
 
+    def _fell_behind(self) -> None:
+        if not self._behind and self.on_backlog is not None:
+            self._behind = True
+            self.on_backlog(True, len(self._messages), self._given - self._taken_octets)
+
+    def _caught_up(self) -> None:
+        messages, octets = len(self._messages), self._given - self._taken_octets
+        little = messages * 2 < BACKLOG_MESSAGES and octets * 2 < BACKLOG_OCTETS
+        if self._behind and little and self.on_backlog is not None:
+            self._behind = False
+            self.on_backlog(False, messages, octets)
+
     def _rouse(self) -> None:
         self._asleep = False
         # Not held: the thread was roused already, and has not run since.
@@ -169,6 +194,7 @@ class GroupCommit:
             one = messages.popleft()
             octets += len(one[0].content)
             taken.append(one)
+        self._taken_octets += octets
         return taken
 
     def _take_marks(self) -> tuple[Batch, list[Done]]:
@@ -234,6 +260,8 @@ class GroupCommit:
     def _answer(self, answers: list[Answer]) -> None:
         if answers:
             self._call_soon(_call_all, answers)
+        if self._behind:
+            self._call_soon(self._caught_up)
 
 
 def _call_all(answers: list[Answer]) -> None:

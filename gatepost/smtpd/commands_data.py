@@ -49,6 +49,9 @@ async def restrict_data(session: Session, command: Command) -> Reply | None:
 async def proceed_data(session: Session, command: Command) -> None:
     transaction = session.transaction
     assert transaction is not None
+    intake = session.env.intake
+    if intake.busy and not await intake.admitted(first=True):
+        raise Refused(replies.WRITE_ERROR)
     # A client that ends even this line in a bare newline, and may do so, will end its content like that.
     bare = command.bare_newline and not await session.must_end_lines()
     if session.errors:
@@ -260,6 +263,9 @@ async def _refuse_chunk(session: Session, chunk: Chunk) -> Reply | None:
         facts.recipient = session.recipient
         if refusal is not None or session.hung_up():
             return refusal
+    intake = session.env.intake
+    if intake.busy and not await intake.admitted(first=not session.chunking):
+        return replies.WRITE_ERROR
     if 0 < params.message_size_limit < transaction.octets + chunk.octets:
         log.warning(lines.bdat_too_large(facts.queue_id, facts.client.namaddr))
         return replies.CHUNK_LIMIT

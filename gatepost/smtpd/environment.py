@@ -14,6 +14,7 @@ from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.ports import AddressResolver, Rewriter
 from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.footer import RejectFooter
+from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.transcript import Transcripts
 from gatepost.tables.match_list import MatchList
@@ -119,6 +120,8 @@ class ServerEnvironment:
     sleep: Callable[[float], Awaitable[Any]]
     # ETRN: begins to try what is deferred for a domain. False: nobody can be asked.
     flush: Callable[[str], Awaitable[bool]]
+    # In-flow control: may content come now?
+    intake: Intake
     stressed: Parameters | None = None
     footer: RejectFooter | None = None
     # Are policy services told which address and port of ours the client has connected to?

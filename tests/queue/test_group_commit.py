@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gatepost.mail.queue_id import short_queue_id
+from gatepost.queue import group_commit
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.memory import MemoryStore
 from gatepost.queue.sqlite import SqliteStore
@@ -222,3 +223,50 @@ def test_with_the_durable_store(tmp_path: Path, loop: Loop) -> None:
     commits.close()
     assert store.count() == {"incoming": 100}
     store.close()
+
+
+def test_a_writer_that_falls_behind_is_told_of_once_and_so_is_that_it_has_caught_up(
+    store: MemoryStore, loop: Loop, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BACKLOG_MESSAGES", 10)
+    monkeypatch.setattr(group_commit, "BACKLOG_OCTETS", 5000)
+    monkeypatch.setattr(group_commit, "MAX_MESSAGES", 4)
+    told: list[tuple[bool, int, int]] = []
+    commits.on_backlog = lambda behind, messages, octets: told.append((behind, messages, octets))
+    gate = Gate(store)
+    numbers = iter(range(1, 1000))
+
+    def submit(count: int, octets: int) -> None:
+        for _ in range(count):
+            commits.submit(a_message(next(numbers), content=b"x" * octets), loop.answer("one"))
+
+    submit(1, 10)
+    assert gate.entered.acquire(timeout=WAIT)
+    submit(10, 10)
+    assert told == []
+    submit(5, 10)
+    assert told == [(True, 11, 110)]
+    gate.open.release(100)
+    while len(told) < 2:
+        loop.run_one()
+    assert told[1][0] is False and told[1][1] < 5
+    loop.run_until(16)
+    assert len(told) == 2
+
+
+def test_a_writer_with_too_many_octets_is_behind(
+    store: MemoryStore, loop: Loop, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BACKLOG_OCTETS", 5000)
+    told: list[tuple[bool, int, int]] = []
+    commits.on_backlog = lambda behind, messages, octets: told.append((behind, messages, octets))
+    gate = Gate(store)
+    commits.submit(a_message(1, content=b"x" * 9000), loop.answer("taken at once"))
+    assert gate.entered.acquire(timeout=WAIT)
+    for number in range(2, 5):
+        commits.submit(a_message(number, content=b"x" * 2000), loop.answer("one"))
+    assert told == [(True, 3, 6000)]
+    gate.open.release(100)
+    while len(told) < 2:
+        loop.run_one()
+    assert told[1] == (False, 0, 0)

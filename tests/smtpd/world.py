@@ -19,6 +19,7 @@ from gatepost.rewrite.assemble import address_services
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import CountedRates, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
+from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
@@ -76,6 +77,7 @@ class World:
         self.slept: list[float] = []
         self.flushed: list[str] = []
         self.can_flush = True
+        self.intake = Intake(1.0, self.sleep)
         ports = Ports(
             resolver=services.resolver,
             rewriter=services.rewriter,
@@ -108,6 +110,7 @@ class World:
             free=lambda: self.free,
             sleep=self.sleep,
             flush=self.flush,
+            intake=self.intake,
             footer=RejectFooter(settings, tables, program, time.time) or None,
             tells_server_address=policy.asks_policy_services,
         )

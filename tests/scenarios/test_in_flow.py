@@ -1,0 +1,126 @@
+"""A fast sender before a slow disk, and before deliveries that do not keep up."""
+
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.scenarios.peers import Peer
+from tests.scenarios.server import Client, Gatepost, children, temporary_folder, until
+
+MAIN_CF = """\
+myhostname = relay.home.example
+mydestination =
+mynetworks = 127.0.0.1
+inet_protocols = ipv4
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination
+relayhost = [127.0.0.1]:{port}
+"""
+STALL = 7.0
+"""Seconds that the disk stands still at most: less than the queue file's writer waits for a lock."""
+SESSIONS, OCTETS = 450, 120_000
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("smtp-source", path="/usr/sbin:/usr/bin") is None, reason="Postfix's smtp-source is not installed"
+)
+
+
+@contextlib.contextmanager
+def standing_still(queue: Path) -> Iterator[None]:
+    """Nobody else writes to the queue file meanwhile, as on a disk that takes its time."""
+    connection = apsw.Connection(str(queue / "queue.db"))
+    connection.set_busy_timeout(10_000)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def memory(server: Gatepost) -> int:
+    """Octets of their own that all its processes have."""
+    assert server.process is not None
+    pids = [server.process.pid, *(pid for pid, _ in children(server.process.pid))]
+    total = 0
+    for pid in [*pids, *(grandchild for child in pids[1:] for grandchild, _ in children(child))]:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+    return total
+
+
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_a_disk_that_stands_still(options: list[str]) -> None:
+    peer = Peer()
+    with temporary_folder() as folder:
+        server = Gatepost(folder, MAIN_CF.format(port=peer.port)).start(*options)
+        source = None
+        try:
+            server.send("a@home.example", "b@far.example")  # queue IDs are set aside with the first one
+            before = memory(server)
+            with standing_still(server.queue):
+                source = subprocess.Popen(
+                    ["smtp-source", "-s", str(SESSIONS), "-m", str(SESSIONS), "-l", str(OCTETS), "-f", "a@home.example",
+                     "-t", "b@far.example", f"127.0.0.1:{server.port}"],
+                    stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+                behind = (
+                    r"qmgr\[\d+\]: warning: the queue's disk is slow: \d+ messages \(\d+ octets\) wait to be written"
+                )
+                server.wait_log(behind, STALL)
+                late = Client(server.port)
+                for line in ("EHLO x", "MAIL FROM:<late@home.example>", "RCPT TO:<b@far.example>"):
+                    assert late.say(line).startswith("250")
+                late.sock.sendall(b"DATA\r\n")
+                late.sock.settimeout(0.5)
+                with pytest.raises(TimeoutError):
+                    late.sock.recv(100)
+                assert memory(server) - before < 250 << 20
+            late.sock.settimeout(30)
+            assert late.sock.recv(100).startswith(b"354")
+            late.sock.sendall(b"Subject: late\r\n\r\nHello.\r\n.\r\n")
+            assert late.sock.recv(100).startswith(b"250 2.0.0 Ok: queued")
+            server.wait_log(r"qmgr\[\d+\]: the queue's disk has caught up: new mail is taken in again")
+            late.hang_up()
+            assert source.wait(60) == 0
+            until(lambda: len(peer.messages) == SESSIONS + 2, "all messages", 60)
+            assert server.log_lines("warning: .*slow") and not server.log_lines("reject: ")
+        finally:
+            if source is not None and source.poll() is None:
+                source.kill()
+                source.wait()
+            server.stop()
+            peer.stop()
+
+
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_in_flow_delay(options: list[str]) -> None:
+    """With a full active queue each message waits; when there is room again none does."""
+    peer = Peer(RCPT="450 4.2.0 Later")
+    peer.release.clear()
+    with temporary_folder() as folder:
+        more = "qmgr_message_active_limit = 3\nin_flow_delay = 2s\n"
+        server = Gatepost(folder, MAIN_CF.format(port=peer.port) + more).start(*options)
+        try:
+            peer.replies.clear()
+            for _ in range(4):  # the first three are active and stay so; then it is full
+                server.send("a@home.example", "b@far.example")
+            begin = time.monotonic()
+            server.send("a@home.example", "b@far.example")
+            assert time.monotonic() - begin >= 2
+            states = [item["queue_name"] for item in server.queued()]
+            assert sorted(map(str, states)) == ["active"] * 3 + ["incoming"] * 2
+            peer.release.set()
+            until(lambda: not server.queued(), "an empty queue")
+        finally:
+            peer.release.set()
+            server.stop()
+            peer.stop()
