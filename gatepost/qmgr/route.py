@@ -119,7 +119,8 @@ class Router:
 
     def _due(self, entry: ActiveMessage, indexes: Iterable[int], retry: RetrySchedules) -> list[int]:
         """Of these recipients those whose time has come; the others wait on, for the reason that they had."""
-        waiting = retry.not_due(entry.message.queue_id, entry.since)
+        queue_id = entry.message.queue_id
+        waiting = {} if queue_id in self._scheduler.flushed else retry.not_due(queue_id, entry.since)
         due = []
         for index in indexes:
             if index in waiting:

@@ -153,7 +153,7 @@ def test_of_one_message_each_recipient_has_its_own_schedule(folder: Path) -> Non
         (item,) = server.queued()
         assert [one["address"] for one in item["recipients"]] == ["b@slow.example"]  # type: ignore[attr-defined]
         assert "Not now" in item["recipients"][0]["delay_reason"]  # type: ignore[index]
-        server.command("postqueue", "-f")
+        server.command("postqueue", "-i", queue_id)
         server.wait_log(f"{queue_id}: to=<b@slow.*status=sent")
     finally:
         server.stop()
