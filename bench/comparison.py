@@ -19,6 +19,10 @@ from servers import PORT, SINK, Gatepost, Postfix
 HERE = Path(__file__).resolve().parent
 PHASE_SECONDS = 240
 STARTS = 5
+SETTLED = 3
+"""Seconds after a start until memory is taken: Postfix's first processes come one by one, up to 2 s later, and tell
+nobody when the last one is there.
+"""
 
 # row: what it is, sessions, mode, messages, least ratio of relayed/s, least ratio of Postfix's CPU to ours
 LOADS = {
@@ -27,10 +31,11 @@ LOADS = {
     "1": ("1 session", 1, "per-session", 1500, 1.2, 2.0),
     "200": ("200 sessions, a connection each", 200, "per-session", 3000, 10.0, 5.0),
 }
-# row: what it is, octets, messages, least ratio of MB/s. 50 sessions, a connection each
+# row: what it is, octets, messages, sessions (a connection per message), least ratio of MB/s
 SIZES = {
-    "64k": ("64 KiB messages", 65536, 1500, 2.0),
-    "1m": ("1 MiB messages", 1 << 20, 300, 1.2),
+    "64k": ("64 KiB messages", 65536, 1500, 50, 2.0),
+    "1m": ("1 MiB messages", 1 << 20, 300, 50, 1.2),
+    "20m": ("20 MiB messages", 20 << 20, 25, 5, 1.0),
 }
 ROWS = ("start", "rest", *LOADS, "latency", *SIZES, "idle", "deferred", "restrictions")
 QUICK = ("50", "latency")
@@ -109,8 +114,8 @@ class Comparison:
             ratio < least or ratio_cpu < least_cpu or (sessions == 1 and flushes < 0.9),
         )
 
-    def size(self, name: str, octets: int, n: int, least: float) -> None:
-        got = self.relayed(n, 50, octets, "per-session")
+    def size(self, name: str, octets: int, n: int, sessions: int, least: float) -> None:
+        got = self.relayed(n, sessions, octets, "per-session")
         rate = {k: median(v, "relay_mb_s") for k, v in got.items()}
         cpu = {k: median(v, "cpu_ms_per_msg") for k, v in got.items()}
         ratio = quotient(rate["gatepost"], rate["postfix"])
@@ -144,7 +149,7 @@ class Comparison:
     def rest(self) -> None:
         self.stop()
         self.run_both()
-        time.sleep(3)
+        time.sleep(SETTLED)
         memory = {s.name: Target(pid=s.pid).memory() for s in self.servers}
         (theirs, _, processes), (ours, _, our_processes) = memory["postfix"], memory["gatepost"]
         self.say(

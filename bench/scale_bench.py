@@ -231,8 +231,8 @@ class Scale:
             self.queue.messages -= number
         wanted = max(1.0, 5.0 * number / 100_000)
         self.say(
-            f"{what} {number} of {self.messages} by recipient: {took:.2f} s (wanted {wanted:.1f} or less); mail that came"
-            f" meanwhile waited {waits.longest * 1000:.0f} ms at most (wanted 1,000 or less); queue manager"
+            f"{what} {number} of {self.messages} by recipient: {took:.2f} s (wanted {wanted:.1f} or less); mail that"
+            f" came meanwhile waited {waits.longest * 1000:.0f} ms at most (wanted 1,000 or less); queue manager"
             f" {peak.cpu:.1f} s of CPU, {peak.mib:.0f} MiB",
             took > wanted or not number or waits.longest > 1,
         )

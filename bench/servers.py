@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from accounting import wait_port
@@ -32,6 +33,8 @@ default_destination_concurrency_limit = 50
 smtp_destination_concurrency_limit = 50
 smtpd_client_connection_count_limit = 0
 in_flow_delay = 0
+message_size_limit = 50000000
+mailbox_size_limit = 0
 """
     % SINK
 )
@@ -41,7 +44,7 @@ class NotStarted(Exception):
     """A mail system gave no banner; the text tells what it said."""
 
 
-class Server:
+class Server(ABC):
     """`pid`: the root of its processes. `start_seconds`: from the command to the first 220, of the last start."""
 
     name = ""
@@ -69,18 +72,22 @@ class Server:
         self.start_seconds = time.monotonic() - begin
         self.pid = self.root()
 
-    def launch(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def launch(self) -> None: ...
 
-    def root(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def root(self) -> int: ...
 
-    def said(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def said(self) -> str: ...
 
+    @abstractmethod
+    def stop(self) -> None: ...
+
+    @abstractmethod
     def command(self, name: str, *arguments: str) -> list[str]:
         """A queue command (postqueue, postsuper) of this mail system."""
-        raise NotImplementedError
+        ...
 
 
 class Postfix(Server):
