@@ -21,8 +21,8 @@ from gatepost.tables.table import LookupTemporaryFailure
 
 PARAMETER = "gatepost_retry_schedule_maps"
 
-MANY_MIXED = 20_000
-"""Messages of which it is remembered that their recipients are due at different times."""
+MANY_WAITING = 200_000
+"""Recipients of which it is remembered that they are due later than others of their message."""
 
 EARLY = 1.0
 """Seconds by which a recipient may be tried before its time."""
@@ -96,6 +96,7 @@ class RetrySchedules:
         self._parsed: dict[str, Schedule | None] = {}
         self.mixed: dict[str, Waiting] = {}
         """By queue ID: recipients that are not due yet when the message is."""
+        self._waiting = 0
 
     async def find(self, domain: str, nexthop: str) -> tuple[Schedule | None, Hit | None]:
         """The schedule and the entry that has it; without a domain only the next hop counts (content filters). Raises
@@ -126,7 +127,7 @@ class RetrySchedules:
         have expired.
         """
         message = entry.message
-        waiting = self.mixed.pop(message.queue_id, {})
+        waiting = self._recall(message.queue_id)
         usual = now + backoff.next_attempt(message, unset) - unset
         due: Waiting = {}
         kept: list[RecipientStatus] = []
@@ -153,13 +154,21 @@ class RetrySchedules:
         entry.deferred = kept
         if not scheduled:
             return some_expired
-        times = {when for when, _ in due.values()}
-        entry.next_attempt = min(times)
-        if len(times) > 1:
-            if len(self.mixed) >= MANY_MIXED:
-                self.mixed.clear()  # at worst an attempt too many
-            self.mixed[message.queue_id] = due
+        first = entry.next_attempt = min(when for when, _ in due.values())
+        self._remember(message.queue_id, {index: each for index, each in due.items() if each[0] > first + EARLY})
         return some_expired
+
+    def _remember(self, queue_id: str, waiting: Waiting) -> None:
+        if waiting:
+            if self._waiting >= MANY_WAITING:
+                self.revive()  # at worst an attempt too many
+            self.mixed[queue_id] = waiting
+            self._waiting += len(waiting)
+
+    def _recall(self, queue_id: str) -> Waiting:
+        waiting = self.mixed.pop(queue_id, {})
+        self._waiting -= len(waiting)
+        return waiting
 
     async def _of(
         self, entry: ActiveMessage, index: int, found: dict[tuple[str, str], Schedule | None]
@@ -174,12 +183,12 @@ class RetrySchedules:
 
     def not_due(self, queue_id: str, now: float) -> Waiting:
         """The recipients of a message that are to wait on though it is being tried; `now`: wall-clock seconds."""
-        return {
-            index: (when, status)
-            for index, (when, status) in self.mixed.get(queue_id, {}).items()
-            if when > now + EARLY
-        }
+        waiting = {index: each for index, each in self.mixed.get(queue_id, {}).items() if each[0] > now + EARLY}
+        if not waiting:
+            self._recall(queue_id)
+        return waiting
 
     def revive(self) -> None:
         """All is tried that is tried now (postqueue -f)."""
         self.mixed.clear()
+        self._waiting = 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gatepost.mail.status import RecipientStatus
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.backoff import Backoff
-from gatepost.qmgr.retry import MANY_MIXED, RetrySchedules, Schedule, parse_schedule
+from gatepost.qmgr.retry import RetrySchedules, Schedule, parse_schedule
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
 from tests.queue.messages import a_message
@@ -74,6 +74,7 @@ class World:
         tables = Tables(TableEnvironment(clock=lambda: 0.0, warn=self.warnings.append))
         self.schedules = RetrySchedules(tables.maps("gatepost_retry_schedule_maps", table), self.warnings.append)
         self.schedules.place_of = self.place_of
+        self.queue_id = "4ABC"
         self.entry = ActiveMessage(a_message(1, recipients=0, arrival=0.0), 0.0, 0)
 
     async def place_of(self, message: object, address: str) -> tuple[str, str]:
@@ -84,6 +85,7 @@ class World:
         """A pass in which recipients of these domains were deferred."""
         entry = self.entry
         message = a_message(1, recipients=len(domains), arrival=0.0)
+        message.queue_id = self.queue_id
         for recipient, domain in zip(message.recipients, domains, strict=True):
             recipient.address = f"joe@{domain}"
         self.entry = entry = ActiveMessage(message, now, len(domains))
@@ -150,8 +152,20 @@ async def test_what_a_table_cannot_tell_leaves_the_usual_back_off() -> None:
     ]
 
 
-async def test_what_is_remembered_of_mixed_messages_is_bounded() -> None:
+async def test_what_is_remembered_of_waiting_recipients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.qmgr.retry.MANY_WAITING", 3)
     world = World("inline:{ {fast.example = 1m} }")
-    world.schedules.mixed = {str(number): {} for number in range(MANY_MIXED)}
-    await world.concluded(1.0, "fast.example", "slow.example")
-    assert len(world.schedules.mixed) == 1
+    sizes = []
+    for number in range(6):
+        world.queue_id = a_message(number + 1).queue_id
+        await world.concluded(1.0, "fast.example", "slow.example")
+        sizes.append(len(world.schedules.mixed))
+    assert sizes == [1, 2, 3, 1, 2, 3]
+
+
+async def test_nothing_is_remembered_when_all_are_due() -> None:
+    world = World("inline:{ {fast.example = 1m} }")
+    entry = await world.concluded(1.0, "fast.example", "slow.example")
+    assert list(world.schedules.not_due(entry.message.queue_id, 60.0)) == [1]
+    assert not world.schedules.not_due(entry.message.queue_id, 400.0)
+    assert not world.schedules.mixed
