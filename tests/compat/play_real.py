@@ -9,7 +9,9 @@ be those of the file.
 import asyncio
 import json
 import re
+import stat
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ _SERVER_ONLY = re.compile(
 )
 AT_A_TIME = 12
 POSTFIXES = 6
+MARK = "all is said"
 
 
 def command(arguments: list[str]) -> list[str]:
@@ -83,6 +86,9 @@ async def _play_group(
             await asyncio.to_thread(postfix.start)
             some = asyncio.Semaphore(AT_A_TIME)
             played = await asyncio.gather(*(_play(d, postfix, tags[d.name], recording, some) for d in dialogs))
+            await _all_logged(postfix)
+            for dialog, result in zip(dialogs, played, strict=True):
+                result["log"] = _session_log(postfix.log(), tags[dialog.name])
             return dict(zip((d.name for d in dialogs), played, strict=True))
         finally:
             await asyncio.to_thread(postfix.stop)
@@ -110,10 +116,32 @@ async def _play_now(dialog: Dialog, postfix: RealPostfix, tag: str, recording: b
         if re.search(rf" {tag}/smtpd\[\d+\]: (disconnect from|fatal:)", text):
             break
         await asyncio.sleep(0.05)
-    # Cleanup may speak last.
-    await asyncio.sleep(0.3)
-    result["log"] = _session_log(postfix.log(), tag)
     return result
+
+
+async def _all_logged(postfix: RealPostfix) -> None:
+    """Cleanup may speak last: until it has no file of a message that is still coming in. Then what it has said is on
+    its way to the log, and a line of ours goes after it.
+    """
+    incoming = postfix.folder / "queue/incoming"
+    end = time.monotonic() + 30
+    while any(_is_coming_in(path) for path in incoming.iterdir()):
+        if time.monotonic() > end:
+            raise AssertionError("cleanup does not end")
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(postfix.say, MARK)
+    while MARK not in postfix.log():
+        if time.monotonic() > end:
+            raise AssertionError("a line of ours did not get into the log")
+        await asyncio.sleep(0.01)
+
+
+def _is_coming_in(path: Path) -> bool:
+    """Cleanup makes the file executable once the message is complete."""
+    try:
+        return path.is_file() and not path.stat().st_mode & stat.S_IXUSR
+    except FileNotFoundError:
+        return False
 
 
 def _session_log(text: str, tag: str) -> list[str]:
