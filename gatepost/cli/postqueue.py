@@ -1,5 +1,6 @@
 """postqueue(1) and mailq: list the queue, flush it."""
 
+import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -84,29 +85,47 @@ def _parser() -> ManualPage:
 
 def main(arguments: list[str], directory: str) -> int:
     """Run postqueue; the exit status."""
+    settings: Settings | None = None
     try:
         options = _parser().parse_args(arguments)
+        settings = Configuration.read(directory).settings
         if options.p + options.j + options.f + (options.i is not None) + (options.s is not None) != 1:
             raise CommandLineError("one act at a time")
-        selection = selection_of(options, options.queue, time.time())
-        if selection is None and options.queue:
-            selection = Selection(queues=frozenset(options.queue))
-        if selection is not None and not (options.p or options.j or options.f):
-            raise CommandLineError("options that select go with -p, -j and -f")
-        settings = Configuration.read(directory).settings
+        selection = _selection(options)
         if options.p or options.j:
             _list(settings, selection, as_json=options.j)
         else:
             _flush(settings, options.i, options.s, selection)
     except CommandLineError:
-        return _fatal(_USAGE)
+        return _fatal(_USAGE, settings)
     except (ConfigError, ControlError) as error:
-        return _fatal(str(error))
+        return _fatal(str(error), settings)
     return 0
 
 
-def _fatal(text: str) -> int:
-    print(f"postqueue: fatal: {text}", file=sys.stderr)
+def _selection(options: argparse.Namespace) -> Selection | None:
+    """Raises ControlError."""
+    try:
+        selection = selection_of(options, options.queue, time.time())
+    except CommandLineError as error:
+        raise ControlError(str(error)) from None
+    if selection is None and options.queue:
+        selection = Selection(queues=frozenset(options.queue))
+    if selection is not None and not (options.p or options.j or options.f):
+        raise ControlError("options that select go with -p, -j and -f")
+    return selection
+
+
+def _fatal(text: str, settings: Settings | None) -> int:
+    if settings is None:
+        print(f"postqueue: fatal: {text}", file=sys.stderr)
+        return UNAVAILABLE
+    # For this only: what it needs takes its time to import.
+    from gatepost.cli.report import Report
+
+    say = Report("postqueue", settings)
+    say.fatal(text)
+    say.close()
     return UNAVAILABLE
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.report import Report
 from gatepost.cli.selecting import SELECTING, add_selecting, selection_of
@@ -28,8 +30,18 @@ class Act(NamedTuple):
     title: str
 
 
-Asked = tuple[Act, bool, Iterator[str]]
-"""What was asked for, whether each message is reported, and the answer."""
+Piece = tuple[list[str], list[str]]
+"""Queue IDs, and what was given behind them as such and is none."""
+
+
+class Asked(NamedTuple):
+    """What was asked for, whether each message is reported, the answer, and what is no queue ID."""
+
+    act: Act
+    each: bool
+    answer: Iterator[str]
+    bad: list[str]
+
 
 # In the order in which Postfix counts them at the end.
 REQUEUE = Act("requeue", "requeued", "Requeued")
@@ -50,6 +62,8 @@ OPTIONS = {
 }
 _TOLD_AT_ONCE = 500
 """Lines in one write."""
+OTHER_QUEUES = ("maildrop", "defer", "bounce", "trace", "flush")
+"""Of Postfix's. Here nothing is in them."""
 _AT_ONCE = 5000
 """Queue IDs in one request."""
 _HOUSEKEEPING = "psS"
@@ -105,25 +119,37 @@ def _parser() -> ManualPage:
 
 def main(arguments: list[str], directory: str) -> int:
     """Run postsuper; the exit status."""
+    settings: Settings | None = None
     try:
         options = _parser().parse_args(arguments)
-        acts = {letter: getattr(options, letter) for letter in OPTIONS if getattr(options, letter)}
-        queues = [*options.queues, *_queues_taken_for_ids(acts)]
-        selection = selection_of(options, queues, time.time())
-        _check_ids(acts, selection)
         settings = Configuration.read(directory).settings
+        acts = {letter: getattr(options, letter) for letter in OPTIONS if getattr(options, letter)}
+        selection = selection_of(options, options.queues, time.time(), OTHER_QUEUES)
         if selection is not None:
-            _act({letter: [] for letter in acts}, queues, settings, selection)
+            named = frozenset(_queues_taken_for_ids(acts))
+            selection = msgspec.structs.replace(selection, queues=selection.queues | named)
+        _check_ids(acts, selection)
+        if selection is not None:
+            _act({letter: [] for letter in acts}, sorted(selection.queues), settings, selection)
         elif acts:
-            _act({letter: _ids(given) for letter, given in acts.items()}, queues, settings, None)
+            _act({letter: _ids(given) for letter, given in acts.items()}, options.queues, settings, None)
     except (CommandLineError, ConfigError, ControlError) as error:
-        print(f"postsuper: fatal: {error}", file=sys.stderr)
+        _fatal(str(error), settings)
         return 1
     return 0
 
 
+def _fatal(text: str, settings: Settings | None) -> None:
+    if settings is None:
+        print(f"postsuper: fatal: {text}", file=sys.stderr)
+    else:
+        say = Report("postsuper", settings)
+        say.fatal(text)
+        say.close()
+
+
 def _queues_taken_for_ids(acts: dict[str, list[str | None]]) -> list[str]:
-    """`-d deferred --sender X`: the name of a queue is no ID."""
+    """`-d deferred --sender X`: the name of a queue is no ID here."""
     found = [given for ids in acts.values() for given in ids if given in QUEUES]
     for ids in acts.values():
         ids[:] = [None if given in QUEUES else given for given in ids]
@@ -147,13 +173,14 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, se
     try:
         with queue_session(settings) as session:
             for letter, queue_ids in wanted.items():
-                pieces = _valid(queue_ids, say) if selection is None else _selected(session, selection)
+                pieces = _valid(queue_ids) if selection is None else _selected(session, selection)
                 asked: Asked | None = None
-                for some in pieces:  # the next ones are selected while the queue manager has those before in hand
+                for some, bad in pieces:  # the next ones are selected while the queue manager has those before in hand
                     for act in OPTIONS[letter]:
                         if asked is not None:
                             _tell(asked, counts, say)
-                        asked = act, some != ["ALL"], session.ask(act.request, ",".join(queues), *some)
+                        answer = session.ask(act.request, ",".join(queues), *some) if some else iter(())
+                        asked = Asked(act, some != ["ALL"], answer, bad)
                 if asked is not None:
                     _tell(asked, counts, say)
     finally:
@@ -164,49 +191,53 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, se
 
 def _tell(asked: Asked, counts: dict[Act, int], say: Report) -> None:
     """Count what it was done to, and report each message if they were named. Raises ControlError."""
-    act, each, answer = asked
+    act = asked.act
     some: list[str] = []
 
     def told() -> None:
         counts[act] += len(some)
-        if each:
+        if asked.each:
             say.all([superuser_act(queue_id, act.past) for queue_id in some])
         some.clear()
 
     try:
-        for queue_id in answer:
+        for queue_id in asked.answer:
             some.append(queue_id)
             if len(some) == _TOLD_AT_ONCE:
                 told()
     finally:
         told()
+    for queue_id in asked.bad:
+        say.warning(f"invalid mail queue id: {queue_id}")
 
 
-def _selected(session: Session, selection: Selection) -> Iterator[list[str]]:
+def _selected(session: Session, selection: Selection) -> Iterator[Piece]:
     """The queue IDs of what is selected, _AT_ONCE of them."""
     found = (item.queue_id for item in session.listing(selection))
     while some := list(islice(found, _AT_ONCE)):
-        yield some
+        yield some, []
 
 
-def _valid(queue_ids: list[str], say: Report) -> Iterator[list[str]]:
-    """ALL, or what there is of queue IDs, _AT_ONCE of them."""
+def _valid(queue_ids: list[str]) -> Iterator[Piece]:
+    """ALL, or what there is of queue IDs, _AT_ONCE of them, and behind them what is none."""
     if "ALL" in queue_ids:
-        yield ["ALL"]
+        yield ["ALL"], []
         return
-    good = []
+    good: list[str] = []
+    bad: list[str] = []
     for queue_id in queue_ids:
-        if valid_queue_id(queue_id):
-            good.append(queue_id)
-        else:
-            say.warning(f"invalid mail queue id: {queue_id}")
-    for first in range(0, len(good), _AT_ONCE):
-        yield good[first : first + _AT_ONCE]
+        valid = valid_queue_id(queue_id)
+        if len(good) == _AT_ONCE or (valid and bad):
+            yield good, bad
+            good, bad = [], []
+        (good if valid else bad).append(queue_id)
+    if good or bad:
+        yield good, bad
 
 
 def _ids(given: list[str]) -> list[str]:
     """Queue IDs as given; `-` stands for those on standard input."""
     found: list[str] = []
     for item in given:
-        found += (line.strip() for line in sys.stdin if line.strip()) if item == "-" else [item]
+        found += (line.removesuffix("\n") for line in sys.stdin) if item == "-" else [item]
     return found

@@ -35,11 +35,15 @@ def add_selecting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--newer-than", metavar="AGE", help="that arrived since")
 
 
-def selection_of(options: argparse.Namespace, queues: list[str], now: float) -> Selection | None:
-    """What the options select, None if none of them is given. `now`: wall-clock seconds. Raises CommandLineError."""
+def selection_of(
+    options: argparse.Namespace, queues: list[str], now: float, other_queues: tuple[str, ...] = ()
+) -> Selection | None:
+    """What the options select, None if none of them is given. `now`: wall-clock seconds. Raises CommandLineError, for
+    names of queues too that are none, and not among `other_queues`.
+    """
     domains = ["@" + domain.removeprefix("@") for domain in options.domain]
     for name in queues:
-        if name not in QUEUES:
+        if name not in QUEUES and name not in other_queues:
             raise CommandLineError(f"invalid directory name: {name}")
     selection = Selection(
         senders=tuple(options.sender),

@@ -85,6 +85,8 @@ def test_all_messages_are_counted_not_named(
         (["-H", NEW], "Released from hold: 0 messages"),
         (["-d", "ABCDEF0123"], "Deleted: 0 messages"),
         (["-d", NEW, "hold"], "Deleted: 0 messages"),
+        (["-d", "ALL", "defer", "bounce", "trace", "flush", "maildrop"], "Deleted: 0 messages"),
+        (["-d", "deferred"], "warning: invalid mail queue id: deferred\npostsuper: Deleted: 0 messages"),
         (["-h", "x!"], "warning: invalid mail queue id: x!\npostsuper: Placed on hold: 0 messages"),
     ],
 )
@@ -103,8 +105,8 @@ def test_queue_ids_on_standard_input(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{NEW}\n\n{HELD}\nnot one\n"))
     assert queue.run("postsuper", "-d", "-") == 0
     assert capsys.readouterr().err == (
-        f"postsuper: warning: invalid mail queue id: not one\npostsuper: {NEW}: removed\npostsuper: {HELD}: removed\n"
-        "postsuper: Deleted: 2 messages\n"
+        f"postsuper: {NEW}: removed\npostsuper: warning: invalid mail queue id: \npostsuper: {HELD}: removed\n"
+        "postsuper: warning: invalid mail queue id: not one\npostsuper: Deleted: 2 messages\n"
     )
 
 
@@ -113,7 +115,7 @@ def test_queue_ids_on_standard_input(
     [
         (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
         (["-d"], "argument -d: expected one argument"),
-        (["-d", "hold"], "argument -d: expected one argument"),
+        (["-d", "ALL", "saved"], "invalid directory name: saved"),
         (["-d", NEW, "--sender", "a@b"], "argument -d: either an ID, or options that select"),
         (["-d", "-", "--sender", "a@b"], "argument -d: either an ID, or options that select"),
         (["--sender", "a@b"], "nothing to be done to what is selected: -d, -e, -f, -h, -H or -r?"),
