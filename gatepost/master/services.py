@@ -63,7 +63,8 @@ def service_problems(configuration: Configuration) -> tuple[list[ConfigError], l
     if not smtpd_services(configuration):
         text = "no inet line with the program smtpd: no mail will come in over SMTP"
         warnings.append(ConfigError(text, path=f"{configuration.directory}/master.cf"))
-    used = {name for name, _ in used_transports(configuration.settings)}
+    places = (configuration.settings, *map(configuration.settings_for, smtpd_services(configuration)))
+    used = {name for settings in places for name, _ in used_transports(settings)}
     idle: list[Service] = []
     for service in configuration.master:
         name, kind, program = service.name, service.type, service.program

@@ -1,7 +1,7 @@
 import pytest
 
 from gatepost.config.configuration import Configuration
-from gatepost.master.services import service_problems
+from gatepost.master.services import pickup_settings, service_problems
 
 MASTER_CF = """\
 smtp inet n - n - - smtpd
@@ -43,3 +43,31 @@ def test_other_lines() -> None:
     errors, warnings = problems("", "628 inet n - n - - qmqpd\nx unix - - n - - odd\n")
     assert errors == ["/etc/gatepost/master.cf, line 8: 628 inet qmqpd: not supported yet; take the line out"]
     assert warnings[0] == "/etc/gatepost/master.cf, line 9: x unix odd: not supported yet, ignored"
+
+
+FILTERS = """\
+25 inet n - n - - smtpd
+  -o content_filter=spam:x
+pickup unix n - n 60 1 pickup
+  -o content_filter=
+  -o receive_override_options=no_header_body_checks
+spam unix - n n - - pipe
+  user=nobody argv=/bin/cat
+idle unix - n n - - pipe
+  user=nobody argv=/bin/cat
+"""
+
+
+def test_pickup_has_its_own_filter() -> None:
+    configuration = Configuration.parse("content_filter = smtp:[127.0.0.1]:10025\n", FILTERS)
+    assert pickup_settings(configuration).content_filter == ""
+    assert pickup_settings(configuration).receive_override_options == "no_header_body_checks"
+    bare = Configuration.parse("content_filter = smtp:[127.0.0.1]:10025\n", "25 inet n - n - - smtpd\n")
+    assert pickup_settings(bare).content_filter == "smtp:[127.0.0.1]:10025"
+
+
+def test_a_pipe_that_a_listener_filters_with_is_used() -> None:
+    _, warnings = service_problems(Configuration.parse("", FILTERS))
+    texts = [str(warning) for warning in warnings]
+    assert any("line 6" in text and "transport spam: pipe is not supported yet" in text for text in texts), texts
+    assert any("only tables could name them: idle;" in text for text in texts), texts

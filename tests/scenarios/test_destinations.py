@@ -85,6 +85,26 @@ def test_a_next_hop_that_fails_comes_behind_the_others_and_back(mode: list[str],
             revived.stop()
 
 
+def test_a_next_hop_that_answers_is_well_whatever_it_says(folder: Path) -> None:
+    first, second = Peer(**{"RCPT TO:<": "450 4.2.0 Not now"}), Peer()
+    server = Gatepost(
+        folder,
+        f"{MAIN_CF}relayhost = [127.0.0.1]:{first.port}, [127.0.0.1]:{second.port}\ngatepost_nexthop_rest_time = 1h\n",
+    )
+    server.start("--single-process")
+    try:
+        for name in ("one", "two"):
+            queue_id = server.send("ann@home.example", f"{name}@far.example")
+            server.wait_log(f"{queue_id}: removed")
+        assert first.connections >= 1 and sum(line.startswith("RCPT") for line in first.commands) == 2
+        assert recipients(second) == ["one@far.example", "two@far.example"]
+        assert not server.log_lines("behind the others")
+    finally:
+        server.stop()
+        first.stop()
+        second.stop()
+
+
 def test_without_the_parameter_each_delivery_begins_with_the_first(folder: Path) -> None:
     port, second = free_port(), Peer()
     server = Gatepost(folder, f"{MAIN_CF}relayhost = [127.0.0.1]:{port} [127.0.0.1]:{second.port}\n")
