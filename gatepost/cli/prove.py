@@ -11,8 +11,7 @@ from gatepost.audit.strangers.report import json_report, text_report
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
-from gatepost.master.prove import ProvedListener, prove
-from gatepost.master.strangers import inquired
+from gatepost.master.prove import ProvedListener, inquired, prove
 
 DESCRIPTION = """\
 Proves from the configuration that no stranger can relay, or shows a session by which one can. Every SMTP listener of

@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
 
 from gatepost.audit.classes import in_two_classes
 from gatepost.audit.destinations import bad_values, unknown_transports
@@ -22,6 +24,8 @@ from gatepost.audit.lists import (
     without_bounds,
 )
 from gatepost.audit.place import place, place_of_table
+from gatepost.audit.strangers.inquiry import Listener, inquire_now
+from gatepost.audit.strangers.report import in_a_sentence
 from gatepost.audit.transports import missing_transports
 from gatepost.bounce.template_file import Texts
 from gatepost.config.configuration import Configuration
@@ -73,6 +77,24 @@ class Proof:
         return [*self.errors, *self.faults] if strict else self.errors
 
 
+def inquired(listener: ProvedListener) -> Listener:
+    """The listener as an inquiry about strangers sees it."""
+    addresses = listener.addresses
+    return Listener(
+        listener.service.name,
+        listener.policy.params,
+        listener.policy.parts.ports,
+        {parameter: listener.lists[parameter] for parameter in DOMAIN_LISTS},
+        listener.lists["smtpd_authorized_xclient_hosts"],
+        helo_required=listener.settings.smtpd_helo_required,
+        local_only=bool(addresses) and all(_is_loopback(address.host) for address in addresses),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host.partition("%")[0]).is_loopback
+
+
 def prove(configuration: Configuration) -> Proof:
     """Try everything that a start would do, but for binding ports and writing files. Raises nothing."""
     return _Prover(configuration).run()
@@ -118,6 +140,8 @@ class _Prover:
             self._try(lambda: Texts(self.settings, self.proof.remarks.append).check())
             self._try(lambda: self._destinations(foundation))
             self._tables(foundation)
+            for listener in self.proof.listeners:
+                self._try(partial(self._strangers, listener), listener.settings, listener.service)
 
     def _destinations(self, foundation: Foundation) -> None:
         """What Gatepost has beyond Postfix for single destinations. Raises ConfigError."""
@@ -179,6 +203,18 @@ class _Prover:
             require_relay_protection(policy.parts)
 
         self._try(compiled, settings, service)
+
+    def _strangers(self, listener: ProvedListener) -> None:
+        """Refuse an open relay, as far as nobody else has to be asked (`gatepost prove` asks)."""
+        answer = inquire_now(inquired(listener))
+        if answer is None or answer.outcome != "refuted":
+            return
+        parameter, text = in_a_sentence(answer)
+        if listener.settings.gatepost_allow_open_relay:
+            self.proof.remarks.append(str(place(ConfigError(text), listener.settings, parameter)))
+            return
+        text += "; `gatepost prove` tells more, and gatepost_allow_open_relay = yes allows it"
+        raise ConfigError(text, parameter=parameter)
 
     def _policy(self, policy: AccessPolicy, settings: Settings) -> None:
         for parameter, text in policy.problems():

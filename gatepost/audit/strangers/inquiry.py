@@ -81,9 +81,27 @@ class Answer:
     paths: int = 0
 
 
+def inquire_now(listener: Listener) -> Answer | None:
+    """The answer that can be had without asking anybody; None if something cannot be looked up without waiting."""
+    question = _inquire(listener, ask=False)
+    try:
+        question.send(None)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    except RuntimeError:  # it would ask a server, and there is no event loop
+        return None
+    question.close()
+    return None
+
+
 async def inquire(listener: Listener) -> Answer:
     """The answer for one listener. Raises ConfigError for lists that cannot be compiled."""
-    inquiry = _Inquiry(listener)
+    return await _inquire(listener, ask=True)
+
+
+async def _inquire(listener: Listener, *, ask: bool) -> Answer:
+    inquiry = _Inquiry(listener, ask=ask)
     await inquiry.prepare()
     try:
         await inquiry.follow()
@@ -93,9 +111,9 @@ async def inquire(listener: Listener) -> Answer:
 
 
 class _Inquiry:
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, ask: bool) -> None:
         self._listener = listener
-        self._symbolic = Symbolic()
+        self._symbolic = Symbolic(ask=ask)
         # These can only refuse; strangers choose what they say.
         params = msgspec.structs.replace(
             listener.params, smtpd_reject_unlisted_recipient=False, smtpd_reject_unlisted_sender=False

@@ -17,6 +17,7 @@ _HEADS = {
     "depends": "DEPENDS: whether a stranger can relay is not decided by the configuration alone.",
 }
 _SHOWN = 12
+_BY_NETWORKS = "permit_mynetworks"
 
 
 def text_report(answer: Answer, trusted: MatchList, where: Where) -> Iterator[str]:
@@ -32,6 +33,23 @@ def text_report(answer: Answer, trusted: MatchList, where: Where) -> Iterator[st
     if answer.notes and answer.outcome != "refuted":
         yield "Assumed:"
         yield from _items(answer.notes)
+
+
+def in_a_sentence(answer: Answer) -> tuple[str, str]:
+    """A refutation: the parameter that lets strangers in (empty: none does), and how."""
+    steps = answer.way.steps if answer.way is not None else ()
+    step = next((step for step in reversed(steps) if step.parameter), None)
+    how = f" by {step.restriction}" if step is not None else ""
+    parameter = step.parameter if step is not None else ""
+    if step is not None and step.restriction == _BY_NETWORKS:
+        parameter = "mynetworks"  # which is what must be changed
+    example = answer.example
+    if example is None:
+        return parameter, f"strangers can relay{how}"
+    return parameter, (
+        f"strangers can relay{how}: mail from <{example.sender}> to <{example.recipient}> is accepted from "
+        f"{example.client_name}[{example.client_address}]"
+    )
 
 
 def who_can(answer: Answer, trusted: MatchList) -> list[str]:
@@ -62,7 +80,9 @@ def _refutation(answer: Answer, way: Way, where: Where) -> Iterator[str]:
         place = where(step.parameter) if step.parameter else ""
         named = f" in {step.parameter}" if step.parameter else ""
         yield f"  {step.restriction}{named}{f' ({place})' if place else ''}"
-        if step.why:
+        if step.restriction == _BY_NETWORKS:
+            yield f"    mynetworks ({where('mynetworks')})"
+        elif step.why:
             yield f"    {step.why}"
     if example is not None:
         yield "The session was played through the restrictions as the server evaluates them: accepted."

@@ -50,9 +50,13 @@ class Turn(NamedTuple):
 
 
 class Symbolic:
-    """`bind` is for AccessPolicy. Set `universe`, then `path` before each evaluation."""
+    """`bind` is for AccessPolicy. Set `universe`, then `path` before each evaluation.
 
-    def __init__(self) -> None:
+    `ask`: tables whose keys cannot be listed are asked about single values, too.
+    """
+
+    def __init__(self, *, ask: bool = True) -> None:
+        self.ask = ask
         self.named: list[tuple[Restriction, object]] = []
         self.universe: Universe
         self.path: Path
@@ -294,6 +298,8 @@ class _Asked:
 
     async def _found(self, ctx: Context, maps: Maps, values: Values, find: "_Find") -> dict[str, Hit | None]:
         """The entries for these values; those for which the table fails (451) are not in it."""
+        if not self._prover.ask and any(table.values is None for table in self._prover.unknown(maps)):
+            return dict.fromkeys(values)
         answers = self._prover.entries(maps, find)
         found: dict[str, Hit | None] = {}
         for value in values:

@@ -1,8 +1,10 @@
 """Gatepost's own parameters, which Postfix does not have."""
 
-from gatepost.config.declaration import Parameter, number, text, time
+from gatepost.config.declaration import Parameter, boolean, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
+    # Start although strangers can relay (gatepost prove).
+    boolean("gatepost_allow_open_relay", "no", since="gatepost 0.1", owner="master", honoured=True),
     # How many delivery worker processes; 0 = as many as there are processors.
     number("gatepost_delivery_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
     # Messages per time, by destination: N/s, N/min, N/h, N/day.

@@ -18,8 +18,7 @@ from gatepost.audit.strangers.session import Silent
 from gatepost.audit.strangers.universe import is_foreign, wrapped
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
-from gatepost.master.prove import ProvedListener, prove
-from gatepost.master.strangers import inquired
+from gatepost.master.prove import ProvedListener, inquired, prove
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.tables.network import parse_address
 from gatepost.tables.table import LookupTemporaryFailure
