@@ -6,12 +6,12 @@ import pytest
 
 from gatepost.control.client import ControlError
 from gatepost.control.listing import decode_listed
-from gatepost.control.operations import PIECE, Operations
+from gatepost.control.operations import CHANGED_PIECE, PIECE, Operations
 from gatepost.control.showing import decode_shown
 from gatepost.control.stopped import StoppedSession
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.memory import MemoryStore
-from gatepost.queue.store import Batch, Deferral, StoreFailure
+from gatepost.queue.store import FLUSHED, Batch, Deferral, StoreFailure
 from tests.queue.messages import a_message
 
 NOW = 2000.0
@@ -159,6 +159,74 @@ def test_flush_of_a_site(store: MemoryStore, session: StoppedSession) -> None:
     store.commit(Batch(deferred=[Deferral(first, NOW + 100), Deferral(second, NOW + 100)]))
     assert list(session.ask("flush-site", "example.com")) == []
     assert list(session.ask("flush-site", "Example.ORG")) == [first, second]
+
+
+class Lists:
+    """Serves one domain; as qmgr.flush, its lists want to be read as `wanted` says."""
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+        self.was_read: list[str] = []
+        self.wanted: list[str] = []
+
+    def ask(self, domain: str, told: Callable[[bool], None]) -> None:
+        told(domain == self.domain)
+
+    def read(self, domain: str) -> None:
+        self.was_read.append(domain)
+
+    def unread(self) -> list[str]:
+        return self.wanted
+
+
+@pytest.fixture
+def lists() -> Lists:
+    return Lists("far.example")
+
+
+@pytest.fixture
+def operations(store: MemoryStore, lists: Lists) -> Operations:
+    return Operations(store, Immediately(store), None, lambda: NOW, lambda function: function(), lists)
+
+
+def asked(operations: Operations, *request: str) -> list[str]:
+    parts: list[Part] = []
+    operations.answer(Ask(1, request[0], list(request[1:])), parts.append)
+    assert parts[-1].last and not parts[-1].error
+    return [line for part in parts for line in part.lines]
+
+
+def test_a_listed_domain_is_flushed_by_its_list_alone(store: MemoryStore, operations: Operations, lists: Lists) -> None:
+    first, second, third, held = put(store, 4)
+    far = ["far.example"]
+    listed = [Deferral(queue_id, NOW + 100, sites=far) for queue_id in (first, third, held)]
+    store.commit(Batch(deferred=[*listed, Deferral(second, NOW + 100)], moved=[(held, "hold")]))
+    assert asked(operations, "flush-site", "Far.Example") == [first, third]
+    assert lists.was_read == ["far.example"]
+    due = {stored.message.queue_id: stored.next_attempt for stored in store.due(NOW, 10)}
+    assert due == {first: FLUSHED, third: FLUSHED}
+    assert store.flush_domains() == []
+    assert asked(operations, "flush-listed", "far.example") == []
+    assert asked(operations, "flush-site", "example.org") == [first, second, third]  # by looking through the queue
+
+
+def test_long_lists_go_in_pieces(store: MemoryStore, operations: Operations) -> None:
+    ids = put(store, CHANGED_PIECE + 3)
+    store.commit(Batch(deferred=[Deferral(queue_id, NOW + 100, sites=["far.example"]) for queue_id in ids]))
+    parts: list[Part] = []
+    operations.answer(Ask(1, "flush-listed", ["far.example"]), parts.append)
+    assert [len(part.lines) for part in parts] == [CHANGED_PIECE, 3, 0]
+    assert [line for part in parts for line in part.lines] == ids
+
+
+def test_lists_that_nobody_reads_are_read_in_the_end(store: MemoryStore, operations: Operations, lists: Lists) -> None:
+    (queue_id,) = put(store, 1)
+    store.commit(Batch(deferred=[Deferral(queue_id, NOW + 100, sites=["far.example"])]))
+    operations.refresh()
+    assert store.flush_domains() == ["far.example"]
+    lists.wanted = ["far.example"]
+    operations.refresh()
+    assert store.flush_domains() == [] and store.next_due() == FLUSHED
 
 
 def test_without_space_nothing_is_reported_as_done(store: MemoryStore, session: StoppedSession) -> None:

@@ -333,3 +333,26 @@ def test_parameters_come_from_the_configuration() -> None:
     assert slow.positive_feedback == Feedback(1, "concurrency")
     assert scheduler.per_recipient("local")
     assert local.concurrency_limit == 2
+
+
+def test_what_is_flushed_gets_past_a_deferred_transport_and_a_dead_destination() -> None:
+    scheduler = a_scheduler(deferred=True)
+    scheduler.flushed.add("wanted")
+    scheduler.add("other", "smtp", "example.org", [0], 0)
+    scheduler.add("wanted", "smtp", "example.org", [0], 0)
+    assert names(scheduler.next_requests(0)) == ["wanted"]
+    assert [one.message_id for one in scheduler.suspended(0)] == ["other"]
+
+    scheduler = a_scheduler(initial_concurrency=1)
+    scheduler.add("first", "smtp", "example.org", [0], 0)
+    (start,) = scheduler.next_requests(0)
+    scheduler.finished(start, DOWN, 0)
+    scheduler.flushed.add("wanted")
+    scheduler.add("other", "smtp", "example.org", [0], 0)
+    assert [one.message_id for one in scheduler.suspended(0)] == ["other"]
+    scheduler.add("wanted", "smtp", "example.org", [0], 0)
+    (start,) = scheduler.next_requests(0)
+    assert start.message_id == "wanted"
+    scheduler.finished(start, None, 0)
+    scheduler.add("other", "smtp", "example.org", [0], 0)
+    assert names(scheduler.next_requests(0)) == ["other"]
