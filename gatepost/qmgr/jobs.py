@@ -13,6 +13,8 @@ from heapq import heappush
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gatepost.qmgr.concurrency import TransportParameters, Window
 from gatepost.qmgr.rates import Account, Accounts, Rate
 
@@ -27,7 +29,7 @@ MANY_SICK = 20_000
 Key = tuple[int, ...]
 
 
-class Job:
+class Job(msgspec.Struct, eq=False):
     """What waits of one message for one transport.
 
     `entries` and `selected` count what came and what was started, `waiting` the peers with recipients left, `unread`
@@ -36,36 +38,33 @@ class Job:
     its `parent`. `since`: monotonic seconds.
     """
 
-    __slots__ = (
-        "children", "entries", "key", "message_id", "parent", "peers", "promised", "selected", "since", "slots",
-        "unread", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, message_id: str, key: Key, since: float) -> None:
-        self.message_id = message_id
-        self.key = key
-        self.since = since
-        self.peers: list[Peer] = []
-        self.waiting = self.entries = self.selected = self.unread = self.slots = self.promised = self.children = 0
-        self.parent: Job | None = None
+    message_id: str
+    key: Key
+    since: float
+    waiting: int = 0
+    entries: int = 0
+    selected: int = 0
+    unread: int = 0
+    slots: int = 0
+    promised: int = 0
+    children: int = 0
+    parent: "Job | None" = None
+    peers: list["Peer"] = []
 
     def needed(self) -> int:
         """The deliveries that it takes yet, at most."""
         return self.entries + self.unread - self.selected
 
 
-class Peer:
+class Peer(msgspec.Struct, eq=False):
     """The recipients of one job at one destination; those before `at` were started."""
 
-    __slots__ = ("at", "destination", "indexes", "job", "key", "nexthop")
-
-    def __init__(self, job: Job, destination: "Destination", nexthop: str, indexes: list[int]) -> None:
-        self.job = job
-        self.destination = destination
-        self.nexthop = nexthop
-        self.indexes = indexes
-        self.at = 0
-        self.key = job.key
+    job: Job
+    destination: "Destination"
+    nexthop: str
+    indexes: list[int]
+    key: Key
+    at: int = 0
 
     def left(self) -> list[int]:
         return self.indexes[self.at :]
@@ -105,9 +104,6 @@ class Destination(Window):
     def place(self, peer: Peer) -> None:
         """Put a peer where its job's order wants it: the end, mostly."""
         peers = self.peers
-        if not self.waiting:
-            peers.clear()
-            self.head = 0
         if not peers or (last := peers[-1]) is None or last.key <= peer.key:
             peers.append(peer)
         else:
@@ -139,6 +135,10 @@ class Destination(Window):
 
     def pass_first(self) -> None:
         """The first peer is done."""
+        if not self.waiting:
+            self.peers.clear()
+            self.head = 0
+            return
         head = self.head
         self.peers[head] = None
         head += 1
@@ -183,6 +183,28 @@ class Transport:
         self.accounts = Accounts()
         # Made when a job could be preempted.
         self.candidates: Candidates | None = None
+
+    def put(self, destination: Destination, peer: Peer) -> bool:
+        """A new peer into its destination's queue; whether the destination has become one of the ready ones."""
+        alone = not destination.waiting
+        if alone:
+            destination.peers = [peer]
+            destination.head = 0
+        else:
+            destination.place(peer)
+        destination.waiting += 1
+        if destination.size <= destination.busy or destination.resting:
+            return False
+        if alone:
+            self.last = last = self.last + 1
+            destination.listed = listed = (peer.key, last, destination)
+            heappush(self.ready, listed)
+            return True
+        # Behind others it brings nothing new.
+        if destination.listed is not None and destination.peers[-1] is peer:
+            return False
+        self.enlist(destination)
+        return True
 
     def enlist(self, destination: Destination) -> None:
         """A destination that has room: among the ready ones if it has mail. Its first job may have changed."""
@@ -241,10 +263,12 @@ class Transport:
         """Nothing waits of a job any more."""
         if not job.unread:
             del self.jobs[job.message_id]
-            if not self.jobs:
-                self.candidates = None
+            # Peers know their jobs: nothing is left for the garbage collector.
+            job.peers.clear()
             if job.parent is not None:
                 self.leave_parent(job)
+            if self.candidates is not None and not self.jobs:
+                self.candidates = None
 
     def leave_parent(self, job: Job) -> None:
         """A preempting job gives back what it was promised and did not use.

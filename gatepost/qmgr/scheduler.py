@@ -12,6 +12,8 @@ import heapq
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import msgspec
+
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
@@ -24,20 +26,15 @@ from gatepost.qmgr.suspended import Suspended as Suspended
 from gatepost.qmgr.suspended import suspension
 
 
-class Start:
+class Start(msgspec.Struct, eq=False):
     """One delivery to start. `more_waiting`: other mail waits for the same destination, so keep the connection."""
 
-    __slots__ = ("destination", "indexes", "message_id", "more_waiting", "nexthop", "transport")
-
-    def __init__(
-        self, message_id: str, nexthop: str, indexes: list[int], more_waiting: bool, destination: Destination
-    ) -> None:
-        self.message_id = message_id
-        self.transport = destination.transport.name
-        self.nexthop = nexthop
-        self.indexes = indexes
-        self.more_waiting = more_waiting
-        self.destination = destination
+    message_id: str
+    transport: str
+    nexthop: str
+    indexes: list[int]
+    more_waiting: bool
+    destination: Destination
 
 
 class Scheduler:
@@ -132,21 +129,16 @@ class Scheduler:
             job = via.jobs[message_id] = Job(message_id, (last,), now)
             if self._unread and message_id in self._unread:
                 via.set_unread(job, self._unread[message_id])
-        peer = Peer(job, destination, nexthop, indexes)
+        peer = Peer(job, destination, nexthop, indexes, job.key)
         job.peers.append(peer)
         job.waiting += 1
         limit = parameters.recipient_limit
         job.entries += 1 if len(indexes) <= limit or not limit else -(-len(indexes) // limit)
-        destination.place(peer)
-        destination.waiting += 1
         via.held += len(indexes)
+        if via.put(destination, peer):
+            self._ready[via] = None
         if destination.waiting > self._harmless and self.clog is not None:
             self.clog.clogged(destination, now)
-        # With others before it there is nothing new about the destination.
-        news = destination.waiting == 1 or destination.listed is None or destination.peers[-1] is not peer
-        if news and destination.size > destination.busy and not destination.resting:
-            via.enlist(destination)
-            self._ready[via] = None
         if via.candidates is not None:
             via.candidates.add(job, destination)
 
@@ -322,7 +314,7 @@ class Scheduler:
         if destination.rate is not None and (account := destination.account) is not None:
             account.take(destination.rate, now)
             self._rest_for_rate(destination, account, now)
-        return Start(job.message_id, peer.nexthop, indexes, destination.waiting > 0, destination)
+        return Start(job.message_id, transport.name, peer.nexthop, indexes, destination.waiting > 0, destination)
 
     def _set_rate(self, destination: Destination, rate: Rate | None, now: float) -> None:
         """It has another one than before, or its first; what it has had is remembered."""
