@@ -15,6 +15,7 @@ from gatepost.master.privileges import drop_to
 from gatepost.master.services import transports
 from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.supervisor import Entry
+from gatepost.net.allocation import keep_freed_memory
 
 try:
     from uvloop import new_event_loop as new_fast_loop
@@ -96,6 +97,7 @@ class Worker:
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run on uvloop if it is installed (gatepost[speed]), else on asyncio's own loop."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=new_fast_loop) as runner:
         runner.run(main)
 

@@ -23,6 +23,7 @@ import apsw
 import msgspec
 
 from gatepost.mail.envelope import Recipient
+from gatepost.net.allocation import keep_freed_memory
 from gatepost.queue.acts import acts_in, carry_out_acts, numbers_text
 from gatepost.queue.checkpoint import Checkpointer
 from gatepost.queue.content_file import CONTENT_FOLDER, content_path, require_files
@@ -93,7 +94,7 @@ class SqliteStore:
         # Held while this process writes to the file: by commit, and by a checkpoint that must catch up with it.
         self._write_lock = threading.Lock()
         try:
-            _let_malloc_keep_memory()
+            keep_freed_memory()
             self._open(clock, vfs)
         except (apsw.Error, OSError, NotAQueueFile) as error:
             raise self._storage_error(error) from error
@@ -306,15 +307,6 @@ class SqliteStore:
         if not self._failure:
             self._failure = StoreFailure(f"{self._folder}: {error}")
         return self._failure
-
-
-def _let_malloc_keep_memory() -> None:
-    """SQLite takes 90 KB for each temporary table of a statement; giving them back to the kernel at the end of each
-    commit, and faulting them in again, was measured to cost more (130 us) than all else it does. glibc adapts its
-    threshold to the largest block freed so far.
-    """
-    del_at_once = bytearray(2 * 1024 * 1024)
-    del del_at_once
 
 
 def _for_lack_of_space(error: Exception) -> bool:
