@@ -30,6 +30,7 @@ from gatepost.mail.headers import headers
 from gatepost.mail.status import Action, RecipientStatus
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.aliases import AliasError, Aliases
+from gatepost.tables.accounts import user_of
 from gatepost.tables.table import LookupTemporaryFailure
 
 _REQUIRED = frozenset(("postmaster", "mailer-daemon"))
@@ -40,12 +41,9 @@ IsLocalDomain = Callable[[str], Awaitable[bool]]
 
 
 def system_user(name: str) -> Identity | None:
-    """The user of that name, from the host's user database."""
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(name)
-    except (KeyError, ValueError):
+    """The user of that name, from the host's user database; raises LookupTemporaryFailure."""
+    entry = user_of(name)
+    if entry is None:
         return None
     return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
@@ -200,7 +198,11 @@ class LocalAgent:
             owner_request_special=settings.owner_request_special,
             double_bounce_sender=settings.double_bounce_sender,
         )[0].lower()
-        user = None if not name or "\0" in name else self._parts.find_user(name)
+        try:
+            user = None if not name or "\0" in name else self._parts.find_user(name)
+        except LookupTemporaryFailure as failure:
+            self._log.warning(f"error looking up passwd info for {name}: {failure.reason}")
+            return Outcome("4.0.0", "user lookup error")
         if user is None:
             if name in _REQUIRED:
                 self._log.warning(f"required alias not found: {name}")

@@ -1,9 +1,7 @@
 """`unix:passwd.byname` and `unix:group.byname`: the accounts of this host."""
 
-import grp
-import pwd
-
 from gatepost.config.errors import ConfigError
+from gatepost.tables.accounts import group_of, user_of
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.table import EmptyResult
 
@@ -13,20 +11,18 @@ _MAX_KEPT = 10_000
 
 
 def passwd_by_name(name: str) -> str | None:
-    """The account's line of passwd(5)."""
-    try:
-        entry = pwd.getpwnam(name)
-    except (KeyError, ValueError):  # ValueError: NUL in the name
+    """The account's line of passwd(5); raises LookupTemporaryFailure."""
+    entry = user_of(name)
+    if entry is None:
         return None
     numbers = f"{entry.pw_uid}:{entry.pw_gid}"
     return f"{entry.pw_name}:{entry.pw_passwd}:{numbers}:{entry.pw_gecos}:{entry.pw_dir}:{entry.pw_shell}"
 
 
 def group_by_name(name: str) -> str | None:
-    """The group's line of group(5)."""
-    try:
-        entry = grp.getgrnam(name)
-    except (KeyError, ValueError):
+    """The group's line of group(5); raises LookupTemporaryFailure."""
+    entry = group_of(name)
+    if entry is None:
         return None
     return f"{entry.gr_name}:{entry.gr_passwd}:{entry.gr_gid}:{','.join(entry.gr_mem)}"
 

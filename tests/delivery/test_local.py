@@ -13,6 +13,7 @@ from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient
 from gatepost.mail.envelope import NOTIFY_FAILURE, NOTIFY_SUCCESS, PROBE, Message, Origin, Recipient
 from gatepost.mail.status import RecipientStatus
+from gatepost.tables.table import LookupTemporaryFailure
 from tests.cleanup.entrance import Entrance
 from tests.delivery.requests import NOW, Log, request
 
@@ -103,6 +104,22 @@ async def test_home_mailbox(tmp_path: Path, home_mailbox: str, result: str) -> N
     await host.deliver("anna@ours.example")
     assert host.lines == [f"to=<anna@ours.example>, dsn=2.0.0, status=sent (delivered to {result})"]
     assert (tmp_path / home_mailbox).exists()
+
+
+async def test_a_user_who_cannot_be_looked_up_now(tmp_path: Path) -> None:
+    def cannot(name: str) -> Identity | None:
+        raise LookupTemporaryFailure("unix:passwd.byname", name, "Too many open files")
+
+    host = Host(tmp_path)
+    parts = host.agent._parts
+    host.agent._parts = LocalParts(
+        parts.aliases, parts.is_local_domain, parts.cleanup, parts.open_content, cannot, parts.clock, "vm"
+    )
+    for name in ("anna", "postmaster"):
+        done = await host.deliver(f"{name}@ours.example")
+        status = done.statuses[0]
+        assert (status.action, status.dsn, status.text) == ("deferred", "4.0.0", "user lookup error")
+    assert "warning: error looking up passwd info for anna: Too many open files" in "\n".join(host.lines)
 
 
 async def test_unknown_users(tmp_path: Path) -> None:
