@@ -87,6 +87,9 @@ class _Trace:
     def nexthop(self, parameter: str, value: str) -> None:
         self.nexthop_from = (value, self._place(parameter)) if parameter else None
 
+    def own_nexthop(self) -> None:
+        self.nexthop_from = self.transport_from
+
 
 class Parts(msgspec.Struct, frozen=True):
     """What serves mail, made from one configuration with tables that take note."""

@@ -74,8 +74,10 @@ def main(arguments: list[str], directory: str) -> int:
         return USAGE
     configuration = Configuration.read(directory)
     errors = configuration.check()
+    for error in errors:
+        print(f"gatepost route: fatal: {error}", file=sys.stderr)
     if errors:
-        raise errors[0]
+        return 1
     output = MemoryOutput()
     log = MailLog(output, "postfix", os.getpid())
     owner: pwd.struct_passwd | None = owner_of(configuration.settings) if os.geteuid() == 0 else None

@@ -236,6 +236,9 @@ class AddressResolver:
             return self._with_nexthop(address_class, self.routing.local_transport, domain)
         if address_class is AddressClass.VIRTUAL_ALIAS:
             # Aliases were looked for when the mail was accepted.
+            if self.routing.trace is not None:
+                self.routing.trace.transport("virtual_alias_maps", "")
+                self.routing.trace.nexthop("virtual_alias_maps", "")
             table = " in virtual alias table" if self.parameters.show_user_unknown_table_name else ""
             return Route("error", f"5.1.1 User unknown{table}")
         if address_class is AddressClass.VIRTUAL_MAILBOX:
@@ -249,11 +252,10 @@ class AddressResolver:
     def _with_nexthop(self, address_class: AddressClass, transport: str, default_nexthop: str) -> Route:
         trace = self.routing.trace
         if trace is not None:
-            parameter = self.routing.transport_parameter(address_class)
             if address_class is not AddressClass.DEFAULT:
-                trace.transport(parameter, transport)
+                trace.transport(self.routing.transport_parameter(address_class), transport)
             if transport.partition(":")[2]:
-                trace.nexthop(parameter, transport)
+                trace.own_nexthop()
         return with_nexthop(transport, default_nexthop)
 
 

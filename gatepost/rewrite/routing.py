@@ -60,6 +60,10 @@ class Trace(Protocol):
         """The parameter or table that gives the next hop; empty: the recipient's domain."""
         ...
 
+    def own_nexthop(self) -> None:
+        """The next hop is that in the value which gives the transport."""
+        ...
+
 
 class Routing:
     """One set of routing parameters and tables. `trace`, if set, is told of each decision."""

@@ -119,6 +119,14 @@ def test_aliases_and_tables_with_their_lines(folder: Path, capsys: pytest.Captur
     assert f"{filtered}  [content_filter ({folder}/master.cf, line 2)]\n" in answer.out
 
 
+def test_nobody_in_a_virtual_alias_domain(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(folder, capsys, "who@v.example")
+    assert answer.value("class") == "virtual alias  [virtual_alias_domains (DIR/main.cf, line 7), item v.example]"
+    assert answer.value("transport") == "error  [virtual_alias_maps (DIR/main.cf, line 8)]"
+    told = "5.1.1 User unknown in virtual alias table  [virtual_alias_maps (DIR/main.cf, line 8)]"
+    assert answer.value("next hop") == told
+
+
 def test_canonical_address(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = ask(folder, capsys, "from@far.example")
     origin = "[canonical_maps (DIR/main.cf, line 9), regexp:DIR/canonical, key from@far.example, DIR/canonical, line 2]"

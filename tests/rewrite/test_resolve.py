@@ -230,3 +230,71 @@ async def test_relocated_without_prefix() -> None:
     services = Services("relocated_maps = inline:{ {gone@a.example=5.2.0 all gone} }\nrelocated_prefix_enable = no\n")
     resolved = await services.all.resolver.resolve("", "gone@a.example")
     assert (resolved.transport, resolved.nexthop) == ("error", "5.2.0 all gone")
+
+
+class Told:
+    """A Trace that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def classified(self, address_class: AddressClass, parameter: str, domain: str) -> None:
+        self.lines.append(f"class {address_class.value} {parameter} {domain}".replace("  ", " "))
+
+    def transport(self, parameter: str, value: str) -> None:
+        self.lines.append(f"transport {parameter} {value}".strip())
+
+    def nexthop(self, parameter: str, value: str) -> None:
+        self.lines.append(f"nexthop {parameter} {value}".strip())
+
+    def own_nexthop(self) -> None:
+        self.lines.append("its own nexthop")
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "told"),
+    [
+        (
+            "",
+            "a@ours.example",
+            "class default ours.example; transport default_transport smtp; "
+            "nexthop sender_dependent_relayhost_maps nullrelay",
+        ),
+        (
+            "s1@x.example",
+            "a@far.example",
+            "class default far.example; transport sender_dependent_default_transport_maps s1t:[s1h]; "
+            "nexthop sender_dependent_relayhost_maps [s1relay]; its own nexthop",
+        ),
+        (
+            "s2@x.example",
+            "a@rel.example",
+            "class relay relay_domains rel.example; nexthop relayhost [relay.example]; "
+            "transport relay_transport relay",
+        ),
+        (
+            "",
+            "joe@t.example",
+            "class default t.example; transport default_transport smtp; "
+            "nexthop sender_dependent_relayhost_maps nullrelay; "
+            "transport transport_maps slow:[h.t.example]:26; nexthop transport_maps slow:[h.t.example]:26",
+        ),
+        (
+            "x@q.example",
+            "b@x.t.example",
+            "class default x.t.example; transport default_transport smtp; nexthop relayhost [relay.example]; "
+            "nexthop transport_maps :[sub]",
+        ),
+        ("", "a@va.example", "class virtual alias virtual_alias_domains va.example; transport virtual_alias_maps; "
+         "nexthop virtual_alias_maps"),
+        ("", "a@vm.example", "class virtual mailbox virtual_mailbox_domains vm.example; "
+         "transport virtual_transport virtual"),
+        ("", "a@localhost", "class local mydestination localhost; transport local_transport local:mail.ours.example; "
+         "its own nexthop"),
+    ],
+)  # fmt: skip
+async def test_how_a_route_comes_about_can_be_traced(sender: str, recipient: str, told: str) -> None:
+    resolver = Services(MAIN_CF).all.resolver
+    trace = resolver.routing.trace = Told()
+    await resolver.resolve(sender, recipient)
+    assert "; ".join(trace.lines) == told
