@@ -19,10 +19,11 @@ from gatepost.config.settings import Settings
 
 _OPTIONS = "aAbc:C:deEfF#hHlmMno:pPtT:vxX"
 _USAGE = (
-    "usage: postconf [-c config_dir] [-C param_class] [-d (parameter defaults)] [-f (fold lines)] "
+    "usage: postconf [-b (expanded texts of notices)] [-c config_dir] [-C param_class] [-d (parameter defaults)] "
+    "[-f (fold lines)] "
     "[-F (master.cf fields)] [-h (no names)] [-H (no values)] [-M (master.cf)] [-n (non-default parameters)] "
     "[-o name=value (override parameter value)] [-p (main.cf, default)] [-P (master.cf parameters)] "
-    "[-x (expand parameter values)] [name...]"
+    "[-t (texts of notices)] [-x (expand parameter values)] [name...]"
 )
 _CLASSES = ("builtin", "service", "user")
 _MASTER_MODES = "MFP"
@@ -87,6 +88,10 @@ def _parse(argv: list[str], directory: str) -> _Options:
         _take(options, option[1], value)
     if {"h", "H"} <= options.flags:
         raise _Fatal("specify one of -h -H")
+    if {"b", "t"} <= options.flags:
+        raise _Fatal("specify one of -b and -t")
+    for letter in options.flags & {"b", "t"}:
+        _check_notices(options, letter)
     if {"d", "n"} <= options.flags:
         raise _Fatal("specify one of -d -n")
     if "d" in options.flags and options.overrides:
@@ -99,6 +104,16 @@ def _parse(argv: list[str], directory: str) -> _Options:
     elif any("=" in name for name in options.names):
         _not_here("name=value")
     return options
+
+
+def _check_notices(options: _Options, letter: str) -> None:
+    given = sorted(options.flags - {letter, "v"}) + ["o"] * bool(options.overrides)
+    if options.mode != "p":
+        given.append(options.mode)
+    for other in given:
+        raise _Fatal(f"with option -{letter}, do not specify -{other}")
+    if len(options.names) > 1:
+        raise _Fatal("options -b and -t require at most one template file")
 
 
 def _take(options: _Options, letter: str, value: str) -> None:
@@ -120,7 +135,7 @@ def _take(options: _Options, letter: str, value: str) -> None:
         if options.mode not in ("p", letter):
             raise _Fatal(f"specify one of -{options.mode} -{letter}")
         options.mode = letter
-    elif letter in "dfhHnxpv":
+    elif letter in "bdfhHntxpv":
         options.flags.add(letter)
     else:
         _not_here(f"-{letter}")
@@ -144,6 +159,9 @@ class _Command:
     def run(self) -> None:
         """Read the files and show what was asked for."""
         files = self._read()
+        if self.options.flags & {"b", "t"}:
+            self._show_notices(files)
+            return
         if "d" not in self.options.flags:
             self._warn_undefined(files)
         if self.options.mode == "p":
@@ -196,6 +214,12 @@ class _Command:
             raise _Fatal("macro processing error")
         for file, name in undefined_names(files.settings, files.master.entries):
             self._warn(f"{self.options.directory}/{file}: undefined parameter: {name}")
+
+    def _show_notices(self, files: _Files) -> None:
+        from gatepost.bounce.template_file import Texts, previewed, shown  # seldom wanted, and it takes its time
+
+        texts = Texts(self._settings(files), self._warn, self.options.names[0] if self.options.names else None)
+        self.out.write(previewed(texts) if "b" in self.options.flags else shown(texts))
 
     # main.cf
 

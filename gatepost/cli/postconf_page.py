@@ -18,6 +18,8 @@ _OPTIONS = (
     ("-M", "services of master.cf; NAME is name/type"),
     ("-F", "fields of services; NAME is name/type/field"),
     ("-P", "-o parameters of services; NAME is name/type/parameter"),
+    ("-b", "the texts of notices, with values for names; NAME is a file in the place of bounce_template_file"),
+    ("-t", "the texts of notices as they may stand in bounce_template_file; NAME as with -b"),
     ("-v", "accepted; no effect"),
 )
 
@@ -34,7 +36,7 @@ def _page() -> ManualPage:
     page = ManualPage(
         "postconf",
         "show configuration parameters",
-        "[-c DIR] [-dfhHnpvx] [-C CLASS] [-o NAME=VALUE] [NAME...]\n[-c DIR] [-fHhvx] -M | -F | -P [NAME...]",
+        "[-c DIR] [-dfhHnpvx] [-C CLASS] [-o NAME=VALUE] [NAME...]\n[-c DIR] [-fHhvx] -M | -F | -P [NAME...]\n[-c DIR] -b | -t [FILE]",
         _DESCRIPTION,
         "0: shown. 1: the files cannot be read, or the command line makes no sense.",
     )

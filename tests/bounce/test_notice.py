@@ -160,7 +160,7 @@ async def test_delay() -> None:
     assert await desk.notifier.delayed(given, results, given.content)
     assert desk.content() == expected("delay")
     assert desk.log[0] == (
-        "warning: [built-in]: zero result in delay template conversion of parameter \"delay_warning_time_hours\""
+        'warning: [built-in]: zero result in delay template conversion of parameter "delay_warning_time_hours"'
     )
     assert desk.log[-1] == "CD5F420C186: sender delay notification: D69E020C26E"
 
