@@ -74,8 +74,8 @@ def main(arguments: list[str], directory: str) -> int:
         return USAGE
     configuration = Configuration.read(directory)
     errors = configuration.check()
-    for error in errors:
-        print(f"gatepost route: fatal: {error}", file=sys.stderr)
+    for mistake in errors:
+        print(f"gatepost route: fatal: {mistake}", file=sys.stderr)
     if errors:
         return 1
     output = MemoryOutput()
