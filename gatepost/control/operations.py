@@ -123,7 +123,7 @@ class Operations:
             sick = health.listing() if health is not None else []
             self._stream((msgspec.json.encode(one).decode() for one in sick), ticket, send, paced)
         elif ask.what == "count":
-            send(Part(ticket, [msgspec.json.encode(self._count()).decode()], last=True))
+            self._count(ticket, send)
         elif ask.what == "cat":
             self._show(ticket, arguments, send)
         elif ask.what == "flush":
@@ -161,11 +161,22 @@ class Operations:
 
         piece()
 
-    def _count(self) -> dict[str, int]:
-        counts = {str(queue): number for queue, number in self._store.count().items()}
-        if self._manager is not None and self._manager.active:
-            counts["active"] = len(self._manager.active)
-        return counts
+    def _count(self, ticket: int, send: Send) -> None:
+        counts: dict[str, int] = {}
+        pieces = self._store.count_in_pieces()
+
+        def piece() -> None:
+            some = next(pieces, None)
+            if some is not None:
+                for queue, number in some.items():
+                    counts[queue] = counts.get(queue, 0) + number
+                self._later(lambda: self._guarded(piece, ticket, send))
+                return
+            if self._manager is not None and self._manager.active:
+                counts["active"] = len(self._manager.active)
+            send(Part(ticket, [msgspec.json.encode(counts).decode()], last=True))
+
+        piece()
 
     def _is_active(self, queue_id: str) -> bool:
         return self._manager is not None and queue_id in self._manager.active

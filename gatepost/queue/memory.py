@@ -163,6 +163,9 @@ class MemoryStore:
             counts[kept.queue] = counts.get(kept.queue, 0) + 1
         return counts
 
+    def count_in_pieces(self) -> Iterator[dict[QueueName, int]]:
+        yield self.count()
+
     def free(self) -> int:
         self._check()
         return self._space - sum(kept.message.size for kept in self._kept.values())

@@ -57,6 +57,10 @@ WITH RECURSIVE one(domain) AS (
 SELECT domain FROM one WHERE domain IS NOT NULL
 """
 
+_COUNT = """
+SELECT queue, count(*), max(id) FROM (SELECT id, queue FROM waiting WHERE id > ? ORDER BY id LIMIT ?) GROUP BY queue
+"""
+
 # One statement per page of candidates: stepping through rows gives up the GIL at each.
 _FRESH = """
 SELECT json_group_array(json_array(arrival, id, queue_id))
@@ -70,6 +74,7 @@ FROM (SELECT next_attempt, id, queue_id FROM waiting
 LISTING_PAGE = 500
 SELECTION_PAGE = 5000
 QUEUE_IDS_PAGE = 5000
+COUNT_PAGE = 20_000
 RECIPIENTS_AT_A_TIME = 100_000
 """Messages that are due are read until they have so many recipients; the others the next time."""
 _FOREVER = 1e300
@@ -218,12 +223,20 @@ class Reader:
 
     def count(self) -> dict[QueueName, int]:
         counts: dict[QueueName, int] = {}
-        fresh = self._connection.execute("SELECT count(*) FROM fresh").get
-        if fresh:
-            counts["incoming"] = fresh
-        for queue, messages in self._connection.execute("SELECT queue, count(*) FROM waiting GROUP BY queue"):
-            counts[queue] = counts.get(queue, 0) + messages
+        for piece in self.count_in_pieces():
+            for queue, messages in piece.items():
+                counts[queue] = counts.get(queue, 0) + messages
         return counts
+
+    def count_in_pieces(self) -> Iterator[dict[QueueName, int]]:
+        fresh = self._connection.execute("SELECT count(*) FROM fresh").get  # SQLite does not look at each row for that
+        if fresh:
+            yield {"incoming": fresh}
+        last = -1
+        while rows := self._connection.execute(_COUNT, (last, COUNT_PAGE)).fetchall():
+            piece = cast(list[tuple[QueueName, int, int]], rows)
+            last = max(number for _, _, number in piece)
+            yield {queue: messages for queue, messages, _ in piece}
 
     def free(self) -> int:
         pages = self._connection.execute("PRAGMA freelist_count").get

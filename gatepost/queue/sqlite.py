@@ -255,6 +255,10 @@ class SqliteStore:
         with self._reading():
             return self._reader.count()
 
+    def count_in_pieces(self) -> Iterator[dict[QueueName, int]]:
+        with self._reading():
+            yield from self._reader.count_in_pieces()
+
     def free(self) -> int:
         with self._reading():
             return self._reader.free()

@@ -177,6 +177,10 @@ class Store(Protocol):
         """Messages per queue; queues without any are left out. Active messages count where they are stored."""
         ...
 
+    def count_in_pieces(self) -> Iterator[dict[QueueName, int]]:
+        """The same, some ten thousand messages at a time, to be added up; what moves meanwhile may count twice."""
+        ...
+
     def free(self) -> int:
         """Octets that can still be stored: free pages plus the file system's free space."""
         ...

@@ -13,6 +13,7 @@ import pytest
 
 from gatepost.mail.envelope import Message
 from gatepost.mail.queue_id import short_queue_id
+from gatepost.queue import reader
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, Deferral, StoreFailure, StoreFull
 from tests.queue.messages import a_message
@@ -293,3 +294,20 @@ def test_a_message_is_not_stored_without_its_content_file(tmp_path: Path) -> Non
     store.commit(Batch(new=[whole]))
     assert store.count() == {"incoming": 1}
     store.close()
+
+
+def test_counts_of_several_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "COUNT_PAGE", 3)
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        store.commit(Batch(new=[a_message(number) for number in range(1, 12)]))
+        ids = [short_queue_id(number) for number in range(1, 12)]
+        store.commit(
+            Batch(moved=[(queue_id, "hold") for queue_id in ids[:5]], deferred=[Deferral(i, 9.0) for i in ids[5:9]])
+        )
+        assert store.count() == {"hold": 5, "deferred": 4, "incoming": 2}
+        assert list(store.count_in_pieces()) == [
+            {"incoming": 2},
+            {"hold": 3},
+            {"hold": 2, "deferred": 1},
+            {"deferred": 3},
+        ]
