@@ -103,3 +103,17 @@ def test_after_a_large_removal_the_file_becomes_smaller(tmp_path: Path, monkeypa
     assert [line.queue_id for line in store.listing()] == [a_message(number).queue_id for number in range(81, 101)]
     store.close()
     assert (tmp_path / "queue.db").stat().st_size < 55 * len(CONTENT)
+
+
+def test_what_operators_change_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush of a large queue writes no content, but a page or two per message."""
+    moved = threading.Event()
+    monkeypatch.setattr(checkpoint, "checkpoint", lambda *arguments: moved.set())
+    store = SqliteStore(tmp_path)
+    ids = [a_message(number).queue_id for number in range(1, 1001)]
+    store.commit(Batch(new=[a_message(number) for number in range(1, 1001)]))
+    assert not moved.is_set()
+    for when in range(5):
+        store.commit(Batch(attempt=[(queue_id, float(when)) for queue_id in ids]))
+    assert moved.wait(20)
+    store.close()

@@ -395,3 +395,27 @@ def test_a_closed_store_says_so(store: Store) -> None:
             call()
     with pytest.raises(StoreFailure):
         list(store.listing())
+
+
+def test_acts_on_many_messages_at_once(store: Store) -> None:
+    ids = put(store, *(a_message(number) for number in range(1, 701)))
+    store.commit(Batch(deferred=[Deferral(queue_id, 2000.0, [(0, "4.4.1", "timeout")]) for queue_id in ids[:350]]))
+    held, flushed, gone = ids[100:400], ids[300:500], ids[390:420]
+    store.commit(
+        Batch(
+            moved=[(queue_id, "hold") for queue_id in ids[:400]] + [(queue_id, "deferred") for queue_id in ids[:100]],
+            expired=ids[95:105],
+            attempt=[(queue_id, 5.0) for queue_id in flushed],
+            deferred=[Deferral(ids[200], 3000.0, [(0, "4.2.2", "full")])],
+            removed=gone,
+        )
+    )
+    found = {line.queue_id: line for line in store.listing()}
+    assert list(found) == [queue_id for queue_id in ids if queue_id not in gone]
+    assert [found[queue_id].queue for queue_id in held[:290]] == ["hold"] * 290
+    assert [found[queue_id].queue for queue_id in ids[:100]] == ["deferred"] * 100
+    assert [queue_id for queue_id, line in found.items() if line.forced_expire] == ids[95:105]
+    assert found[ids[200]].recipients == [("user0@example.org", "full")]
+    assert found[ids[0]].recipients == [("user0@example.org", "timeout")]
+    assert due_ids(store, 5.0, limit=1000) == ids[:100] + ids[420:500]
+    assert due_ids(store, 1000.0, limit=1000) == ids[:100] + ids[420:500] + ids[500:]
