@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 2525
 
-.PHONY: help run test check lint unit crash fuzz bench clean
+.PHONY: help run test check lint unit crash faults fuzz bench bench-scale clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,12 +39,19 @@ lint: $(VENV)/.test ## style, types and layers only
 crash: $(VENV)/.test ## 200 runs that kill a random process, or all, under load (about a quarter of an hour)
 	$(BIN)/python -m pytest -q tests/crash --crash-runs 200
 
+faults: $(VENV)/.test ## the fault runs in their long form: kills at work, full disks, damage, clocks (a quarter of an hour)
+	$(BIN)/python -m pytest -q tests/crash tests/scenarios/test_delivery_faults.py --long-faults
+
 fuzz: $(VENV)/.test ## long runs of the property tests
 	$(BIN)/python -m pytest -q -n 2 tests -m hypothesis --hypothesis-profile long
 
 bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (ROWS= some only; needs root and Debian's postfix)
 	$(BIN)/python -m compileall -q gatepost
 	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py $(if $(ROWS),--rows $(ROWS))
+
+bench-scale: $(VENV)/.test ## a million messages in the queue: 6 GiB in /var/tmp, a quarter of an hour (MESSAGES=, ROWS=; needs root and Debian's postfix)
+	GATEPOST=$(abspath $(BIN))/gatepost $(BIN)/python bench/scale_bench.py $(if $(MESSAGES),--messages $(MESSAGES)) \
+	  $(if $(ROWS),--rows $(ROWS))
 
 clean:
 	rm -rf $(VENV) run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
