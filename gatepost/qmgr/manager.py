@@ -78,10 +78,8 @@ class QueueManager:
         policies: DestinationPolicies = NO_POLICIES,
         on_full: Callable[[bool], None] | None = None,
     ) -> None:
-        self.store = store
-        self.commit = commit
-        self.scheduler = scheduler
-        self.epoch = epoch
+        self.store, self.commit = store, commit
+        self.scheduler, self.epoch = scheduler, epoch
         self.active: dict[str, ActiveMessage] = {}
         if scheduler.clog is not None:
             scheduler.clog.active = self.active.__len__
@@ -108,7 +106,7 @@ class QueueManager:
             store, commit, self.active, settings.qmgr_message_active_limit, settings.queue_run_delay, clock, jumps,
             self._reactivate, self.pump_soon, on_full,
         )  # fmt: skip
-        self._limits = RecipientLimits(settings, scheduler, store.recipients, monotonic)
+        self._limits = RecipientLimits(settings, scheduler, store.recipients, self._route_soon, monotonic)
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
         self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
@@ -205,6 +203,8 @@ class QueueManager:
         self.pump_soon()
         if not entry.unsettled:
             self._conclusion.pass_over(entry)
+        elif entry.unread is not None and entry.unsettled == len(entry.unread):  # nothing was to be done
+            self._call_soon(lambda: self._limits.settled(entry, []))
 
     def _forget(self, entry: ActiveMessage) -> None:
         message = entry.message
@@ -333,8 +333,8 @@ class QueueManager:
             else:
                 entry.deferred.append(status)
         entry.unsettled -= len(statuses)
-        if entry.unread is not None and (more := self._limits.settled(entry, entry.unread, statuses)):
-            self._route_soon(entry, more)
+        if entry.unread is not None:
+            self._limits.settled(entry, statuses)
         if entry.unsettled <= 0:
             self._conclusion.pass_over(entry)
         elif entry.settled:

@@ -19,6 +19,8 @@ from gatepost.qmgr.scheduler import Scheduler
 Read = Callable[[str, Sequence[int]], dict[int, Recipient]]
 """These recipients of a message (queue ID), from the store; those that cannot be read are left out."""
 
+Route = Callable[[ActiveMessage, list[int]], None]
+
 
 class LoadedRecipients(list[Recipient]):
     """In the place of a large message's list: the recipients that are in memory, by their number.
@@ -37,15 +39,14 @@ class LoadedRecipients(list[Recipient]):
 class Unread:
     """The recipients of a message that are not in memory: their numbers, those before `at` were read.
 
-    `in_memory` counts those that are, and have no result yet; `read_at`: monotonic seconds.
+    `read_at`: monotonic seconds.
     """
 
-    __slots__ = ("at", "in_memory", "numbers", "read_at")
+    __slots__ = ("at", "numbers", "read_at")
 
-    def __init__(self, numbers: Iterable[int], in_memory: int, now: float) -> None:
+    def __init__(self, numbers: Iterable[int], now: float) -> None:
         self.numbers = array("I", numbers)
         self.at = 0
-        self.in_memory = in_memory
         self.read_at = now
 
     def __len__(self) -> int:
@@ -58,14 +59,20 @@ class Unread:
 
 
 class RecipientLimits:
-    """`clock`: monotonic seconds. `held` counts the recipients in memory that have no result yet."""
+    """`route` sends recipients of a message on their way; `clock`: monotonic seconds.
 
-    def __init__(self, settings: Settings, scheduler: Scheduler, read: Read, clock: Callable[[], float]) -> None:
+    `held` counts the recipients in memory that have no result yet.
+    """
+
+    def __init__(
+        self, settings: Settings, scheduler: Scheduler, read: Read, route: Route, clock: Callable[[], float]
+    ) -> None:
         self.held = 0
         self._limit = settings.qmgr_message_recipient_limit
         self._minimum = settings.qmgr_message_recipient_minimum
         self._scheduler = scheduler
         self._read = read
+        self._route = route
         self._clock = clock
 
     def first(self, entry: ActiveMessage, open_: Sequence[int]) -> Sequence[int]:
@@ -74,7 +81,7 @@ class RecipientLimits:
         if len(open_) > room:
             message, first = entry.message, open_[:room]
             message.recipients = LoadedRecipients({index: message.recipients[index] for index in first})
-            entry.unread = Unread(open_[room:], len(first), self._clock())
+            entry.unread = Unread(open_[room:], self._clock())
             self._scheduler.set_unread(message.queue_id, len(entry.unread))
             open_ = first
         return self.all(entry, open_)
@@ -85,8 +92,11 @@ class RecipientLimits:
         self.held += len(open_)
         return open_
 
-    def settled(self, entry: ActiveMessage, unread: Unread, statuses: Sequence[RecipientStatus]) -> list[int]:
-        """Some of a large message have results; the recipients that there is room for now, in memory."""
+    def settled(self, entry: ActiveMessage, statuses: Sequence[RecipientStatus]) -> None:
+        """Some of a large message have results, and do not count as unsettled any more: read others and route them."""
+        unread = entry.unread
+        if unread is None:
+            return
         recipients = entry.message.recipients
         if isinstance(recipients, LoadedRecipients) and not entry.traced:
             for status in statuses:
@@ -95,16 +105,17 @@ class RecipientLimits:
                 if status.action == "sent" and not told:
                     del recipients.loaded[status.index]
                     entry.addresses.pop(status.index, None)
-        unread.in_memory -= len(statuses)
-        entry.counted -= len(statuses)
-        self.held -= len(statuses)
-        return self._more(entry, unread) if len(unread) else []
+        in_memory = entry.unsettled - len(unread)
+        self.held += in_memory - entry.counted
+        entry.counted = in_memory
+        if len(unread) and (more := self._more(entry, unread)):
+            self._route(entry, more)
 
     def _more(self, entry: ActiveMessage, unread: Unread) -> list[int]:
         queue_id, now = entry.message.queue_id, self._clock()
         room = self._room(queue_id, now - unread.read_at)
-        if not unread.in_memory:
-            room = max(room, self._minimum)
+        if not entry.counted:
+            room = max(room, self._minimum, self._limit - self.held)
         if not room:
             return []
         unread.read_at = now
@@ -118,7 +129,6 @@ class RecipientLimits:
             entry.unstarted = True
             entry.unsettled -= len(indexes) - len(read) + self.drop(entry)
             indexes = [index for index in indexes if index in read]
-        unread.in_memory += len(indexes)
         entry.counted += len(indexes)
         self.held += len(indexes)
         self._scheduler.set_unread(queue_id, len(unread))

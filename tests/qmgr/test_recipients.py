@@ -149,6 +149,20 @@ async def test_deferred_recipients_do_not_stop_the_others() -> None:
     world.commit.close()
 
 
+async def test_recipients_that_are_settled_without_a_delivery_do_not_stop_the_others() -> None:
+    world = World(LIMITS, 3)
+    message = a_message(1, recipients=5000, arrival=time.time())
+    for recipient in message.recipients[:4500]:
+        recipient.address = "double-bounce@example.org"  # discarded by the queue manager itself
+    await world.submitted(message)
+    while world.manager.active:
+        await world.round(message)
+    await world.at_rest()
+    assert world.delivered == Counter(range(4500, 5000))
+    assert world.store.load(message.queue_id) is None and world.manager._limits.held == 0
+    world.commit.close()
+
+
 async def test_small_messages_get_the_minimum_beside_a_large_one() -> None:
     world = World(LIMITS + "default_process_limit = 1\n", 1)
     large = a_message(1, recipients=5000, arrival=time.time())
