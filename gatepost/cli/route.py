@@ -16,7 +16,8 @@ from gatepost.cleanup.interface import QueueWriter
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.control.acting_as import acting_as
-from gatepost.control.client import ControlClient, ControlError
+from gatepost.control.client import ControlError, resting_nexthops
+from gatepost.ipc.messages import Sick
 from gatepost.mail.address import parse_path
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
@@ -24,7 +25,6 @@ from gatepost.master.notices import make_cleanup
 from gatepost.master.privileges import owner_of
 from gatepost.master.services import smtpd_services, transports
 from gatepost.qmgr.destination_policies import destination_policies
-from gatepost.qmgr.nexthops import Sick
 from gatepost.tables.noted import NotedTables
 
 USAGE, NO_USER, UNAVAILABLE, CANNOT_TELL = 64, 67, 69, 75
@@ -154,11 +154,7 @@ def _sick(configuration: Configuration) -> list[Sick]:
     if not configuration.settings.gatepost_nexthop_rest_time:
         return []
     with contextlib.suppress(ControlError):
-        client = ControlClient(configuration.settings.gatepost_queue_directory)
-        try:
-            return [msgspec.json.decode(line, type=Sick) for line in client.ask("nexthops")]
-        finally:
-            client.close()
+        return resting_nexthops(configuration.settings.gatepost_queue_directory)
     return []
 
 

@@ -13,7 +13,7 @@ from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
-from gatepost.control.client import ControlError, counts
+from gatepost.control.client import ControlError, counts, resting_nexthops
 from gatepost.control.operations import QUEUES
 from gatepost.master.logfile import compress, set_aside
 from gatepost.master.prove import prove
@@ -224,6 +224,10 @@ def _status(configuration: Configuration) -> int:
     for queue in QUEUES:
         if queue != "corrupt" or found.get(queue):
             print(f"{queue}: {found.get(queue, 0)}")
+    if settings.gatepost_nexthop_rest_time:
+        for sick in resting_nexthops(settings.gatepost_queue_directory):
+            until = time.strftime("%H:%M:%S", time.localtime(sick.until))
+            print(f"next hop {sick.nexthop} of transport {sick.transport} rests until {until}: {sick.reason}")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from gatepost.ipc.messages import Ask, Frame, Hello, Part
+from gatepost.ipc.messages import Ask, Frame, Hello, Part, Sick
 
 TIMEOUT = 60.0
 """Seconds without a word from the queue manager."""
@@ -96,6 +96,15 @@ class ControlClient:
     def close(self) -> None:
         self._stream.close()
         self._socket.close()
+
+
+def resting_nexthops(queue_directory: str) -> list[Sick]:
+    """Next hops that the running queue manager has put behind the others of their lists. Raises ControlError."""
+    client = ControlClient(queue_directory)
+    try:
+        return [msgspec.json.decode(line, type=Sick) for line in client.ask("nexthops")]
+    finally:
+        client.close()
 
 
 def counts(queue_directory: str) -> dict[str, int]:

@@ -121,6 +121,16 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     trace: int = 0
 
 
+class Sick(msgspec.Struct):
+    """A next hop that failed: since when, until when it comes behind the others (wall clock), and why."""
+
+    transport: str
+    nexthop: str
+    since: float
+    until: float
+    reason: str
+
+
 class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     """The end of a request: one status per recipient.
 

@@ -6,22 +6,11 @@ Known to the queue manager only: a restart forgets it.
 
 from collections.abc import Callable, Container
 
-import msgspec
-
 from gatepost.delivery.smtp_destination import split_destinations
+from gatepost.ipc.messages import Sick
 
 Site = tuple[str, str]
 """A next hop that a delivery went to, and why it was of no use (empty: it was)."""
-
-
-class Sick(msgspec.Struct):
-    """A next hop that failed: since when, until when it comes behind the others (wall clock), and why."""
-
-    transport: str
-    nexthop: str
-    since: float
-    until: float
-    reason: str
 
 
 class NexthopHealth:
