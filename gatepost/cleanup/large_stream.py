@@ -11,9 +11,10 @@ from gatepost.cleanup.own_headers import OwnHeaders
 class LargeStream:
     """One message. Memory in use is bounded by a piece of content and header_size_limit.
 
-    `outcome` tells what went wrong, if anything; then nothing more is written. `octets`, `checksum` and `records` (its
-    size in a queue file of Postfix) are of all that was written. `headers`: as OwnHeaders.begin made it, or None if
-    what comes is complete. `limit`: message_size_limit, octets; `line_limit`: line_length_limit.
+    `outcome` tells what went wrong, if anything (`reason`: of a write that failed); then nothing more is written.
+    `octets`, `checksum` and `records` (its size in a queue file of Postfix) are of all that was written. `headers`: as
+    OwnHeaders.begin made it, or None if what comes is complete. `limit`: message_size_limit, octets; `line_limit`:
+    line_length_limit.
     """
 
     def __init__(
@@ -21,6 +22,7 @@ class LargeStream:
         queue_id: str, arrival: float, limit: int, line_limit: int,
     ) -> None:  # fmt: skip
         self.outcome: Outcome = "ok"
+        self.reason = ""
         self.octets = 0
         self.records = DataSize(line_limit)
         self.checksum = 0
@@ -114,7 +116,8 @@ class LargeStream:
             self.file.write(data)
         except QueueFull:
             self._fail("space")
-        except QueueUnavailable:
+        except QueueUnavailable as error:
+            self.reason = str(error)
             self._fail("write")
 
     def _fail(self, outcome: Outcome) -> None:

@@ -227,6 +227,8 @@ class MailIncoming:
             warning(f"{self.queue_id}: message rejected: hopcount exceeded")
         elif outcome == "space":
             warning(f"{self.queue_id}: write queue file: No space left on device")
+        elif self._large is not None and self._large.reason:
+            warning(f"{self.queue_id}: write queue file: {self._large.reason}")
         self._drop()
         return CleanupResult(outcome)
 

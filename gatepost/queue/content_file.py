@@ -1,5 +1,6 @@
 """Large message content in files of its own: steps 1 and 2 of the order that stands behind `250` (queue/sqlite.py)."""
 
+import contextlib
 import errno
 import os
 import zlib
@@ -63,9 +64,10 @@ class ContentFile:
             raise _storage_error(error) from error
 
     def abandon(self) -> None:
-        """Remove the file; it belongs to no message."""
+        """Remove the file; it belongs to no message. What cannot be removed now goes at a later start."""
         self._close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def _close(self) -> None:
         if self._descriptor >= 0:

@@ -1,11 +1,13 @@
 """The expected headers, log lines and answers are those of Postfix 3.7 for the same input."""
 
 import zlib
+from pathlib import Path
 
 import pytest
 
 from gatepost.cleanup.interface import QueueFull, QueueUnavailable
 from gatepost.mail.envelope import INLINE_LIMIT, NOTIFY_NEVER, NOTIFY_SUCCESS, Origin, Recipient
+from gatepost.master.large_content import LargeFile
 from tests.cleanup.entrance import DATE, LOCAL, NOW, REMOTE, STAMP, Entrance, given
 
 TRACE = (
@@ -186,6 +188,16 @@ async def test_no_space() -> None:
     for begin in (False, True):
         assert (await entrance.send(*[b"\n" + b"x" * 90000] * 3, begin=begin)).outcome == "space"
     assert all(content.abandoned for content in entrance.writer.large.values())
+
+
+async def test_a_content_file_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Entrance()
+    monkeypatch.setattr(entrance.writer, "large_content", lambda queue_id: LargeFile(str(tmp_path), queue_id))
+    assert (await entrance.send(b"\n" + b"x" * 200000, begin=True)).outcome == "write"
+    line = (
+        f"warning: 0000000001: write queue file: [Errno 2] No such file or directory: '{tmp_path}/content/0000000001'"
+    )
+    assert line in entrance.log
 
 
 async def test_queue_gone_keeps_what_may_be_stored() -> None:

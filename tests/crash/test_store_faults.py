@@ -159,6 +159,29 @@ def test_a_large_content(world: World, kind: str) -> None:
     until(lambda: any(m.sender == "next@client.test" for m in world.peer.messages), "the next message")
 
 
+def test_large_content_cannot_be_written(world: World) -> None:
+    """Not for lack of space: refused for now and told; small mail goes on; then large mail does, too."""
+    server = world.server.start()
+    folder = world.queue / "content"
+    client = server.client()
+    folder.chmod(0o500)
+    assert client.send("large@client.test", TO, LARGE) == "451 4.3.0 Error: queue file write error"
+    server.wait_log(r"postfix/cleanup\[\d+\]: warning: \w+: write queue file: .*Permission denied")
+    assert client.send("small@client.test", TO).startswith("250 ")
+    folder.chmod(0o700)
+    assert client.send("large@client.test", TO, LARGE).startswith("250 ")
+    # In the middle of one that is refused the folder is closed, too: the file stays for now.
+    for line in ("MAIL FROM:<half@client.test>", f"RCPT TO:<{TO}>", "DATA"):
+        assert client.say(line)[0] in "23"
+    client.sock.sendall(LARGE.encode())
+    until(lambda: any(path.stat().st_size for path in folder.iterdir()), "a content file")
+    folder.chmod(0o500)
+    client.hang_up()
+    server.wait_log("lost connection after DATA")
+    folder.chmod(0o700)
+    until(lambda: len(world.peer.messages) == 2, "both messages")
+
+
 def test_the_end_of_the_log_is_damaged(world: World) -> None:
     """As after a fault of the disk: what stands before the damage is there, and the mail system serves."""
     world.peer.replies["RCPT"] = "450 4.2.0 Later"
