@@ -21,9 +21,6 @@ class Template(msgspec.Struct, frozen=True):
     origin: str = BUILT_IN
 
 
-OBSOLETE_SENDER = "MAILER-DAEMON (Mail Delivery System)"
-"""With header_from_format = obsolete."""
-
 _BANNER = "This is the mail system at host $myhostname.\n\n"
 _HELP = """
 For further assistance, please send mail to postmaster.

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
-from gatepost.bounce.template import ALL, OBSOLETE_SENDER, Template
+from gatepost.bounce.template import ALL, Template
 from gatepost.config.errors import ConfigError
 from gatepost.config.logical_lines import split_name_value
 from gatepost.config.mac_expand import mac_expand
 from gatepost.config.parameters import find
 from gatepost.config.settings import Settings
 from gatepost.mail.hostname import domain_to_utf8
+from gatepost.mail.named_address import named_address
 
 Warn = Callable[[str], None]
 
@@ -36,8 +37,9 @@ class Texts:
         self._cautions: dict[str, list[str]] = {}
         self._filled: dict[str, str] = {}
         templates = {template.name: template for template in ALL}
-        if settings.header_from_format == "obsolete":
-            templates = {name: replace(each, sender=OBSOLETE_SENDER) for name, each in templates.items()}
+        sender = named_address("Mail Delivery System", "MAILER-DAEMON", settings.header_from_format)
+        if sender != ALL[0].sender:
+            templates = {name: replace(each, sender=sender) for name, each in templates.items()}
         file = settings.bounce_template_file if path is None else path
         if file:
             templates.update(read_templates(file, templates, warn))

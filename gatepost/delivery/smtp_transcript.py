@@ -12,6 +12,7 @@ from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.mail.envelope import Origin, Recipient
+from gatepost.mail.named_address import named_address
 from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.protocol.smtp_client import SmtpClientProtocol
@@ -92,6 +93,9 @@ class ClientTranscripts:
         self._kind = kind
         self._recipient = settings.error_notice_recipient
         self._sender = f"{settings.double_bounce_sender}@{settings.myhostname}"
+        form = settings.header_from_format
+        self._from = named_address("Mail Delivery System", f"MAILER-DAEMON@{settings.myhostname}", form)
+        self._to = named_address("Postmaster", self._recipient, form)
         self._mail_name = settings.mail_name
         self._cleanup = cleanup
         self._log = log
@@ -116,8 +120,8 @@ class ClientTranscripts:
     def _text(self, namaddrport: str, said: list[str]) -> bytes:
         told = [
             f"Date: {self._date()}",
-            f"From: Mail Delivery System <MAILER-DAEMON@{self._sender.rpartition('@')[2]}>",
-            f"To: Postmaster <{self._recipient}>",
+            f"From: {self._from}",
+            f"To: {self._to}",
             f"Subject: {self._mail_name} {self._kind} client: errors from {namaddrport}",
             "",
             f"Unexpected response from {namaddrport}.",

@@ -13,7 +13,7 @@ NOTIFY_DELAY = 8
 # Message.trace as bits; 0 = none of these.
 PROBE = 256  # only to find out whether the address is good: delivered to nobody, returned to nobody (verify(8))
 PROBE_UNCACHED = 512  # of that, a failure is not kept (address_verify_negative_cache = no)
-TRACE = 1024  # delivered, and its sender is told of every recipient (sendmail -v)
+TRACE = 1024  # its sender is told what the first attempt to deliver it comes to (sendmail -v)
 VERIFY = 2048  # delivered to nobody; its sender is told what would become of every recipient (sendmail -bv)
 UNDELIVERED = PROBE | VERIFY
 """Those of which nothing is delivered."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gatepost.mail.envelope import Message, Recipient
+from gatepost.mail.envelope import TRACE, Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull
 
@@ -199,6 +199,7 @@ class MemoryStore:
         reasons = {index: pair for index, pair in kept.reasons.items() if index not in kept.done}
         if reasons or kept.done:
             message.expanded = ()
+            message.trace &= ~TRACE
         return Stored(
             message, kept.queue, kept.next_attempt or 0.0, open_recipients, reasons, kept.expire, kept.requeue
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gatepost.mail.envelope import Message, Recipient
+from gatepost.mail.envelope import TRACE, Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK, ChunkState, decode_state, encode_state
 from gatepost.queue.schema import EXPIRE, REQUEUE, WARN_SENT
@@ -189,8 +189,9 @@ def stored(row: MessageRow, chunks: list[tuple[str, str | None]], *, check_conte
             raise Damaged("content checksum mismatch")
         message.content = row.content
     open_recipients, reasons = _open_recipients(states, len(message.recipients))
-    if message.expanded and (reasons or len(open_recipients) < row.recipients):
+    if (message.expanded or message.trace) and (reasons or len(open_recipients) < row.recipients):
         message.expanded = ()
+        message.trace &= ~TRACE
     flags = row.flags or 0
     message.warn_sent = bool(flags & WARN_SENT) or message.warn_sent
     next_attempt = row.arrival if row.queue is None else row.next_attempt

@@ -80,8 +80,8 @@ class Stored(msgspec.Struct):
 
     `queue` is incoming (never deferred), deferred, hold or corrupt; `next_attempt` is 0 for the last two.
     `expire`, `requeue`: see Batch.
-    `message.warn_sent` tells whether a delay notice went out; `message.expanded` is empty once it was tried. Inline
-    content may be left out (`content=False`, `due`).
+    `message.warn_sent` tells whether a delay notice went out; `message.expanded` is empty, and
+    `message.trace` without TRACE, once it was tried. Inline content may be left out (`content=False`, `due`).
     """
 
     message: Message

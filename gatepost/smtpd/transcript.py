@@ -14,6 +14,7 @@ from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.mail.envelope import Origin, Recipient
+from gatepost.mail.named_address import named_address
 from gatepost.mail.reply import Reply
 from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
@@ -117,6 +118,9 @@ class Transcripts:
         self._threshold = settings.smtpd_history_flush_threshold
         self._recipient = settings.error_notice_recipient
         self._sender = f"{settings.double_bounce_sender}@{settings.myhostname}"
+        form = settings.header_from_format
+        self._from = named_address("Mail Delivery System", f"MAILER-DAEMON@{settings.myhostname}", form)
+        self._to = named_address("Postmaster", self._recipient, form)
         self._mail_name = settings.mail_name
         self._cleanup = cleanup
         self._log = log
@@ -165,8 +169,8 @@ class Transcripts:
     def _text(self, namaddr: str, lines: list[str], reason: str) -> bytes:
         told = [
             f"Date: {self._date()}",
-            f"From: Mail Delivery System <MAILER-DAEMON@{self._sender.rpartition('@')[2]}>",
-            f"To: Postmaster <{self._recipient}>",
+            f"From: {self._from}",
+            f"To: {self._to}",
             f"Subject: {self._mail_name} SMTP server: errors from {namaddr}",
             "",
             "Transcript of session follows.",

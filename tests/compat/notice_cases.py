@@ -26,6 +26,7 @@ UTF8 = MAIL.replace(b"A Sender", "Jörg".encode())
 class Case(NamedTuple):
     """`recipients`: what follows `RCPT TO:`. `sender` None: one of this case alone. `mail`: parameters of MAIL FROM.
 
+    `trace`: it comes from sendmail with this option (then `recipients` are mere addresses).
     `waits`: the message stays in the queue; what the log says of it (patterns) when all has been told.
     """
 
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     content: bytes = MAIL
     sender: str | None = None
     waits: tuple[str, ...] = ()
+    trace: str = ""
 
 
 class Group(NamedTuple):
@@ -275,6 +277,25 @@ GROUPS = {
             "later": Case((LATE, "<full@rej.example>"), " XVERP", waits=SLOW),
         },
         "notify_classes = bounce, delay\ndelay_warning_time = 2s\n",
+    ),
+    "traces": Group(
+        {
+            "sent": Case(("good@nodsn.example",), trace="-v"),
+            "dsnserver": Case(("good@rej.example",), trace="-v"),
+            "lmtp": Case(("x@lmtp.example",), trace="-v"),
+            "lmtpdsn": Case(("x@lmtpdsn.example",), trace="-v"),
+            "failed": Case(("good@nodsn.example", "nosuch@rej.example"), trace="-v"),
+            "late": Case(("later@rej.example",), trace="-v", waits=("sender delivery status notification",)),
+            "mailbox": Case(("nobody@ours.example",), trace="-v"),
+            "verify": Case(("good@rej.example", "later@rej.example", "nosuch@rej.example"), trace="-bv"),
+            "verifydiscard": Case(("x@discard.example",), trace="-bv"),
+            "verifylocal": Case(("nobody@ours.example",), trace="-bv"),
+            "verifyunknown": Case(("nobodyhere@ours.example",), trace="-bv"),
+            "verifylmtp": Case(("x@lmtp.example",), trace="-bv"),
+            "verifyerror": Case(("x@error.example",), trace="-bv"),
+            "verifyclosed": Case(("x@closed.example",), trace="-bv"),
+        },
+        "notify_classes = bounce\n",
     ),
     "verpexpired": Group(
         {"two": to(LATE, "<full@rej.example>", mail=" XVERP"), "retry": to("<x@retry.example>", mail=" XVERP")},

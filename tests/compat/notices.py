@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.compat.notice_cases import GROUPS, ZONE, Case, Group
 from tests.compat.real_postfix import RealPostfix
 from tests.compat.scripted_sink import EHLO, ScriptedSink
+from tests.compat.traced_mail import send_ours, send_real
 from tests.dns_server import DnsServer
 from tests.namespaces import prepare_namespaces
 from tests.scenarios.peers import Peer
@@ -115,12 +117,20 @@ class World:
         maps = " ".join(f"{{ {name} = {place.format(**ports)} }}" for name, place in places.items())
         self.main_cf = MAIN_CF.format(maps=maps, home=self.home.port, spool=folder / "spool") + group.main_cf
 
-    def play(self, port: int, log: Callable[[], str]) -> dict[str, Any]:
-        """Send the mail of all cases, wait until all is told, and sort it."""
+    def play(self, port: int, log: Callable[[], str], trace: Callable[..., str]) -> dict[str, Any]:
+        """Send the mail of all cases, wait until all is told, and sort it. `trace` sends that of sendmail."""
         self.home.messages.clear()
+        for sink in self.sinks.values():
+            sink.forget()
         self.home.replies = dict(self.group.home)
         self.sinks["rej"].replies[SLOW] = SINKS["rej"][SLOW]
-        ids = {name: submit(port, name, case) for name, case in self.group.cases.items()}
+        ids = {}
+        for name, case in self.group.cases.items():
+            if case.trace:
+                sender, text = f"{name}@client.example", case.content.decode().replace("\r", "")
+                ids[name] = trace(case.trace, sender, list(case.recipients), text)
+            else:
+                ids[name] = submit(port, name, case)
 
         def told() -> bool:
             text = log()
@@ -165,8 +175,14 @@ class World:
                 for m in self.home.messages
                 if any(re.search(rf"\tid {notice}\b|\({notice}\)|id {notice};", m.content) for notice in own)
             ]
-            found[name] = [sorted(mails), log_of(text, known)]
+            found[name] = [sorted(mails), [*self._senders(name), *log_of(text, known)]]
         return found
+
+    def _senders(self, name: str) -> list[str]:
+        """The MAIL commands of a case, as servers have heard them."""
+        heard = {command for sink in self.sinks.values() for command in sink.commands}
+        own = re.compile(rf"MAIL FROM:<{name}[^a-z0-9].*")
+        return sorted({re.sub(r" SIZE=\d+", "", command) for command in heard if own.fullmatch(command)})
 
     def stop(self) -> None:
         for sink in self.sinks.values():
@@ -193,7 +209,7 @@ def log_of(text: str, known: Mapping[str, str]) -> list[str]:
     """The lines about one case, but for what has nothing to do with notices."""
     lines = []
     for program, queue_id, words in re.findall(r"postfix/(\w+)\[\d+\]: (?:warning: )?(\w+): (.*)", text):
-        if queue_id not in known or program in ("smtpd", "cleanup") or words.startswith(("client=", "message-id=")):
+        if queue_id not in known or program in ("smtpd", "cleanup", "pickup"):
             continue
         words = re.sub(r"delay=\S+ delays=\S+", "delay", words)
         words = re.sub(r"\]:\d+", "]:PORT", words)
@@ -240,13 +256,15 @@ def play(group: Group, *, only_ours: bool = False) -> list[dict[str, Any]]:
             theirs: dict[str, Any] = {}
             if not only_ours:
                 with RealPostfix({"postfix": {"syslog_name": "postfix"}}, world.main_cf + more) as postfix:
-                    theirs = world.play(postfix.ports["postfix"], postfix.log)
+                    trace = partial(send_real, postfix.folder / "config", postfix.log)
+                    theirs = world.play(postfix.ports["postfix"], postfix.log, trace)
             port = free_port()
             master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n"
             gatepost = Gatepost(folder, world.main_cf + more, port=port, master_cf=master_cf)
             try:
                 gatepost.start()
-                return [theirs, world.play(gatepost.port, gatepost.log)]
+                trace = partial(send_ours, gatepost.queue / "private" / "queue")
+                return [theirs, world.play(gatepost.port, gatepost.log, trace)]
             finally:
                 gatepost.stop()
         finally:

@@ -81,7 +81,13 @@ def normalised(content: str) -> str:
 
 @pytest.mark.parametrize(
     ("classes", "mails"),
-    [("bounce, data, policy, protocol, resource, software", 11), ("policy", 6), ("protocol", 5), ("bounce", 2)],
+    [
+        ("bounce, data, policy, protocol, resource, software", 11),
+        ("policy", 6),
+        ("protocol", 5),
+        ("bounce", 2),
+        ("bounce\nheader_from_format = obsolete", 2),
+    ],
 )
 def test_the_postmaster_reads_what_postfix_writes(classes: str, mails: int) -> None:
     reason = missing()
