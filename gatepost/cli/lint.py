@@ -67,7 +67,7 @@ def main(arguments: list[str], directory: str) -> int:
             print(f"{check.name:34}{check.severity.value:9}{check.summary}")
         return 0
     try:
-        findings = lint(_subject(directory), disabled)
+        findings = lint(lint_subject(directory), disabled)
     except ConfigError as error:
         print(f"gatepost lint: fatal: {error}", file=sys.stderr)
         return 2
@@ -85,7 +85,8 @@ def _known(name: str) -> Check:
     return known[name]
 
 
-def _subject(directory: str) -> Subject:
+def lint_subject(directory: str) -> Subject:
+    """The configuration there and its tables. Raises ConfigError."""
     configuration = Configuration.read(directory)
     # What tables say of themselves is told by checks.
     return Subject(configuration, Tables(table_environment(configuration.settings, lambda text: None)))

@@ -17,6 +17,8 @@ COMMANDS = {
     "logrotate": ("gatepost.cli.stop", "logrotate"),
     "status": ("gatepost.cli.stop", "status"),
     "check": ("gatepost.cli.check", "main"),
+    "lint": ("gatepost.cli.lint", "main"),
+    "networks": ("gatepost.cli.networks", "main"),
     "prove": ("gatepost.cli.prove", "main"),
     "smtpd-check": ("gatepost.cli.smtpd_check", "main"),
     "route": ("gatepost.cli.route", "main"),
@@ -46,6 +48,8 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   logrotate                                 set maillog_file aside and begin a new one
   status                                    is it running, and how much mail waits
   check [-q]                                say what is wrong with the configuration, and what it comes to
+  lint [--json] [--list] [--explain NAME]   what in the configuration does not do what it says
+  networks [ADDRESS...]                     which clients mynetworks trusts, and why
   prove [--json]                            can a stranger relay? who can?
   smtpd-check [--zone FILE] [--directory DIR]   try restriction lists on a script of sessions (standard input)
   route [--sender ADDR] ADDR...             where mail for an address goes, with which limits, and why
