@@ -20,6 +20,7 @@ COMMANDS = {
     "lint": ("gatepost.cli.lint", "main"),
     "networks": ("gatepost.cli.networks", "main"),
     "prove": ("gatepost.cli.prove", "main"),
+    "explain": ("gatepost.cli.explain", "main"),
     "smtpd-check": ("gatepost.cli.smtpd_check", "main"),
     "route": ("gatepost.cli.route", "main"),
     "postconf": ("gatepost.cli.postconf_page", "main"),
@@ -50,6 +51,7 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   check [-q]                                say what is wrong with the configuration, and what it comes to
   lint [--json] [--list] [--explain NAME]   what in the configuration does not do what it says
   networks [ADDRESS...]                     which clients mynetworks trusts, and why
+  explain --client ADDR --from A --to B     why would a session be accepted or refused
   prove [--json]                            can a stranger relay? who can?
   smtpd-check [--zone FILE] [--directory DIR]   try restriction lists on a script of sessions (standard input)
   route [--sender ADDR] ADDR...             where mail for an address goes, with which limits, and why

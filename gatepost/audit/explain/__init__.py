@@ -1,0 +1,1 @@
+"""Why a session was, or would be, accepted or refused: the restrictions one by one, with their reasons."""

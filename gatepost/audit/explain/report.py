@@ -1,0 +1,67 @@
+"""What came of an explained session, in words."""
+
+from collections.abc import Callable, Iterator
+
+from gatepost.audit.explain.inquiry import Explained
+from gatepost.audit.explain.recorder import Event
+from gatepost.restrictions.facts import SessionFacts
+
+Where = Callable[[str], str]
+
+_STAGES = {
+    "CONNECT": "When it connects",
+    "HELO": "At HELO",
+    "EHLO": "At EHLO",
+    "MAIL": "At MAIL FROM",
+    "RCPT": "At RCPT TO",
+    "DATA": "At DATA",
+    "END-OF-MESSAGE": "At the end of the message",
+}
+_SLOW = 0.05
+
+
+def text_report(explained: Explained, facts: SessionFacts, where: Where) -> Iterator[str]:
+    """The way through the restrictions, stage by stage and list by list."""
+    stage = parameter = None
+    for number, event in enumerate(explained.events):
+        if event.stage != stage:
+            stage, parameter = event.stage, None
+            yield f"{_STAGES.get(stage, stage)}:"
+        if event.parameter and event.parameter != parameter:
+            parameter = event.parameter
+            yield f"  {parameter} ({where(parameter)})"
+        yield from _event(event, decisive=number == explained.decisive)
+    if not explained.events:
+        yield "No restriction was asked."
+    if explained.implied:
+        yield f"  {explained.implied}"
+    for effect in explained.effects:
+        yield f"Effect on the message: {effect}"
+    if explained.reply:
+        yield f"Answer: {explained.reply}"
+    else:
+        yield "Answer: accepted" if explained.stage != "RCPT" else f"Answer: <{facts.recipient}> is accepted"
+    if explained.hints:
+        yield "What would change it:"
+        for hint in explained.hints:
+            yield f"  {hint}"
+
+
+def _event(event: Event, *, decisive: bool) -> Iterator[str]:
+    indent = "    " + "  " * event.depth
+    said = event.reply if event.verdict == "REJECT" else f"{event.verdict} {event.reply}".rstrip()
+    mark = "*" if decisive else " "
+    warned = "warn_if_reject " if event.warning else ""
+    because = f": {event.reason}" if event.reason else ""
+    yield f"{indent[:-2]}{mark} {warned}{event.restriction}"
+    yield f"{indent}  -> {said}{because}"
+    for entry in event.entries:
+        if entry.failure:
+            yield f"{indent}  {entry.table} cannot tell about {entry.key}: {entry.failure}"
+        else:
+            place = f" ({entry.place})" if entry.place else ""
+            yield f"{indent}  {entry.table} has {entry.key}: {entry.value}{place}"
+    for answer in event.dns:
+        yield f"{indent}  DNS: {answer}"
+    if event.seconds > _SLOW:
+        yield f"{indent}  took {event.seconds:.2f} s"

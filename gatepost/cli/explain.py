@@ -1,0 +1,235 @@
+"""gatepost explain: why a session would be accepted or refused."""
+
+import argparse
+import asyncio
+import os
+import pwd
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+
+from gatepost.audit.explain.inquiry import STAGES, Explained, explain
+from gatepost.audit.explain.log_line import Told, told_by
+from gatepost.audit.explain.recorder import NotedResolver, Recorder
+from gatepost.audit.explain.report import text_report
+from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.config.configuration import Configuration
+from gatepost.config.errors import ConfigError
+from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
+from gatepost.control.acting_as import acting_as
+from gatepost.dns.names import client_name
+from gatepost.mail.address import parse_path
+from gatepost.mail.hostname import valid_hostaddr
+from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.master.foundation import Foundation
+from gatepost.master.privileges import owner_of
+from gatepost.master.servers import unprotected_policy
+from gatepost.master.services import smtpd_services
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT, Client, SessionFacts
+from gatepost.tables.noted import NotedTables
+
+DESCRIPTION = """\
+Explains why the server would accept or refuse a session: stage by stage and list by list, each restriction with its
+answer and the reason for it, the entries of tables with file and line, and what name service said; then the reply that
+the client gets, and the smallest changes that would alter it.
+
+The session is described by options, or by a LINE of the mail log that tells of a refusal (in quotes). It is judged by
+the code that serves SMTP, with the configuration and tables as they are now; nothing is sent to anybody, but tables,
+policy services and name servers are asked.
+
+A `*` marks the restriction that refused.
+"""
+EXIT_STATUS = (
+    "0: it would be accepted. 1: it would be refused. 2: an error in the configuration. 64: wrong command line."
+)
+
+
+def _parser() -> ManualPage:
+    parser = ManualPage(
+        "gatepost explain",
+        "why a session is accepted or refused",
+        "[-c DIR] [--json] LINE\n[-c DIR] [--json] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
+        DESCRIPTION,
+        EXIT_STATUS,
+    )
+    parser.add_argument("line", nargs="?", metavar="LINE", help="a line of the mail log")
+    parser.add_argument("--client", metavar="ADDRESS", help="the client's address")
+    parser.add_argument("--client-name", metavar="NAME", help="its verified name, or unknown (else: DNS is asked)")
+    parser.add_argument("--helo", metavar="NAME", help="what it says at EHLO (else: its name)")
+    parser.add_argument("--sasl", metavar="USER", default="", help="it has logged in as this user")
+    parser.add_argument("--tls", action="store_true", help="it uses TLS")
+    parser.add_argument("--from", metavar="ADDRESS", dest="sender", help="the sender; <> is the null sender")
+    parser.add_argument("--to", metavar="ADDRESS", dest="recipient", help="the recipient")
+    parser.add_argument("--stage", metavar="STAGE", default="END-OF-MESSAGE", help=f"the last one: {' '.join(STAGES)}")
+    parser.add_argument("--listener", metavar="NAME", default="", help="of master.cf (else: the first smtpd)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    return parser
+
+
+class _Question(msgspec.Struct):
+    client: str
+    name: str | None
+    helo: str | None
+    sender: str | None
+    recipient: str | None
+    sasl: str
+    tls: bool
+    stage: str
+    listener: str
+    protocol: str = "ESMTP"
+
+
+def main(arguments: list[str], directory: str) -> int:
+    """Explain; the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        question = _question(options)
+        configuration = Configuration.read(directory)
+        errors = configuration.check()
+        if errors:
+            raise errors[0]
+        service = _listener(configuration, question.listener)
+    except CommandLineError as error:
+        print(f"gatepost explain: fatal: {error}", file=sys.stderr)
+        return 64
+    except ConfigError as error:
+        print(f"gatepost explain: fatal: {error}", file=sys.stderr)
+        return 2
+    settings = configuration.settings_for(service)
+    owner: pwd.struct_passwd | None = owner_of(configuration.settings) if os.geteuid() == 0 else None
+    with acting_as(owner):  # as the workers are, when they open tables
+        explained, facts = asyncio.run(_explained(configuration, service, question))
+    lines = _json(explained, facts) if options.json else _text(explained, facts, service, settings)
+    for line in lines:
+        print(line)
+    return 1 if explained.reply else 0
+
+
+def _question(options: argparse.Namespace) -> _Question:
+    """Raises CommandLineError."""
+    told: Told | None = None
+    if options.line is not None:
+        told = told_by(options.line)
+        if told is None:
+            raise CommandLineError("the line tells of no refusal (`reject: RCPT from NAME[ADDRESS]: ...`)")
+    elif options.client is None:
+        raise CommandLineError("--client, or a line of the log, is needed")
+    stage = options.stage.upper()
+    if stage not in STAGES:
+        raise CommandLineError(f"--stage: one of {', '.join(STAGES)}")
+    question = _Question(
+        told.address if told else options.client,
+        told.name if told else options.client_name,
+        told.helo if told else options.helo,
+        told.sender if told else _address(options.sender),
+        told.recipient if told else _address(options.recipient),
+        told.login if told else options.sasl,
+        options.tls,
+        stage,
+        options.listener,
+        told.protocol if told else "ESMTP",
+    )
+    if not valid_hostaddr(question.client):
+        raise CommandLineError(f"--client: no address: {question.client}")
+    return question
+
+
+def _address(text: str | None) -> str | None:
+    """The internal form of an address on the command line. Raises CommandLineError."""
+    if text is None:
+        return None
+    found = parse_path(text if text.startswith("<") else f"<{text}>", strict=False, allow_empty=True)
+    if found is None:
+        raise CommandLineError(f"bad address: {text}")
+    return found
+
+
+def _listener(configuration: Configuration, name: str) -> Service:
+    services = smtpd_services(configuration)
+    for service in services:
+        if name in ("", service.name):
+            return service
+    raise CommandLineError(f"no such listener: {name}" if services else "master.cf has no smtpd listener")
+
+
+async def _explained(
+    configuration: Configuration, service: Service, question: _Question
+) -> tuple[Explained, SessionFacts]:
+    """Raises ConfigError."""
+    output = MemoryOutput()
+    log = MailLog(output, "postfix", os.getpid())
+    noted: list[NotedTables] = []
+
+    def open_tables(env: object) -> NotedTables:
+        noted.append(NotedTables(env))  # type: ignore[arg-type]
+        return noted[-1]
+
+    foundation = Foundation(configuration, log, open_tables)
+    settings = configuration.settings_for(service)
+    recorder = Recorder(noted[0], lambda parameter: _place(settings, parameter), time.perf_counter)
+    plain = unprotected_policy(foundation, service)
+    ports = replace(plain.parts.ports, dns=NotedResolver(foundation.dns, recorder.asked_dns))
+    policy = AccessPolicy(plain.params, ports, recorder.bind)
+    facts = await _facts(foundation, question)
+    try:
+        explained = await explain(policy, recorder, facts, question.stage)  # type: ignore[arg-type]
+        log.flush()
+        explained.log = list(output.lines)
+        return explained, facts
+    finally:
+        foundation.tables.close()
+        await foundation.dns.close()
+
+
+async def _facts(foundation: Foundation, question: _Question) -> SessionFacts:
+    if question.name is None:
+        found = await client_name(question.client, foundation.dns, foundation.hosts)
+        client = Client(
+            found.name, question.client, "0", found.name_status, found.reverse_name, found.reverse_name_status
+        )
+    else:
+        status = NAME_PERMANENT if question.name == "unknown" else NAME_OK
+        client = Client(question.name, question.client, "0", status, question.name, status)
+    facts = SessionFacts(client, protocol=question.protocol, encrypted=question.tls, queue_id="")
+    facts.helo_name = question.helo if question.helo is not None else _helo_of(client)
+    facts.sender, facts.recipient = question.sender, question.recipient
+    if facts.recipient is not None and facts.sender is None:
+        facts.sender = ""
+    if question.sasl:
+        facts.sasl_method, facts.sasl_username = "PLAIN", question.sasl
+    return facts
+
+
+def _helo_of(client: Client) -> str:
+    return client.name if client.name != "unknown" else f"[{client.address}]"
+
+
+def _place(settings: Settings, parameter: str) -> str:
+    where = settings.where(parameter)
+    return f"{where[0]}, line {where[1]}" if where is not None else "its default"
+
+
+def _text(explained: Explained, facts: SessionFacts, service: Service, settings: Settings) -> Iterator[str]:
+    client = facts.client
+    yield f"Client {client.namaddr}, EHLO {facts.helo_name}, at listener {service.name}"
+    if facts.sender is not None:
+        yield f"MAIL FROM <{facts.sender}>" + (f", RCPT TO <{facts.recipient}>" if facts.recipient is not None else "")
+    yield ""
+    yield from text_report(explained, facts, lambda parameter: _place(settings, parameter))
+
+
+def _json(explained: Explained, facts: SessionFacts) -> Iterator[str]:
+    report = {
+        "client_name": facts.client.name,
+        "client_address": facts.client.address,
+        "helo": facts.helo_name,
+        "sender": facts.sender,
+        "recipient": facts.recipient,
+        **msgspec.to_builtins(explained),
+    }
+    yield msgspec.json.encode(report).decode()
