@@ -88,9 +88,12 @@ def main(arguments: list[str], directory: str) -> int:
     settings: Settings | None = None
     try:
         options = _parser().parse_args(arguments)
-        settings = Configuration.read(directory).settings
-        if options.p + options.j + options.f + (options.i is not None) + (options.s is not None) != 1:
+        acts = options.p + options.j + options.f + (options.i is not None) + (options.s is not None)
+        if acts > 1:  # as in Postfix, whose log does not tell of this
             raise CommandLineError("one act at a time")
+        settings = Configuration.read(directory).settings
+        if not acts:
+            raise CommandLineError("nothing to be done")
         selection = _selection(options)
         if options.p or options.j:
             _list(settings, selection, as_json=options.j)

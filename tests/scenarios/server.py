@@ -163,11 +163,14 @@ class Gatepost:
         if master_cf:
             (self.conf / "master.cf").write_text(master_cf)
 
-    def command(self, *arguments: str, check: bool = True, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, check: bool = True, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*self.prefix, *GATEPOST, "-c", str(self.conf), *arguments],
             cwd=REPOSITORY,
             capture_output=True,
+            input=given,
             text=True,
             timeout=WAIT,
             check=False,
