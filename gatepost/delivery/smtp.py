@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
-from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, NoAddress, Target
+from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, BackupTargets, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_connect import Connector, ignored_line
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
@@ -153,7 +153,10 @@ class SmtpAgent:
             return
         why = self._last_word(delivery, sites, at)
         if why.dsn == f"5{LOOP_DSN}" and self._params.best_mx_transport:
-            return  # what is left is for that transport
+            transport = self._params.best_mx_transport.partition(":")[0]
+            for recipient in delivery.left:
+                self._log(f"{delivery.request.queue_id}: passing <{recipient.address}> to transport={transport}")
+            return
         delivery.attempt.connected()
         delivery.final_server = True
         delivery.fail_site(take_left(delivery), None, why)
@@ -184,7 +187,9 @@ class SmtpAgent:
         return why
 
     async def _visit_site(self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, last: bool) -> bool:
-        """One destination: an idle session if there is one, then its servers. True if its mail loops to ourselves."""
+        """One destination: an idle session if there is one, then its servers. True if it is the last one: others
+        would make mail loop that this host is a backup for.
+        """
         visited: set[str] = set()
         sessions = 0
         while (session := self._cache.take(site)) is not None:
@@ -206,10 +211,12 @@ class SmtpAgent:
         found = await self._finder.find(destination)
         if isinstance(found, NoAddress):
             delivery.why = Failure(found.dsn, found.text)
-            return found.dsn.endswith(LOOP_DSN)
+            return found.backup
+        if last_of_all := isinstance(found, BackupTargets):
+            last = True
         fresh = [target for target in found if target.namaddrport not in visited]
         await self._visit_targets(delivery, content, site, fresh, last, len(visited), sessions)
-        return False
+        return last_of_all
 
     async def _visit_targets(
         self,

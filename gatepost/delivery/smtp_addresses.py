@@ -18,7 +18,11 @@ SMTP_PORT = 25
 
 # The C library's words (gai_strerror) for look-ups through the hosts file.
 _NONAME = "Name or service not known"
+_NODATA = "No address associated with hostname"
 _AGAIN = "Temporary failure in name resolution"
+
+# Of the answers for several types the weightiest is told, of equals the last.
+_WEIGHT = {"try_again": 2, "invalid": 1, "no_data": 0, "no_name": 0}
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -42,11 +46,17 @@ class Target(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "namaddrport", f"{namaddr}:{self.port}" if self.port else namaddr)
 
 
+class BackupTargets(list[Target]):
+    """The hosts that are better than this one, which is a backup for the destination."""
+
+
 class NoAddress(msgspec.Struct, frozen=True):
-    """Why there is nowhere to connect to."""
+    """Why there is nowhere to go. `backup`: this host is one of those listed. `exists`: the name does, no address."""
 
     dsn: str
     text: str
+    backup: bool = False
+    exists: bool = False
 
     @property
     def soft(self) -> bool:
@@ -159,8 +169,9 @@ class AddressFinder:
             targets = [target for target in targets if target.preference < ours]
             if not targets:
                 if records[0].preference != best_found:
-                    return NoAddress("4.4.4", f"unable to find primary relay for {destination.domain}")
-                return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself")
+                    return NoAddress("4.4.4", f"unable to find primary relay for {destination.domain}", backup=True)
+                return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself", backup=True)
+            return BackupTargets(self._ordered(targets))
         return self._ordered(targets)
 
     async def _host(self, destination: Destination) -> list[Target] | NoAddress:
@@ -168,7 +179,7 @@ class AddressFinder:
         if isinstance(found, NoAddress):
             return found
         if self._own_preference(found, destination.port) is not None:
-            return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself")
+            return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself", backup=True)
         return self._ordered(found)
 
     def _own_preference(self, targets: Sequence[Target], port: int) -> int | None:
@@ -195,7 +206,7 @@ class AddressFinder:
                 return found
             failure = found
         if native:
-            return await self._by_hosts_file(host, port, preference, dns_was_asked=dns)
+            return await self._by_hosts_file(host, port, preference, failure if dns else None)
         return failure
 
     async def _by_dns(self, host: str, port: int, preference: int) -> list[Target] | NoAddress:
@@ -214,7 +225,7 @@ class AddressFinder:
                     Target(r.name if real else host, canonical_address(r.data) or r.data, port, preference)
                     for r in answer.records
                 )
-            elif worst is None or (answer.outcome == "try_again" and worst[1].outcome != "try_again"):
+            elif worst is None or _WEIGHT[answer.outcome] >= _WEIGHT[worst[1].outcome]:
                 worst = (rrtype, answer)
         if targets:
             return targets
@@ -222,24 +233,26 @@ class AddressFinder:
             return nothing_left
         if worst is None:
             return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
-        return NoAddress("4.4.3" if worst[1].outcome == "try_again" else "5.4.4", name_error(host, *worst))
+        dsn = "4.4.3" if worst[1].outcome == "try_again" else "5.4.4"
+        return NoAddress(dsn, name_error(host, *worst), exists=worst[1].outcome == "no_data")
 
     async def _by_hosts_file(
-        self, host: str, port: int, preference: int, *, dns_was_asked: bool
+        self, host: str, port: int, preference: int, by_dns: NoAddress | None
     ) -> list[Target] | NoAddress:
-        """As the C library does it: the hosts file, then DNS."""
+        """As the C library does it: the hosts file, then DNS. `by_dns`: what DNS has said already."""
         listed = self._hosts.addresses(host) if self._hosts is not None else ()
         families = {":" if rrtype == "AAAA" else "." for rrtype in self._types()}
         targets = [Target(host, a, port, preference) for a in listed if (":" if ":" in a else ".") in families]
         if targets:
             return targets
-        if not dns_was_asked:
+        if by_dns is None:
             found = await self._by_dns(host, port, preference)
             if not isinstance(found, NoAddress):
                 return found
-            if found.soft:
-                return NoAddress("4.4.3", f"unable to look up host {host}: {_AGAIN}")
-        return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
+            by_dns = found
+        # The status codes are Postfix's for what getaddrinfo(3) says.
+        dsn, words = ("4.4.4", _AGAIN) if by_dns.soft else ("5.3.0", _NODATA) if by_dns.exists else ("5.4.4", _NONAME)
+        return NoAddress(dsn, f"unable to look up host {host}: {words}")
 
     def _types(self) -> tuple[Literal["A", "AAAA"], ...]:
         protocols = self._params.inet_protocols

@@ -6,12 +6,14 @@ import time
 from gatepost.cleanup.interface import QueueWriter
 from gatepost.cleanup.received import Dates
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_generic import GenericLmtpAgent, GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.delivery.smtp_transcript import ClientTranscripts, transcript_classes
+from gatepost.dns.hosts import canonical_address
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.notices import make_cleanup
@@ -36,7 +38,8 @@ def smtp_agent(
         transcripts = ClientTranscripts(settings, program.upper(), cleanup, log, lambda: dates.at(time.time()).date)
     options = {
         "transcripts": transcripts,
-        "own_addresses": foundation.own_addresses,
+        "own_addresses": foundation.own_addresses
+        | {canonical_address(address) or address for address in split_list(settings.proxy_interfaces)},
         "open_content": foundation.open_content,
         "tables": SmtpTables.of(settings, tables, log, program),
     }

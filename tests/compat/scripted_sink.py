@@ -35,6 +35,7 @@ class ScriptedSink:
         lmtp: bool = False,
         path: str = "",
         host: str = "127.0.0.1",
+        port: int = 0,
         once: dict[str, str] | None = None,
     ) -> None:
         self.replies = {**USUAL, **(replies or {})}
@@ -45,10 +46,11 @@ class ScriptedSink:
         self.open = 0
         """Connections that are there now."""
         self._lock = threading.Lock()
-        self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if "NARROW" in self.replies:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self._listener.bind(path or (host, 0))
+        self._listener.bind(path or (host, port))
         self.port = 0 if path else int(self._listener.getsockname()[1])
         self.path = path
         if path:

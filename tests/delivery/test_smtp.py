@@ -253,7 +253,7 @@ async def test_fallback_relay_and_lists(make: Callable[..., Bench]) -> None:
         (
             "",
             "bounced", "5.4.4",
-            "Host or domain name not found. Name service error for name=x.example type=A: Host not found",
+            "Host or domain name not found. Name service error for name=x.example type=AAAA: Host not found",
         ),
         (
             "x.example SERVFAIL",
@@ -264,7 +264,7 @@ async def test_fallback_relay_and_lists(make: Callable[..., Bench]) -> None:
         (
             "x.example MX 10 a.example",
             "bounced", "5.4.4",
-            "Host or domain name not found. Name service error for name=a.example type=A: Host not found",
+            "Host or domain name not found. Name service error for name=a.example type=AAAA: Host not found",
         ),
         (
             "x.example MX 10 a.example\na.example A 127.0.0.9",
@@ -512,4 +512,14 @@ async def test_mail_for_ourselves_goes_to_best_mx_transport(make: Callable[..., 
     done = await bench.deliver("loop.example")
     assert done.pass_to == transport
     assert [status.dsn for status in done.statuses] == ([] if transport else ["5.4.6"])
-    assert len(bench.lines) == (0 if transport else 1)
+    assert len(bench.lines) == 1
+    assert not transport or bench.lines == ["ABC: passing <one@there.example> to transport=local"]
+
+
+async def test_a_backup_host_uses_no_fallback_relay(make: Callable[..., Bench]) -> None:
+    zone = "x.example MX 10 gone.example\nx.example MX 20 me.example\nme.example A 192.0.2.1"
+    async with peer() as it:
+        bench = make(zone, own_addresses=frozenset({"192.0.2.1"}), fallback_relay=(it.nexthop,))
+        done = await bench.deliver("x.example")
+        assert [status.dsn for status in done.statuses] == ["4.4.4"]
+        assert not it.connections

@@ -93,7 +93,7 @@ async def test_no_mail_host_with_an_address() -> None:
     warnings: list[str] = []
     why = await failure(finder(warnings), "lame.example")
     assert why.dsn == "4.4.4"
-    assert why.text.endswith("name=gone.example type=A: Host not found")
+    assert why.text.endswith("name=gone.example type=AAAA: Host not found")
     assert warnings == ["no MX host for lame.example has a valid address record"]
 
 
@@ -105,7 +105,7 @@ async def test_hosts_as_good_as_ourselves_are_left_out() -> None:
 async def test_lookup_errors_may_be_ignored() -> None:
     assert (await failure(finder(), "sick.example")).text.endswith("type=MX: Host not found, try again")
     assert (await failure(finder(ignore_mx_lookup_error=True), "sick.example")).text.endswith(
-        "type=A: Host not found, try again"
+        "type=AAAA: Host not found, try again"
     )
 
 
@@ -128,7 +128,7 @@ async def test_native_lookup(tmp_path: Path) -> None:
     assert (
         await failure(native, "[gone.example]")
     ).text == "unable to look up host gone.example: Name or service not known"
-    assert (await failure(native, "[sick.example]")).dsn == "4.4.3"
+    assert (await failure(native, "[sick.example]")).dsn == "4.4.4"
     both = finder(hosts=hosts, host_lookup=("dns", "native"))
     assert set(await addresses(both, "[local.example]")) == {"192.0.2.55", "2001:db8::55"}
     assert (await failure(finder(hosts=hosts), "[local.example]")).dsn == "5.4.4"
