@@ -16,6 +16,7 @@ from gatepost.audit.explain.log_line import Told, told_by
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
 from gatepost.audit.explain.report import text_report
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.terminal import Paint, for_output
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
@@ -53,7 +54,7 @@ def _parser() -> ManualPage:
     parser = ManualPage(
         "gatepost explain",
         "why a session is accepted or refused",
-        "[-c DIR] [--json] LINE\n[-c DIR] [--json] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
+        "[-c DIR] LINE\n[-c DIR] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
         DESCRIPTION,
         EXIT_STATUS,
     )
@@ -104,9 +105,12 @@ def main(arguments: list[str], directory: str) -> int:
     owner: pwd.struct_passwd | None = owner_of(configuration.settings) if os.geteuid() == 0 else None
     with acting_as(owner):  # as the workers are, when they open tables
         explained, facts = asyncio.run(_explained(configuration, service, question))
-    lines = _json(explained, facts) if options.json else _text(explained, facts, service, settings)
-    for line in lines:
-        print(line)
+    if options.json:
+        print(_json(explained, facts))
+    else:
+        paint = Paint.for_output()
+        for line in for_output(_text(explained, facts, service, settings)):
+            print(_painted(line, paint))
     return 1 if explained.reply else 0
 
 
@@ -223,7 +227,16 @@ def _text(explained: Explained, facts: SessionFacts, service: Service, settings:
     yield from text_report(explained, facts, lambda parameter: _place(settings, parameter))
 
 
-def _json(explained: Explained, facts: SessionFacts) -> Iterator[str]:
+def _painted(line: str, paint: Paint) -> str:
+    text = line.strip()
+    if text.startswith("-> PERMIT"):
+        return paint.green(line)
+    if text.startswith("* "):
+        return paint.red(line)
+    return paint.bold(line) if line.startswith(("Client ", "Answer: ")) else line
+
+
+def _json(explained: Explained, facts: SessionFacts) -> str:
     report = {
         "client_name": facts.client.name,
         "client_address": facts.client.address,
@@ -232,4 +245,4 @@ def _json(explained: Explained, facts: SessionFacts) -> Iterator[str]:
         "recipient": facts.recipient,
         **msgspec.to_builtins(explained),
     }
-    yield msgspec.json.encode(report).decode()
+    return msgspec.json.encode(report).decode()

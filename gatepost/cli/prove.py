@@ -9,6 +9,7 @@ import msgspec
 from gatepost.audit.strangers.inquiry import Answer, inquire
 from gatepost.audit.strangers.report import json_report, text_report
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.terminal import Paint, for_output
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.prove import ProvedListener, inquired, prove
@@ -61,9 +62,13 @@ def main(arguments: list[str], directory: str) -> int:
     except ConfigError as error:
         print(f"gatepost prove: fatal: {error}", file=sys.stderr)
         return 2
+    paint = Paint.for_output()
     for listener, answer in zip(proof.listeners, answers, strict=True):
-        for line in _json(listener, answer) if options.json else _text(listener, answer):
-            print(line)
+        if options.json:
+            print(_json(listener, answer))
+        else:
+            for line in for_output(_text(listener, answer)):
+                print(_painted(line, paint))
     statuses = {_STATUS[answer.outcome] for answer in answers}
     return next(status for status in _GRAVITY if status in statuses)
 
@@ -81,11 +86,19 @@ def _text(listener: ProvedListener, answer: Answer) -> Iterator[str]:
     yield ""
 
 
-def _json(listener: ProvedListener, answer: Answer) -> Iterator[str]:
+def _painted(line: str, paint: Paint) -> str:
+    word = line.strip().partition(":")[0]
+    colours = {"PROVED": paint.green, "REFUTED": paint.red, "DEPENDS": paint.yellow}
+    if word in colours:
+        return colours[word](line)
+    return paint.bold(line) if line.startswith("Listener") else line
+
+
+def _json(listener: ProvedListener, answer: Answer) -> str:
     report = json_report(
         listener.service.name, answer, listener.lists["mynetworks"], lambda parameter: _place(listener, parameter)
     )
-    yield msgspec.json.encode(report).decode()
+    return msgspec.json.encode(report).decode()
 
 
 def _place(listener: ProvedListener, parameter: str) -> str:

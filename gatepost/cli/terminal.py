@@ -2,6 +2,29 @@
 
 import os
 import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+
+WIDTH = 80
+"""Columns."""
+
+
+def for_output(lines: Iterable[str]) -> Iterator[str]:
+    """As they are where a program reads them; wrapped on a terminal."""
+    return wrapped(lines) if sys.stdout.isatty() else iter(lines)
+
+
+def wrapped(lines: Iterable[str], width: int = WIDTH) -> Iterator[str]:
+    """The lines, those that are too long broken between words, with what follows indented below."""
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip(" *"))].replace("*", " ")
+        if line.strip().startswith("-> "):
+            indent += "   "
+        else:
+            indent += "  "
+        yield from textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
 
 
 class Paint:
