@@ -22,6 +22,7 @@ from gatepost.queue.rows import COLUMNS, FROM, Damaged, chunk_recipients, json_t
 from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, check_file
 from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed, QueueName, Stored
+from gatepost.queue.wide_scan import scan
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
 _WITHOUT_CONTENT = "SELECT " + COLUMNS.format(content="NULL") + FROM
@@ -30,8 +31,7 @@ _BY_NUMBER = "WHERE m.id = ?"
 _BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
 _LISTED = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM
 _LISTING = _LISTED + "WHERE m.id > ? ORDER BY m.id LIMIT ?"
-_BETWEEN = _LISTED + "WHERE m.id > ? AND m.id <= ? AND ({condition}) ORDER BY m.id"
-_PAGE_END = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"
+_BETWEEN = _LISTED + "WHERE m.id BETWEEN ? AND ? AND ({condition}) ORDER BY m.id"
 # Every message has a row in one of these, whose rows are smaller.
 _QUEUE_IDS = """
 SELECT id, queue_id, 'incoming' FROM fresh WHERE id > ?
@@ -72,13 +72,12 @@ FROM (SELECT next_attempt, id, queue_id FROM waiting
     WHERE (next_attempt, id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, id LIMIT ?)
 """
 LISTING_PAGE = 500
-SELECTION_PAGE = 5000
+SELECTION_PAGE = 2000
 QUEUE_IDS_PAGE = 5000
 COUNT_PAGE = 20_000
 RECIPIENTS_AT_A_TIME = 100_000
 """Messages that are due are read until they have so many recipients; the others the next time."""
 _FOREVER = 1e300
-_LAST = (1 << 63) - 1
 
 Candidate = tuple[float, int, str]
 """Next attempt, number, queue ID."""
@@ -87,10 +86,15 @@ _candidates = msgspec.json.Decoder(list[Candidate])
 
 def open_reader(folder: Path) -> "Reader":
     """To read the queue of a running system beside it. Raises apsw.Error, NotAQueueFile."""
-    connection = apsw.Connection(str(folder / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
-    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    connection = _read_only(folder)
     check_file(connection)
     return Reader(connection, folder, lambda damage: None)
+
+
+def _read_only(folder: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(folder / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return connection
 
 
 class Reader:
@@ -189,16 +193,16 @@ class Reader:
         """Those that pass its condition; to be looked at again."""
         condition, arguments = selection.narrowed()
         query = _BETWEEN.format(condition=condition or "true")
-        last, end = -1, 0
-        while end < _LAST:
-            end = self._connection.execute(_PAGE_END, (last, SELECTION_PAGE - 1)).get or _LAST
+
+        def read(connection: apsw.Connection, first: int, last: int) -> list[tuple[object, ...]]:
             try:
-                page = self._connection.execute(query, (last, end, *arguments)).fetchall()
+                return connection.execute(query, (first, last, *arguments)).fetchall()
             except apsw.SQLError:  # one of these envelopes is damaged
-                page = self._connection.execute(_BETWEEN.format(condition="true"), (last, end)).fetchall()
+                return connection.execute(_BETWEEN.format(condition="true"), (first, last)).fetchall()
+
+        for page in scan(lambda: _read_only(self._folder), read, SELECTION_PAGE):
             for row in cast(list[ListedRow], page):
                 yield listed_short(row) or self._listed(row)
-            last = end
 
     def queues_of(self, queue_ids: Iterable[str]) -> list[tuple[str, QueueName, bool]]:
         wanted = dict.fromkeys(queue_ids)
