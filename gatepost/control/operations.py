@@ -5,7 +5,6 @@ of a stopped system. What concerns many messages goes in pieces, so that it hold
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -37,6 +36,9 @@ ACTS: dict[str, tuple[str, ...]] = {
     "requeue": ("incoming", "active", "deferred", "hold"),
 }
 """What may be done to messages, and to those of which queues if none are named (postsuper(1))."""
+
+Found = Iterator[str | None]
+"""Queue IDs, and None where looking for the next one has taken its time: then others have their turn."""
 
 Send = Callable[[Part], None]
 Later = Callable[[Callable[[], None]], object]
@@ -195,10 +197,10 @@ class Operations:
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
-    def _flush(self, ticket: int, found: Iterator[str], send: Send, *, everything: bool = False) -> None:
+    def _flush(self, ticket: int, found: Found, send: Send, *, everything: bool = False) -> None:
         if everything and self._manager is not None:
             self._manager.revive()
-        wanted = (queue_id for queue_id in found if not self._is_active(queue_id))
+        wanted = (queue_id for queue_id in found if queue_id is None or not self._is_active(queue_id))
 
         def batch(some: list[str]) -> Batch:
             return Batch(attempt=[(queue_id, FLUSHED) for queue_id in some])
@@ -209,11 +211,12 @@ class Operations:
         if self._manager is not None:
             self._manager.stored_due(self._clock())
 
-    def _deferred(self) -> Iterator[str]:
+    def _deferred(self) -> Found:
         for page in self._store.queue_ids():
             for queue_id, queue in page:
                 if queue == "deferred":
                     yield queue_id
+            yield None
 
     def _flush_site(self, ticket: int, site: str, send: Send) -> None:
         """What is listed, if its domain is served; else the whole queue is looked through."""
@@ -232,12 +235,12 @@ class Operations:
         else:
             self._flush_lists.ask(site, told)
 
-    def _waiting_for(self, site: str) -> Iterator[str]:
-        for item in self._store.listing():
-            if item.queue == "deferred" and any(
-                address.rpartition("@")[2].lower() == site for address, _ in item.recipients
-            ):
+    def _waiting_for(self, site: str) -> Found:
+        for number, item in enumerate(self._store.listing(), 1):
+            if item.queue == "deferred" and any(_domain(address) == site for address, _ in item.recipients):
                 yield item.queue_id
+            if number % PIECE == 0:
+                yield None
 
     def _flush_listed(self, ticket: int, site: str, send: Send) -> None:
         if self._flush_lists is not None:
@@ -297,28 +300,31 @@ class Operations:
         size = REMOVED_PIECE if what == "delete" else CHANGED_PIECE
         self._act(found, batch, ticket, send, finished, size)
 
-    def _select(self, queues: frozenset[str], queue_ids: list[str], *, unexpired: bool) -> Iterator[str]:
+    def _select(self, queues: frozenset[str], queue_ids: list[str], *, unexpired: bool) -> Found:
         if "ALL" not in queue_ids:
             for first in range(0, len(queue_ids), PIECE):
                 for queue_id, queue, expire in self._store.queues_of(queue_ids[first : first + PIECE]):
                     if self._queue(queue_id, queue) in queues and not (unexpired and expire):
                         yield queue_id
         elif unexpired:
-            for item in self._store.listing():
+            for number, item in enumerate(self._store.listing(), 1):
                 if not item.forced_expire and self._queue(item.queue_id, item.queue) in queues:
                     yield item.queue_id
+                if number % PIECE == 0:
+                    yield None
         else:
             for page in self._store.queue_ids():
                 for queue_id, queue in page:
                     if self._queue(queue_id, queue) in queues:
                         yield queue_id
+                yield None
 
     def _queue(self, queue_id: str, stored: str) -> str:
         return "active" if self._is_active(queue_id) else stored
 
     def _act(
         self,
-        found: Iterator[str],
+        found: Found,
         batch: Callable[[list[str]], Batch],
         ticket: int,
         send: Send,
@@ -327,8 +333,18 @@ class Operations:
     ) -> None:
         """Commit what is to be done to the messages found, a piece at a time; each is told when it is durable."""
 
+        gathered: list[str] = []
+
         def piece() -> None:
-            some = list(islice(found, size))
+            for queue_id in found:
+                if queue_id is None:
+                    self._later(lambda: self._guarded(piece, ticket, send))
+                    return
+                gathered.append(queue_id)
+                if len(gathered) == size:
+                    break
+            some = gathered.copy()
+            gathered.clear()
             if not some:
                 finished()
                 send(Part(ticket, [], last=True))
@@ -348,6 +364,10 @@ class Operations:
 
 def _nobody(part: Part) -> None:
     pass
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower()
 
 
 def _text(failure: Exception) -> str:

@@ -1,6 +1,6 @@
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from gatepost.control.showing import decode_shown
 from gatepost.control.stopped import StoppedSession
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.memory import MemoryStore
-from gatepost.queue.store import FLUSHED, Batch, Deferral, StoreFailure
+from gatepost.queue.store import FLUSHED, Batch, Deferral, Listed, StoreFailure
 from tests.queue.messages import a_message
 
 NOW = 2000.0
@@ -208,6 +208,35 @@ def test_a_listed_domain_is_flushed_by_its_list_alone(store: MemoryStore, operat
     assert store.flush_domains() == []
     assert asked(operations, "flush-listed", "far.example") == []
     assert asked(operations, "flush-site", "example.org") == [first, second, third]  # by looking through the queue
+
+
+@pytest.mark.parametrize(
+    "request_", [("flush-site", "rare.example"), ("hold", "deferred", "ALL"), ("expire", "deferred", "ALL")]
+)
+def test_what_is_hard_to_find_keeps_nobody_waiting(store: MemoryStore, request_: tuple[str, ...]) -> None:
+    messages = [a_message(number) for number in range(1, 3 * PIECE)]
+    messages[-1].recipients[0].address = "x@rare.example"
+    store.commit(Batch(new=messages))
+    store.commit(Batch(deferred=[Deferral(messages[-1].queue_id, NOW + 100)]))
+    turns: deque[Callable[[], None]] = deque()
+    parts: list[Part] = []
+    taken: list[int] = []
+    listing = store.listing
+
+    def counted() -> Iterator[Listed]:
+        for item in listing():
+            taken[-1] += 1
+            yield item
+
+    store.listing = counted  # type: ignore[method-assign]
+    operations = Operations(store, Immediately(store), None, lambda: NOW, turns.append, Lists("near.example"))
+    taken.append(0)
+    operations.answer(Ask(1, request_[0], list(request_[1:])), parts.append)
+    while turns:
+        taken.append(0)
+        turns.popleft()()
+    assert [line for part in parts for line in part.lines] == [messages[-1].queue_id]
+    assert max(taken) <= PIECE and parts[-1].last
 
 
 def test_long_lists_go_in_pieces(store: MemoryStore, operations: Operations) -> None:
