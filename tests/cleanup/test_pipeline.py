@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gatepost.cleanup.interface import QueueFull, QueueUnavailable
-from gatepost.mail.envelope import INLINE_LIMIT, NOTIFY_NEVER, NOTIFY_SUCCESS, Origin, Recipient
+from gatepost.mail.envelope import INLINE_LIMIT, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Origin, Recipient
 from gatepost.master.large_content import LargeFile
 from tests.cleanup.entrance import DATE, LOCAL, NOW, REMOTE, STAMP, Entrance, given
 
@@ -295,6 +295,16 @@ async def test_virtual_aliases_and_duplicates(aliased: Entrance) -> None:
         Recipient("b@else.example", "v1@ours.example"),
         Recipient("a@else.example"),
     ]
+
+
+async def test_who_asked_for_it_hears_of_an_alias(aliased: Entrance) -> None:
+    transaction = given()
+    both = NOTIFY_SUCCESS | NOTIFY_FAILURE
+    transaction.recipients = [Recipient("v1@ours.example", "", both), Recipient("n@x.example", "", NOTIFY_SUCCESS)]
+    await aliased.send(b"\nx\n", transaction=transaction)
+    (message,) = aliased.messages
+    assert message.expanded == (Recipient("v1@ours.example", "", both),)
+    assert [recipient.notify for recipient in message.recipients] == [NOTIFY_FAILURE, NOTIFY_FAILURE, NOTIFY_SUCCESS]
 
 
 async def test_without_original_recipients() -> None:

@@ -4,9 +4,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from gatepost.mail.envelope import Message
+from gatepost.mail.envelope import NOTIFY_SUCCESS, TRACE, Message, Recipient
 from gatepost.mail.queue_id import long_queue_id, short_queue_id
 from gatepost.queue.content_file import ContentFile
 from gatepost.queue.memory import MemoryStore
@@ -185,6 +186,19 @@ def test_done_recipients_are_no_longer_open(store: Store) -> None:
     assert stored is not None
     assert (stored.queue, stored.open, stored.next_attempt) == ("incoming", [0, 2], 1000.0)
     assert due_ids(store, 1000.0) == [queue_id]
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_what_a_first_attempt_has_told(store: Store, tried: bool) -> None:
+    alias = Recipient("alias@x.example", notify=NOTIFY_SUCCESS)
+    message = msgspec.structs.replace(a_message(1, recipients=2), trace=TRACE, expanded=(alias,), verp="+=")
+    (queue_id,) = put(store, message)
+    if tried:
+        store.commit(Batch(deferred=[Deferral(queue_id, 2000.5, [(0, "4.4.1", "timeout")])]))
+    stored = store.load(queue_id)
+    assert stored is not None
+    assert (stored.message.trace, stored.message.expanded) == ((0, ()) if tried else (TRACE, (alias,)))
+    assert stored.message.verp == "+="
 
 
 def test_deferral(store: Store) -> None:
