@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gatepost.audit.lint.address_lists import is_private
 from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.nearest import nearest
 from gatepost.audit.lint.registry import check
@@ -18,7 +19,7 @@ from gatepost.audit.lint.restriction_order import RELAY_PROTECTION, protecting_l
 from gatepost.audit.lint.subject import Place, Subject
 from gatepost.audit.lint.table_rows import INDEXED, Row, split_spec
 from gatepost.restrictions.registry import REMOVED, find, registered
-from gatepost.tables.network import parse_address
+from gatepost.tables.network import parse_address, parse_network
 
 ACTIONS = (
     "OK",
@@ -130,6 +131,35 @@ def recipient_permits(subject: Subject) -> Iterator[Remark]:
 def _own_domains(place: Place) -> set[str]:
     lists = ("mydestination", "relay_domains", "virtual_alias_domains", "virtual_mailbox_domains")
     return {item.lower() for name in lists for item in place.items(name)}
+
+
+@check("clients-permitted-widely", Severity.ERROR, "a table of clients lets strangers relay")
+def clients_permitted(subject: Subject) -> Iterator[Remark]:
+    """OK in a table of clients that is asked before reject_unauth_destination lets those clients send anywhere. The
+    key `unknown` is every client without a name in DNS, an address of one octet is 16,777,216 clients, and
+    `static:OK` is everybody. List the addresses that are meant."""
+    for place in subject.servers:
+        for parameter, item in _before_protection(place):
+            use = _use(place, parameter, item)
+            if use is not None and use.restriction == "check_client_access":
+                for row in subject.rows(use.spec) or ():
+                    if _permits(row) and (who := _strangers(row)):
+                        message = f"{row.key} {row.value}: {who} may send anywhere"
+                        yield use.remark(row, message, "list the addresses that are meant")
+
+
+def _strangers(row: Row) -> str:
+    """Of whom strangers are a part; empty: of nobody in this row."""
+    if row.key in ("*", *_EVERYTHING):
+        return "everybody"
+    if row.key == "unknown":
+        return "every client without a name"
+    network = row.network
+    if network is None and row.key.isdigit() and int(row.key) < 256:
+        network = parse_network(f"{row.key}.0.0.0/8")
+    if network is not None and network.prefix <= (8 if network.bits == 32 else 32) and not is_private(network):
+        return "a large part of the Internet"
+    return ""
 
 
 @check("access-ok-forbidden", Severity.ERROR, "OK in a table that may not permit")

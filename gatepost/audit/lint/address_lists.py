@@ -34,10 +34,12 @@ def _items(subject: Subject) -> Iterator[tuple[Place, str, Item]]:
 
 def _trusting(subject: Subject) -> Iterator[tuple[Place, Item, Network]]:
     """The networks that mynetworks takes in."""
-    for place, parameter, item in _items(subject):
-        network = item.network()
-        if parameter == "mynetworks" and not item.negated and network is not None:
-            yield place, item, network
+    for place, matches in _lists(subject):
+        before: list[Network] = []
+        for item, network in matches.networks() if matches.parameter == "mynetworks" else ():
+            if not item.negated and not any(each.contains(network) for each in before):
+                yield place, item, network
+            before.append(network)
 
 
 def is_private(network: Network) -> bool:

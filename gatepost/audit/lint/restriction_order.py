@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.restriction_items import ListItem, flat, list_items, restriction_lists
-from gatepost.audit.lint.subject import Place, Subject
+from gatepost.audit.lint.subject import RESTRICTION_LISTS, Place, Subject
 from gatepost.audit.relay import EVERYBODY, grants
 from gatepost.config.values import split_list
 from gatepost.restrictions.parameters import AccessParameters
 
 RELAY_PROTECTION = frozenset(("reject_unauth_destination", "defer_unauth_destination"))
 FINAL = frozenset(("permit", "reject", "defer"))
+_RELAY_LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 _OWN_CLIENTS = frozenset(("permit_mynetworks", "permit_sasl_authenticated", "permit_tls_clientcerts"))
 
 
@@ -30,29 +31,39 @@ def relay_parameters(place: Place) -> AccessParameters:
 def protecting_list(place: Place) -> str:
     """The list that keeps strangers from relaying: the one whose permits matter. Empty: none does."""
     params = relay_parameters(place)
-    for parameter in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
+    for parameter in _RELAY_LISTS:
         if grants(getattr(params, parameter), params).closed:
             return parameter
     return ""
+
+
+def _may_refuse_otherwise(place: Place) -> bool:
+    """Could something refuse strangers that is no matter of destinations? `gatepost prove` looks closer."""
+    assert place.service is not None
+    if place.service.name.rpartition(":")[0].strip("[]") in ("localhost", "127.0.0.1", "::1"):
+        return True
+    for parameter in RESTRICTION_LISTS:
+        for item in flat(place, list_items(place.text(parameter))):
+            ends = item.name in ("reject", "defer", "defer_if_permit") or item.name in RELAY_PROTECTION
+            asks = parameter in _RELAY_LISTS and (item.table or item.name == "check_policy_service")
+            if not item.warned and (asks or item.name == "defer_if_permit" or (ends and parameter not in _RELAY_LISTS)):
+                return True
+    return False
 
 
 @check("relay-open", Severity.ERROR, "no list keeps strangers from sending anywhere")
 def relay_open(subject: Subject) -> Iterator[Remark]:
     """Neither smtpd_relay_restrictions nor smtpd_recipient_restrictions refuses foreign destinations before
     everything is permitted. Postfix and Gatepost do not start with a configuration that shows no protection at all,
-    but a `permit` in the wrong place they may not see. Let smtpd_relay_restrictions end with
-    reject_unauth_destination."""
+    but a `permit` in the wrong place they may not see. `gatepost prove` follows all lists, and tells for sure. Let
+    smtpd_relay_restrictions end with reject_unauth_destination."""
     for place in subject.listeners:
         params = relay_parameters(place)
-        if place.text("mydestination") and not protecting_list(place):
-            everybody = [name for name in _relay_lists() if EVERYBODY in grants(getattr(params, name), params).who]
+        if not protecting_list(place) and not _may_refuse_otherwise(place):
+            everybody = [name for name in _RELAY_LISTS if EVERYBODY in grants(getattr(params, name), params).who]
             message = "everybody may send to any destination through this listener"
             remedy = "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination"
             yield place.remark(everybody[0] if everybody else "smtpd_relay_restrictions", message, remedy)
-
-
-def _relay_lists() -> tuple[str, str]:
-    return "smtpd_relay_restrictions", "smtpd_recipient_restrictions"
 
 
 @check("permit-before-relay-protection", Severity.ERROR, "`permit` stands before reject_unauth_destination")
@@ -86,9 +97,13 @@ def protection_only_warns(subject: Subject) -> Iterator[Remark]:
     opens the relay as far as that list is concerned. Put it before another restriction, or take it out."""
     for place, parameter, items in restriction_lists(subject):
         for item in items:
-            if item.warned and item.name in RELAY_PROTECTION:
+            if item.warned and item.name in RELAY_PROTECTION and not _protected(items):
                 message = f"{item.name} only warns, and refuses nobody"
                 yield place.remark(parameter, message, "take warn_if_reject out")
+
+
+def _protected(items: list[ListItem]) -> bool:
+    return any(item.name in RELAY_PROTECTION and not item.warned for item in items)
 
 
 @check("warn-if-reject-without-effect", Severity.WARNING, "warn_if_reject before something that never rejects")

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from gatepost.config.errors import ConfigError
+from gatepost.tables.braces import inline_rules
 from gatepost.tables.cidr import parse_rules as cidr_rules
 from gatepost.tables.literal import InlineTable, StaticTable
 from gatepost.tables.network import Network
@@ -49,13 +50,20 @@ def source_text(tables: Tables, path: str) -> str | None:
 def table_rows(tables: Tables, spec: str) -> list[Row] | None:
     """The rows of the table `type:name`, in order, duplicates included; None if they cannot be listed."""
     kind, name = split_spec(spec)
+    if kind in ("cidr", "regexp", "pcre") and name.startswith("{"):
+        try:
+            rules = dict(inline_rules(kind, name))
+        except ConfigError:
+            return None
+        return [row._replace(line=0) for row in (_cidr(rules) if kind == "cidr" else _patterns(kind, rules))]
     if kind in FILES and name.startswith("/"):
         text = source_text(tables, name)
         if text is None:
             return None
         if kind in INDEXED:
             return _indexed(tables, spec, text)
-        return _cidr(text) if kind == "cidr" else _patterns(kind, text)
+        lines = dict(logical_lines(text, Remarks("")))
+        return _cidr(lines) if kind == "cidr" else _patterns(kind, lines)
     if kind in ("inline", "static"):
         try:
             table = tables.open(f"{kind}:{name}")
@@ -76,10 +84,8 @@ def _indexed(tables: Tables, spec: str, text: str) -> list[Row]:
     return [Row(fold(entry.key), entry.value, entry.number) for entry in entries]
 
 
-def _cidr(text: str) -> list[Row]:
-    remarks = Remarks("")
-    lines = dict(logical_lines(text, remarks))
-    rules = cidr_rules(lines.items(), remarks)
+def _cidr(lines: dict[int, str]) -> list[Row]:
+    rules = cidr_rules(lines.items(), Remarks(""))
     conditional = any(rule.result is None for rule in rules.rules)
     rows = []
     for rule in rules.rules:
@@ -89,10 +95,8 @@ def _cidr(text: str) -> list[Row]:
     return rows
 
 
-def _patterns(kind: str, text: str) -> list[Row]:
-    remarks = Remarks("")
-    lines = dict(logical_lines(text, remarks))
-    rules = RuleParser(kind, remarks, "").parse(lines.items())
+def _patterns(kind: str, lines: dict[int, str]) -> list[Row]:
+    rules = RuleParser(kind, Remarks(""), "").parse(lines.items())
     rows = []
     depth_end = 0
     for number, rule in enumerate(rules.rules):
