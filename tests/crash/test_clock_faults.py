@@ -133,8 +133,10 @@ def test_a_jump_under_load(folder: Path, options: list[str], way: int, long_form
         world.stop()
 
 
-def test_back_and_forth_with_a_restart(folder: Path) -> None:
+def test_back_and_forth_with_a_restart(folder: Path, long_form: bool) -> None:
     """A clock that was wrong and is set right again; the queue manager's successors know what was skipped."""
+    if not long_form:
+        pytest.skip("in the long form only (make faults)")
     world = World(folder, [])
     server, peer = world.server, world.peer
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.volumes import VolumeGatepost, why_not
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import Client, queue_id_of, temporary_folder, until
+from tests.scenarios.server import WAIT, Client, queue_id_of, temporary_folder, until
 
 pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.xdist_group("disk-full")]
 
@@ -76,14 +76,14 @@ class World:
     def content_files(self) -> list[Path]:
         return list((self.server.seen(self.queue) / "content").iterdir())
 
-    def arrived(self, *senders: str) -> None:
+    def arrived(self, *senders: str, seconds: float = WAIT) -> None:
         """These, each once, and the queue is empty."""
         wanted = sorted(f"{sender}@client.test" for sender in senders)
 
         def there() -> list[str]:
             return sorted(m.sender for m in self.peer.messages if m.sender.endswith("@client.test"))
 
-        until(lambda: there() == wanted, f"{wanted}, not {there()}")
+        until(lambda: there() == wanted, "all of them", seconds)
         until(lambda: self.server.queued() == [], "an empty queue")
         assert there() == wanted
 
@@ -218,6 +218,31 @@ def test_the_queue_manager_starts_anew_on_a_full_disk(folder: Path) -> None:
         until(lambda: bool(server.send_unless_full("next@client.test", "bob@far.test")), "mail is taken again")
         # Delivered once: the worker told the new queue manager of the delivery that it had under way.
         world.arrived("held", "next")
+    finally:
+        world.stop()
+
+
+def test_while_the_log_of_the_queue_is_moved(folder: Path, long_form: bool) -> None:
+    """At the checkpoint, for which the queue file must grow: what is in its log stays there, and is delivered."""
+    only_if(long_form)
+    world = World(folder, [], queue=60 * MIB)
+    server, peer = world.server, world.peer
+    body = "Subject: x\r\n\r\n" + LINE * 1700
+    try:
+        peer.replies["RCPT"] = "450 4.2.0 Later"
+        client = server.client()
+        accepted = [f"m{number}" for number in range(100)]
+        for sender in accepted:
+            queue_id_of(client.send(f"{sender}@client.test", "bob@far.test", body))
+        server.fill(world.queue, leave=9 * MIB)
+        while (reply := client.send(f"m{len(accepted)}@client.test", "bob@far.test", body)).startswith("250 "):
+            accepted.append(f"m{len(accepted)}")
+            assert len(accepted) < 500
+        assert reply == FULL
+        client.close()
+        server.free(world.queue)
+        peer.replies.clear()
+        world.arrived(*accepted, seconds=120)
     finally:
         world.stop()
 
