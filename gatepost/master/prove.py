@@ -15,6 +15,7 @@ from ipaddress import ip_address
 
 from gatepost.audit.classes import in_two_classes
 from gatepost.audit.destinations import bad_values, unknown_transports
+from gatepost.audit.gateways import trusted_gateways
 from gatepost.audit.lists import (
     ADDRESS_LISTS,
     DOMAIN_LISTS,
@@ -23,6 +24,7 @@ from gatepost.audit.lists import (
     useless_exceptions,
     without_bounds,
 )
+from gatepost.audit.networks import trusted_networks
 from gatepost.audit.place import place, place_of_table
 from gatepost.audit.strangers.inquiry import Listener, inquire_now
 from gatepost.audit.strangers.report import in_a_sentence
@@ -30,8 +32,10 @@ from gatepost.audit.transports import missing_transports
 from gatepost.bounce.template_file import Texts
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
+from gatepost.config.gateways import surroundings
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.control.acting_as import acting_as
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
@@ -141,6 +145,7 @@ class _Prover:
             self._try(lambda: self._destinations(foundation))
             self._tables(foundation)
             for listener in self.proof.listeners:
+                self._try(partial(self._gateways, listener), listener.settings, listener.service)
                 self._try(partial(self._strangers, listener), listener.settings, listener.service)
 
     def _destinations(self, foundation: Foundation) -> None:
@@ -203,6 +208,17 @@ class _Prover:
             require_relay_protection(policy.parts)
 
         self._try(compiled, settings, service)
+
+    def _gateways(self, listener: ProvedListener) -> None:
+        """Refuse to trust the gateway of a container; warn of the router of a network."""
+        settings = listener.settings
+        if inquired(listener).local_only:
+            return
+        allowed = split_list(settings.gatepost_trusted_gateways)
+        for gateway in trusted_gateways(surroundings(), trusted_networks(listener.lists["mynetworks"]), allowed):
+            error = place(ConfigError(gateway.text), settings, "mynetworks")
+            heading = self.proof.errors if gateway.grave else self.proof.remarks
+            heading.append(str(error))
 
     def _strangers(self, listener: ProvedListener) -> None:
         """Refuse an open relay, as far as nobody else has to be asked (`gatepost prove` asks)."""

@@ -3,6 +3,8 @@
 from gatepost.config.declaration import Parameter, boolean, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
+    # Gateways that may relay although strangers come through them.
+    text("gatepost_trusted_gateways", "", kind="list", since="gatepost 0.1", owner="master", honoured=True),
     # Start although strangers can relay (gatepost prove).
     boolean("gatepost_allow_open_relay", "no", since="gatepost 0.1", owner="master", honoured=True),
     # How many delivery worker processes; 0 = as many as there are processors.
