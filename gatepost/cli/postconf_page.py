@@ -36,7 +36,8 @@ def _page() -> ManualPage:
     page = ManualPage(
         "postconf",
         "show configuration parameters",
-        "[-c DIR] [-dfhHnpvx] [-C CLASS] [-o NAME=VALUE] [NAME...]\n[-c DIR] [-fHhvx] -M | -F | -P [NAME...]\n[-c DIR] -b | -t [FILE]",
+        "[-c DIR] [-dfhHnpvx] [-C CLASS] [-o NAME=VALUE] [NAME...]\n[-c DIR] [-fHhvx] -M | -F | -P [NAME...]\n"
+        "[-c DIR] -b | -t [FILE]",
         _DESCRIPTION,
         "0: shown. 1: the files cannot be read, or the command line makes no sense.",
     )
