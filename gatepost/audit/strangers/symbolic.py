@@ -8,14 +8,22 @@ What can only refuse (reject_*, most check_*_mx_access) is taken to let the stra
 and so is much of what a name server says. `confirm` plays what comes of it through the real restrictions.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from gatepost.audit.strangers.entries import (
+    Find,
+    by_meaning,
+    in_domain,
+    meaning_of,
+    of_address,
+    of_recipient,
+    of_sender,
+)
 from gatepost.audit.strangers.keys import Content, Unknown, content_of
 from gatepost.audit.strangers.paths import Path, Step, Values
 from gatepost.audit.strangers.universe import NOBODY, Keys, Universe
 from gatepost.restrictions.access import apply_result
-from gatepost.restrictions.access_lookup import find_domain, find_mail_address, find_network
 from gatepost.restrictions.check import Run
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.facts import Client, SessionFacts
@@ -27,10 +35,6 @@ from gatepost.tables.maps import Hit, Maps
 from gatepost.tables.match_items import NameItem, TableItem
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
-
-_REFUSALS = frozenset(("REJECT", "DEFER", "DEFER_IF_PERMIT"))
-_NO_OPINION = frozenset(("DUNNO", "INFO", "WARN", "PREPEND", "BCC", "HOLD", "FILTER", "DEFER_IF_REJECT"))
-_PERMITS = frozenset(("OK", "RELAY"))
 
 # Restrictions of no argument whose answer is their own, whoever asks.
 _AS_THEY_ARE = frozenset(("reject", "defer", "defer_if_permit", "defer_if_reject", "sleep"))
@@ -265,38 +269,39 @@ class _Asked:
         elif name == "check_helo_access":
             if ctx.helo_name is None:
                 return None
-            turns = await self._by_one(ctx, maps, "helo", _in_domain)
+            turns = await self._by_one(ctx, maps, "helo", in_domain)
         elif name == "check_sender_access":
             if ctx.sender is None:
                 return None
-            turns = await self._by_one(ctx, maps, "sender", _of_sender)
+            turns = await self._by_one(ctx, maps, "sender", of_sender)
         else:
             if ctx.recipient is None:
                 return None
-            turns = await self._by_one(ctx, maps, "recipient", _of_recipient)
+            turns = await self._by_one(ctx, maps, "recipient", of_recipient)
         return [*turns, *self._unlisted(maps)]
 
     async def _by_client_table(self, ctx: Context, maps: Maps) -> list[Turn]:
         left = self._prover.path.narrowed
-        by_name = await self._found(ctx, maps, left["name"], _in_domain)
+        by_name = await self._found(ctx, maps, left["name"], in_domain)
         turns = [
             Turn(verdict, {"name": names}, why)
-            for verdict, names, why in _sorted(by_name, warning=ctx.warning)
+            for verdict, names, why in by_meaning(by_name, warning=ctx.warning)
             if verdict is not None
         ]
         nameless = frozenset(name for name, hit in by_name.items() if hit is None)
-        by_address = await self._found(ctx, maps, left["address"], find_network_of)
-        for verdict, addresses, why in _sorted(by_address, warning=ctx.warning):
+        by_address = await self._found(ctx, maps, left["address"], of_address)
+        for verdict, addresses, why in by_meaning(by_address, warning=ctx.warning):
             turns.append(Turn(verdict or DUNNO, {"name": nameless, "address": addresses}, why))
         return turns
 
-    async def _by_one(self, ctx: Context, maps: Maps, what: str, find: "_Find") -> list[Turn]:
+    async def _by_one(self, ctx: Context, maps: Maps, what: str, find: Find) -> list[Turn]:
         found = await self._found(ctx, maps, self._prover.path.narrowed[what], find)
         return [
-            Turn(verdict or DUNNO, {what: values}, why) for verdict, values, why in _sorted(found, warning=ctx.warning)
+            Turn(verdict or DUNNO, {what: values}, why)
+            for verdict, values, why in by_meaning(found, warning=ctx.warning)
         ]
 
-    async def _found(self, ctx: Context, maps: Maps, values: Values, find: "_Find") -> dict[str, Hit | None]:
+    async def _found(self, ctx: Context, maps: Maps, values: Values, find: Find) -> dict[str, Hit | None]:
         """The entries for these values; those for which the table fails (451) are not in it."""
         if not self._prover.ask and any(table.values is None for table in self._prover.unknown(maps)):
             return dict.fromkeys(values)
@@ -319,74 +324,16 @@ class _Asked:
                 yield Turn(DUNNO, {})
                 continue
             for text, place in table.values:
-                meaning = _meaning(text, warning=False)
+                meaning = meaning_of(text, warning=False)
                 if meaning is not None and meaning is not DUNNO:
                     yield Turn(meaning, {}, place, f"{place} ({text}) matches")
 
 
-_Find = Callable[[Context, Maps, str], Awaitable[Hit | None]]
 _ABOUT = {
     "check_helo_access": ("helo", HELO_COMMAND),
     "check_sender_access": ("sender", SENDER_ADDRESS),
     "check_recipient_access": ("recipient", RECIPIENT_ADDRESS),
 }
-
-
-async def _in_domain(ctx: Context, maps: Maps, value: str) -> Hit | None:
-    return await find_domain(ctx, maps, value)
-
-
-async def find_network_of(ctx: Context, maps: Maps, value: str) -> Hit | None:
-    """The entry for a client's address."""
-    return await find_network(maps, value)
-
-
-async def _of_sender(ctx: Context, maps: Maps, value: str) -> Hit | None:
-    if not value:
-        return await maps.find(ctx.params.smtpd_null_access_lookup_key)
-    destination = await ctx.resolve_sender(value)
-    return await find_mail_address(ctx, maps, destination.recipient) if "@" in destination.recipient else None
-
-
-async def _of_recipient(ctx: Context, maps: Maps, value: str) -> Hit | None:
-    destination = await ctx.resolve_recipient(value)
-    if "@" not in destination.recipient:
-        return None
-    hit = await find_mail_address(ctx, maps, destination.recipient)
-    if hit is not None and destination.routed and not ctx.params.allow_untrusted_routing:
-        # As check_recipient_access: what permits counts for nothing then.
-        return None if _meaning(hit.value, warning=False) is PERMIT else hit
-    return hit
-
-
-def _sorted(found: dict[str, Hit | None], *, warning: bool) -> list[tuple[Verdict | str | None, frozenset[str], str]]:
-    """The values by what their entry does: a verdict, a text to be carried out, or None where there is none."""
-    groups: dict[Verdict | str | None, list[str]] = {}
-    for value, hit in found.items():
-        meaning = None if hit is None else _meaning(hit.value, warning=warning)
-        if hit is None or meaning is not None:
-            groups.setdefault(meaning, []).append(value)
-    return [(meaning, frozenset(values), _why(found, min(values))) for meaning, values in groups.items()]
-
-
-def _why(found: dict[str, Hit | None], value: str) -> str:
-    hit = found[value]
-    return "" if hit is None else f"{hit.table} has {hit.key} {hit.value}"
-
-
-def _meaning(value: str, *, warning: bool) -> Verdict | str | None:
-    """PERMIT, DUNNO, a text to be carried out, or None: it refuses."""
-    command, _, text = value.replace("\t", " ").partition(" ")
-    word = command.upper()
-    if word in _PERMITS or (value and value.isascii() and value.isdigit()):
-        return PERMIT
-    if word in _NO_OPINION:
-        return DUNNO
-    if word == "HANGUP":
-        return None
-    if word in _REFUSALS or (len(word) == 3 and word[0] in "45" and word.isdigit() and text.strip()):
-        return DUNNO if warning else None
-    return value
 
 
 def _left(path: Path, turn: Turn) -> dict[str, Values] | None:
