@@ -126,16 +126,18 @@ class Notifier:
 
 
 def _ordered(results: Sequence[Result]) -> Sequence[Result]:
-    """Those of a domain by name, as Postfix's queue manager has sorted them; the aliases that were expanded first."""
+    """Those of a domain by name, as Postfix's queue manager has sorted them, but those first that were refused before
+    the others got the message; the aliases that were expanded before them all.
+    """
     if len(results) < 2:
         return results
     places: dict[str, int] = {}
 
-    def order(result: Result) -> tuple[int, str]:
+    def order(result: Result) -> tuple[int, bool, str]:
         recipient, status = result
         if status.index < 0:
-            return -1, ""
+            return -1, False, ""
         localpart, _, domain = recipient.address.lower().rpartition("@")
-        return places.setdefault(domain, len(places)), localpart
+        return places.setdefault(domain, len(places)), status.action == "sent", localpart
 
     return sorted(results, key=order)
