@@ -240,7 +240,8 @@ class Transport:
     def set_unread(self, job: Job, count: int) -> None:
         """So many recipients of its message are not in memory; a job is kept as long as there are any."""
         job.unread = count
-        job.peers = [peer for peer in job.peers if peer.at < len(peer.indexes)]
+        if len(job.peers) > 2 * job.waiting:
+            job.peers = [peer for peer in job.peers if peer.at < len(peer.indexes)]
         if count:
             self.unread[job.message_id] = job
         else:

@@ -13,14 +13,19 @@ from heapq import heappop, heappush, heapreplace
 
 from gatepost.qmgr.jobs import Destination, Job, Transport
 
+LARGEST = 1000
+"""A job that needs more deliveries does not go before others."""
+
 Waiting = tuple[float, int, Job]
 Head = tuple[float, int, Destination]
 
 
 class Candidates:
-    """The jobs of a transport by what they need. Entries that are no longer true are met, and mended, later.
+    """The jobs of a transport by what they need: up to 16 exactly, beyond that within an eighth.
 
-    `heads` has, by deliveries needed, the destinations that had room when they were put there, by their oldest job.
+    Entries that are no longer true are met, and mended, later.
+
+    `heads` has, by size, the destinations that had room when they were put there, by their oldest job.
     """
 
     __slots__ = ("_count", "_heads", "_live", "_open", "_transport", "_waiting")
@@ -40,6 +45,9 @@ class Candidates:
     def add(self, job: Job, destination: Destination) -> None:
         """A job has recipients at this destination."""
         needed = job.needed()
+        if needed > LARGEST:
+            return
+        needed = _size(needed)
         self._count = count = self._count + 1
         heap = self._waiting.setdefault(destination, {}).setdefault(needed, [])
         heappush(heap, (job.since, count, job))
@@ -67,7 +75,9 @@ class Candidates:
         best, best_score = None, 0.0
         for needed in [needed for needed in self._heads if needed <= slots]:
             job = self._oldest(needed, current)
-            if job is not None and (score := (now - job.since + 1) / needed) > best_score:
+            if job is None or (exactly := job.needed()) > slots:
+                continue
+            if (score := (now - job.since + 1) / exactly) > best_score:
                 best, best_score = job, score
         return best
 
@@ -97,13 +107,21 @@ class Candidates:
             job = waiting[0][2]
             fit = job is not current and job.waiting and not job.children
             if fit and any(peer.destination is destination and peer.at < len(peer.indexes) for peer in job.peers):
-                if job.needed() == needed:
+                if _size(job.needed()) == needed:
                     return job
                 heappop(waiting)
                 self.add(job, destination)
             else:
                 heappop(waiting)
         return None
+
+
+def _size(needed: int) -> int:
+    """Rounded down to four binary digits, so that there are few sizes."""
+    if needed <= 16:
+        return needed
+    digits = needed.bit_length() - 4
+    return needed >> digits << digits
 
 
 def preempting(transport: Transport, current: Job, now: float) -> bool:

@@ -115,6 +115,20 @@ def test_a_mailing_to_as_many_domains_delays_no_more() -> None:
         if start.message_id == "small":
             break
     assert start.message_id == "small"
+    # To find it does not take longer the larger the mailing is.
+    candidates = scheduler._transports["smtp"].candidates
+    assert candidates is not None and len(candidates._heads) < 100
+
+
+@pytest.mark.parametrize("size", [17, 90, 600])
+def test_messages_of_all_sizes_preempt(size: int) -> None:
+    scheduler = a_scheduler()
+    scheduler.add("list", "smtp", "example.org", list(range(50_000)), 0)
+    scheduler.add("other", "smtp", "example.org", list(range(size)), 0)
+    order = deliver(scheduler, 1, 7 * size)
+    # Half of what it costs, less the loan, comes before it.
+    assert order.index("other") == pytest.approx((size / 2 - 3) * 5, abs=5)
+    assert order.count("other") == size
 
 
 @pytest.mark.parametrize("seed", range(20))
