@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import Client, Gatepost, children, temporary_folder, until
+from tests.scenarios.server import WAIT, Client, Gatepost, children, temporary_folder, until
 
 MAIN_CF = """\
 myhostname = relay.home.example
@@ -25,7 +25,7 @@ relayhost = [127.0.0.1]:{port}
 """
 STALL = 7.0
 """Seconds that the disk stands still at most: less than the queue file's writer waits for a lock."""
-SESSIONS, OCTETS = 450, 120_000
+SESSIONS, OCTETS = 400, 120_000
 
 pytestmark = pytest.mark.skipif(
     shutil.which("smtp-source", path="/usr/sbin:/usr/bin") is None, reason="Postfix's smtp-source is not installed"
@@ -57,46 +57,64 @@ def memory(server: Gatepost) -> int:
     return total
 
 
+def source(server: Gatepost) -> "subprocess.Popen[bytes]":
+    """SESSIONS clients that send a message each."""
+    what = ["-s", str(SESSIONS), "-m", str(SESSIONS), "-l", str(OCTETS), "-f", "a@home.example", "-t", "b@far.example"]
+    return subprocess.Popen(["smtp-source", *what, f"127.0.0.1:{server.port}"], stderr=subprocess.DEVNULL)
+
+
+def shows(server: Gatepost, pattern: str) -> bool:
+    """Does the log show it while the disk stands still?"""
+    try:
+        server.wait_log(pattern, STALL)
+    except AssertionError:
+        return False
+    return True
+
+
+def must_wait(server: Gatepost) -> Client:
+    """A client whose DATA is not answered."""
+    late = Client(server.port)
+    for line in ("EHLO x", "MAIL FROM:<late@home.example>", "RCPT TO:<b@far.example>"):
+        assert late.say(line).startswith("250")
+    late.sock.sendall(b"DATA\r\n")
+    late.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        late.sock.recv(100)
+    late.sock.settimeout(WAIT)
+    return late
+
+
 @pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
 def test_a_disk_that_stands_still(options: list[str]) -> None:
     peer = Peer()
-    with temporary_folder() as folder:
+    behind = r"qmgr\[\d+\]: warning: the queue's disk is slow: \d+ messages \(\d+ octets\) wait to be written"
+    with temporary_folder() as folder, contextlib.ExitStack() as sources:
         server = Gatepost(folder, MAIN_CF.format(port=peer.port)).start(*options)
-        source = None
+        late: Client | None = None
+        rounds = 0
         try:
             server.send("a@home.example", "b@far.example")  # queue IDs are set aside with the first one
             before = memory(server)
-            with standing_still(server.queue):
-                source = subprocess.Popen(
-                    ["smtp-source", "-s", str(SESSIONS), "-m", str(SESSIONS), "-l", str(OCTETS), "-f", "a@home.example",
-                     "-t", "b@far.example", f"127.0.0.1:{server.port}"],
-                    stderr=subprocess.DEVNULL,
-                )  # fmt: skip
-                behind = (
-                    r"qmgr\[\d+\]: warning: the queue's disk is slow: \d+ messages \(\d+ octets\) wait to be written"
-                )
-                server.wait_log(behind, STALL)
-                late = Client(server.port)
-                for line in ("EHLO x", "MAIL FROM:<late@home.example>", "RCPT TO:<b@far.example>"):
-                    assert late.say(line).startswith("250")
-                late.sock.sendall(b"DATA\r\n")
-                late.sock.settimeout(0.5)
-                with pytest.raises(TimeoutError):
-                    late.sock.recv(100)
-                assert memory(server) - before < 250 << 20
-            late.sock.settimeout(30)
+            while late is None and rounds < 5:  # on a busy host the clients may be slower than the disk
+                rounds += 1
+                with standing_still(server.queue):
+                    clients = source(server)
+                    sources.callback(clients.wait)
+                    sources.callback(clients.kill)
+                    if shows(server, behind):
+                        late = must_wait(server)
+                        assert memory(server) - before < 250 << 20
+                assert clients.wait(120) == 0  # nobody was refused
+            assert late is not None, server.output()
             assert late.sock.recv(100).startswith(b"354")
             late.sock.sendall(b"Subject: late\r\n\r\nHello.\r\n.\r\n")
             assert late.sock.recv(100).startswith(b"250 2.0.0 Ok: queued")
             server.wait_log(r"qmgr\[\d+\]: the queue's disk has caught up: new mail is taken in again")
             late.hang_up()
-            assert source.wait(60) == 0
-            until(lambda: len(peer.messages) == SESSIONS + 2, "all messages", 60)
-            assert server.log_lines("warning: .*slow") and not server.log_lines("reject: ")
+            until(lambda: len(peer.messages) == rounds * SESSIONS + 2, "all messages", 120)
+            assert not server.log_lines("reject: ")
         finally:
-            if source is not None and source.poll() is None:
-                source.kill()
-                source.wait()
             server.stop()
             peer.stop()
 

@@ -146,5 +146,6 @@ def test_a_message_that_is_being_delivered(world: World) -> None:
     assert "\nSubject: seen\n" in shown and "\nIn the middle.\n" in shown and "recipient: bob@far.example\n" in shown
     world.peer.release.set()
     server.wait_log(f"{queue_id}: removed")
+    until(lambda: world.states() == {}, "an empty queue")  # the mark is written a moment after the line
     done = server.command("postcat", "-q", queue_id, check=False)
     assert done.returncode == 1 and "No such file or directory" in done.stderr
