@@ -18,6 +18,7 @@ rows, in this order:
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import selectors
@@ -35,7 +36,7 @@ from pathlib import Path
 
 from accounting import Target, tool
 from load_phase import Sink
-from servers import PORT, SINK, Gatepost
+from servers import PORT, SINK, Gatepost, NotStarted
 
 HERE = Path(__file__).resolve().parent
 ROWS = ("intake", "start", "list", "hold", "delete", "dead", "slow", "recipients")
@@ -166,8 +167,6 @@ class Scale:
         return self._bench("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")
 
     def _bench(self, *arguments: str) -> dict[str, float]:
-        import json
-
         command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT['gatepost']}"]
         command += ["--sink-port", str(SINK), "--pid", str(self.queue.pid), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200)
@@ -417,7 +416,7 @@ def main() -> int:
             if row in rows:
                 try:
                     getattr(scale, row)()
-                except (OSError, KeyError, IndexError, ValueError, subprocess.SubprocessError) as problem:
+                except (NotStarted, OSError, KeyError, IndexError, ValueError, subprocess.SubprocessError) as problem:
                     scale.say(f"{row}: not measured: {type(problem).__name__}: {problem!s:.600}", True)
     finally:
         queue.stop()
