@@ -157,9 +157,11 @@ class SmtpAgent:
             for recipient in delivery.left:
                 self._log(f"{delivery.request.queue_id}: passing <{recipient.address}> to transport={transport}")
             return
-        delivery.attempt.connected()
+        target, uses = delivery.where(why)
+        if target is None:
+            delivery.attempt.connected()
         delivery.final_server = True
-        delivery.fail_site(take_left(delivery), None, why)
+        delivery.fail_site(take_left(delivery), target, why, uses)
 
     def _sites(self, nexthop: str) -> tuple[str, ...]:
         return split_destinations(nexthop)
@@ -200,8 +202,7 @@ class SmtpAgent:
             sessions += 1
             if not delivery.left:
                 return False
-            if sessions == self._params.mx_session_limit:
-                break
+            break  # this very session may be idle again; other servers have their turn
         try:
             destination = self._resolved(site)
         except BadDestination as exc:
@@ -214,6 +215,8 @@ class SmtpAgent:
             return found.backup
         if last_of_all := isinstance(found, BackupTargets):
             last = True
+        if 0 < self._params.mx_session_limit <= sessions:
+            return last_of_all
         fresh = [target for target in found if target.namaddrport not in visited]
         await self._visit_targets(delivery, content, site, fresh, last, len(visited), sessions)
         return last_of_all
@@ -369,7 +372,7 @@ class SmtpAgent:
     def _lasts(self, session: SmtpSession) -> bool:
         """May this session be kept for a next message?"""
         params = self._params
-        if 0 < params.reuse_count_limit <= session.uses + 1:
+        if 0 < params.reuse_count_limit <= session.uses:
             return False
         return asyncio.get_running_loop().time() < session.expires
 

@@ -42,6 +42,7 @@ class SmtpDelivery:
     __slots__ = (
         "_log",
         "_soft_bounce",
+        "_where",
         "attempt",
         "complete",
         "final_server",
@@ -59,6 +60,7 @@ class SmtpDelivery:
         self.final_server = False
         self.complete = False
         self.why: Failure | None = None
+        self._where: tuple[Failure, Target | None, int] | None = None
         self.site_failure: Failure | None = None
         self.sites: list[tuple[str, str]] = []
         self._log = log
@@ -73,6 +75,12 @@ class SmtpDelivery:
                 self.sites.append((site, ""))
         elif self.why is not None and (self.why.reply or self.why.dsn != "4.3.0") and not self.request.trace:
             self.sites.append((site, self.why.text))
+
+    def where(self, why: Failure) -> tuple[Target | None, int]:
+        """The server where this failed, and the uses of the connection; None if it was on the way there."""
+        if self._where is None or self._where[0] is not why:
+            return None, 0
+        return self._where[1:]
 
     def log(self, text: str) -> None:
         self._log(text)
@@ -91,6 +99,7 @@ class SmtpDelivery:
     def fail(self, recipients: list[DeliveryRecipient], target: Target | None, failure: Failure, uses: int = 0) -> None:
         """Put recipients off to the next server if there may be one, else defer or bounce them."""
         self.why = failure
+        self._where = (failure, target, uses)
         if not recipients:
             return
         if (failure.soft or self._soft_bounce) and not self.final_server:

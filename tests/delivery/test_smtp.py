@@ -523,3 +523,16 @@ async def test_a_backup_host_uses_no_fallback_relay(make: Callable[..., Bench]) 
         done = await bench.deliver("x.example")
         assert [status.dsn for status in done.statuses] == ["4.4.4"]
         assert not it.connections
+
+
+async def test_a_message_is_not_tried_again_over_the_session_that_has_just_refused_it(
+    make: Callable[..., Bench],
+) -> None:
+    async with peer() as it:
+        bench = make()
+        await bench.deliver(it.nexthop, keep=True)
+        it.replies["RCPT"] = b"450 4.2.0 greylisted\r\n"
+        done = await bench.deliver(it.nexthop, keep=True)
+        assert [command[:4] for command in it.commands].count("MAIL") == 2
+        assert done.statuses[0].action == "deferred"
+        assert f"relay={it.name}:{it.port}, conn_use=2, " in bench.lines[-1]

@@ -1,0 +1,99 @@
+"""Connections used again: by Gatepost as often as by a real Postfix, and with the same words in the log."""
+
+import os
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.compat.outgoing import MAIN_CF, Case, submit
+from tests.compat.real_postfix import RealPostfix, missing
+from tests.compat.scripted_sink import ScriptedSink
+from tests.scenarios.server import MASTER_CF, Gatepost, free_port, temporary_folder, until
+
+MESSAGES = 5
+ALWAYS = """
+smtp_connection_cache_destinations = static:all
+lmtp_connection_cache_destinations = static:all
+connection_cache_ttl_limit = 5s
+smtp_connection_cache_time_limit = 5s
+lmtp_connection_cache_time_limit = 5s
+"""
+CASES = {
+    "good": Case({}),
+    "lockstep": Case({"EHLO": "250-peer.example\r\n250 DSN"}),
+    "refused": Case({"RCPT": "550 5.1.1 no"}),
+    "refusedmail": Case({"MAIL": "451 4.3.0 later"}),
+    "refusedend": Case({".": "451 4.3.0 later"}),
+    "closes": Case({".": "250 2.0.0 Ok!"}),
+    "two": Case({}, "smtp:[127.0.0.1]:{closed},[127.0.0.1]:{port}"),
+    "lmtp": Case({}, "lmtp:inet:127.0.0.1:{port}", recipients=("one", "two")),
+}
+
+
+class World:
+    def __init__(self, more: str) -> None:
+        self.sinks = {name: ScriptedSink(case.sink, lmtp=name == "lmtp") for name, case in CASES.items()}
+        closed = free_port()
+        maps = [
+            f"{{ {name}.example = {CASES[name].transport.format(port=sink.port, closed=closed)} }}"
+            for name, sink in self.sinks.items()
+        ]
+        self.main_cf = MAIN_CF.format(maps=" ".join(maps)) + more
+
+    def play(self, port: int, log: Callable[[], str]) -> dict[str, tuple[list[str], int]]:
+        """For each case how often the connection had been used, and how many there were."""
+        ids: dict[str, list[str]] = {name: [] for name in CASES}
+        for sink in self.sinks.values():
+            sink.forget()
+        for _ in range(MESSAGES):
+            for name, case in CASES.items():
+                ids[name].append(submit(port, name, case))
+            wanted = [queue_id for listed in ids.values() for queue_id in listed]
+            until(lambda wanted=wanted: all(f": {i}: to=<" in log() for i in wanted), "an outcome for each")  # type: ignore[misc]
+        until(lambda: not any(sink.open for sink in self.sinks.values()), "the end of all sessions")
+        text = log()
+        return {
+            name: ([_uses(queue_id, text) for queue_id in ids[name]], len(self.sinks[name].sessions)) for name in CASES
+        }
+
+    def stop(self) -> None:
+        for sink in self.sinks.values():
+            sink.stop()
+
+
+def _uses(queue_id: str, text: str) -> str:
+    found = re.search(rf": {queue_id}: to=<[^\n]*relay=[^,]*, (conn_use=\d+, )?delay=.*(status=\w+)", text)
+    return f"{found[1] or ''}{found[2]}" if found else "?"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ALWAYS,
+        f"{ALWAYS}smtp_connection_reuse_count_limit = 2\nlmtp_connection_reuse_count_limit = 3\n",
+        f"{ALWAYS}smtp_connection_cache_on_demand = no\nlmtp_connection_cache_on_demand = no\n",
+    ],
+)
+def test_connections_are_used_as_postfix_uses_them(more: str) -> None:
+    reason = missing()
+    if reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    world = World(more)
+    try:
+        with RealPostfix({"real": {}}, world.main_cf) as postfix:
+            theirs = world.play(postfix.ports["real"], postfix.log)
+        with temporary_folder() as folder:
+            port = free_port()
+            master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n"
+            server = Gatepost(folder, world.main_cf, port=port, master_cf=master_cf)
+            server.start()
+            try:
+                ours = world.play(port, server.log)
+            finally:
+                server.stop()
+    finally:
+        world.stop()
+    assert ours == theirs
