@@ -138,6 +138,7 @@ def _ordered(results: Sequence[Result]) -> Sequence[Result]:
         if status.index < 0:
             return -1, False, ""
         localpart, _, domain = recipient.address.lower().rpartition("@")
-        return places.setdefault(domain, len(places)), status.action == "sent", localpart
+        late = status.action == "sent" and status.dsn_action != "deliverable"
+        return places.setdefault(domain, len(places)), late, localpart
 
     return sorted(results, key=order)

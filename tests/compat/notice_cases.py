@@ -201,6 +201,8 @@ EOF
 """
 
 CLEARED = {"one": "", "asked": " NOTIFY=DELAY", "success": " NOTIFY=SUCCESS,DELAY", "failure": " NOTIFY=FAILURE"}
+# Else recipients who get deliveries of their own end in any order.
+ONE_BY_ONE = "smtp_destination_concurrency_limit = 1\n"
 GROUPS = {
     "failures": Group(FAILURES),
     "copies": Group(FAILURES, "notify_classes = bounce\n"),
@@ -277,7 +279,7 @@ GROUPS = {
             "never": to(NO + " NOTIFY=NEVER", "<nocode@rej.example>", mail=" XVERP"),
             "later": Case((LATE, "<full@rej.example>"), " XVERP", waits=SLOW),
         },
-        "notify_classes = bounce, delay\ndelay_warning_time = 2s\n",
+        "notify_classes = bounce, delay\ndelay_warning_time = 2s\n" + ONE_BY_ONE,
     ),
     "traces": Group(
         {
@@ -304,7 +306,7 @@ GROUPS = {
     ),
     "noverpbounces": Group(
         {"two": to(NO, "<multi@rej.example>", mail=" XVERP"), "good": to(GOOD, mail=" XVERP")},
-        "disable_verp_bounces = yes\ndefault_verp_delimiters = =-\nnotify_classes = bounce\n",
+        "disable_verp_bounces = yes\ndefault_verp_delimiters = =-\nnotify_classes = bounce\n" + ONE_BY_ONE,
     ),
     "cleared": Group(
         {name: to("<slow@rej.example>" + notify) for name, notify in CLEARED.items()}
