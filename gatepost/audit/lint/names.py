@@ -51,15 +51,11 @@ def _swapped(name: str) -> str:
     return ""
 
 
-def _unused(subject: Subject) -> list[str]:
-    return subject.configuration.unused()
-
-
 @check("smtp-and-smtpd-mixed-up", Severity.WARNING, "`smtpd_...` where `smtp_...` is meant, or the other way round")
 def mixed_up(subject: Subject) -> Iterator[Remark]:
     """`smtpd_...` is the server that takes mail in, `smtp_...` the client that sends it out.
     smtpd_sasl_password_maps does not exist: the login at the relayhost is smtp_sasl_password_maps."""
-    for name in _unused(subject):
+    for name in subject.unused:
         other = _swapped(name)
         if other:
             message = f"there is no {name}, and it does nothing"
@@ -70,7 +66,7 @@ def mixed_up(subject: Subject) -> Iterator[Remark]:
 def misspelt(subject: Subject) -> Iterator[Remark]:
     """A name that is no parameter and that no `$name` uses does nothing, and the parameter that was meant keeps its
     default."""
-    for name in _unused(subject):
+    for name in subject.unused:
         meant = "" if _swapped(name) else nearest(name, PARAMETERS)
         if meant:
             message = f"there is no parameter {name}, and nothing uses it"
@@ -81,7 +77,7 @@ def misspelt(subject: Subject) -> Iterator[Remark]:
 def unused(subject: Subject) -> Iterator[Remark]:
     """main.cf may set names of your own, for `$name` in other values. This one is used nowhere: it is left over, or
     it belongs to another version."""
-    for name in _unused(subject):
+    for name in subject.unused:
         if not _swapped(name) and not nearest(name, PARAMETERS):
             yield subject.main.remark(name, f"nothing uses {name}", "take it out")
 

@@ -123,6 +123,11 @@ class Subject:
         """main.cf, and every line of master.cf that has `-o` of its own."""
         return [self.main, *(self.place(each) for each in self.configuration.master if each.overrides)]
 
+    @cached_property
+    def unused(self) -> list[str]:
+        """Names that main.cf sets and nothing uses."""
+        return self.configuration.unused()
+
     def services(self, *programs: str) -> list[Service]:
         """The lines of master.cf that run these programs."""
         return [each for each in self.configuration.master if each.program in programs]
