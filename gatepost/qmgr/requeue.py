@@ -87,6 +87,7 @@ class Requeue:
             mappings=self._mappings,
             prepend=[f"{self._received}{queue_id}; {self._dates.at(self._clock()).date}"],
             arrival=message.arrival,
+            verp=message.verp,
         )
 
     async def _copy(self, message: Message, incoming: Incoming) -> None:
