@@ -239,3 +239,24 @@ def test_xforward() -> None:
         },
         "smtp_send_xforward_command = yes\nlmtp_send_xforward_command = yes\nsmtp_xforward_timeout = 1s\n",
     )
+
+
+@pytest.mark.parametrize(
+    "main_cf",
+    [
+        "lmtp_lhlo_name = other.example\nlmtp_discard_lhlo_keywords = dsn\nlmtp_skip_5xx_greeting = no\n",
+        "lmtp_discard_lhlo_keyword_address_maps = inline:{ {127.0.0.1=dsn, pipelining} }\nlmtp_line_length_limit = 12\n",
+        "lmtp_assume_final = yes\nlmtp_fallback_relay = [127.0.0.1]:9\nlmtp_bind_address = 127.0.0.9\n",
+        FILTERS.replace("smtp_", "lmtp_") + CHECKS.replace("smtp_", "lmtp_"),
+        "lmtp_generic_maps = inline:{ { one@plain.example = other@plain.example } }\nlmtp_mx_session_limit = 1\n",
+        "lmtp_quote_rfc821_envelope = no\nlmtp_per_request_deadline = yes\nlmtp_min_data_rate = 1\n",
+    ],
+)
+def test_parameters_of_lmtp(main_cf: str) -> None:
+    odd = {
+        "quoted": Case({}, INET, recipients=('"a b"',)),
+        "checked": Case({}, INET, content=CHECKED),
+        "seven": Case({"LHLO": "250-peer.example\r\n250 SIZE"}, INET, content=CHECKED),
+        "dsn": Case({}, INET, mail=" RET=HDRS ENVID=a+20b", rcpt=" NOTIFY=SUCCESS,DELAY"),
+    }
+    same(LMTP | odd, main_cf)
