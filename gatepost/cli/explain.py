@@ -11,10 +11,13 @@ from dataclasses import replace
 
 import msgspec
 
+from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.inquiry import STAGES, Explained, explain
 from gatepost.audit.explain.log_line import Told, told_by
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
 from gatepost.audit.explain.report import text_report
+from gatepost.cleanup.memory_writer import MemoryWriter
+from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.terminal import Paint, for_output
 from gatepost.config.configuration import Configuration
@@ -23,15 +26,15 @@ from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.control.acting_as import acting_as
 from gatepost.dns.names import client_name
-from gatepost.mail.address import parse_path
 from gatepost.mail.hostname import valid_hostaddr
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.master.foundation import Foundation
 from gatepost.master.privileges import owner_of
-from gatepost.master.servers import unprotected_policy
+from gatepost.master.servers import server_environment, unprotected_policy
 from gatepost.master.services import smtpd_services
 from gatepost.restrictions.evaluate import AccessPolicy
-from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT, Client, SessionFacts
+from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT, Client
+from gatepost.smtpd.environment import CountedRates
 from gatepost.tables.noted import NotedTables
 
 DESCRIPTION = """\
@@ -83,6 +86,7 @@ class _Question(msgspec.Struct):
     stage: str
     listener: str
     protocol: str = "ESMTP"
+    logged: bool = False  # it is told by a line of the log
 
 
 def main(arguments: list[str], directory: str) -> int:
@@ -104,12 +108,12 @@ def main(arguments: list[str], directory: str) -> int:
     settings = configuration.settings_for(service)
     owner: pwd.struct_passwd | None = owner_of(configuration.settings) if os.geteuid() == 0 else None
     with acting_as(owner):  # as the workers are, when they open tables
-        explained, facts = asyncio.run(_explained(configuration, service, question))
+        explained, asked = asyncio.run(_explained(configuration, service, question))
     if options.json:
-        print(_json(explained, facts))
+        print(_json(explained, asked))
     else:
         paint = Paint.for_output()
-        for line in for_output(_text(explained, facts, service, settings)):
+        for line in for_output(_text(explained, asked, service, settings)):
             print(_painted(line, paint))
     return 1 if explained.reply else 0
 
@@ -137,6 +141,7 @@ def _question(options: argparse.Namespace) -> _Question:
         stage,
         options.listener,
         told.protocol if told else "ESMTP",
+        told is not None,
     )
     if not valid_hostaddr(question.client):
         raise CommandLineError(f"--client: no address: {question.client}")
@@ -144,13 +149,8 @@ def _question(options: argparse.Namespace) -> _Question:
 
 
 def _address(text: str | None) -> str | None:
-    """The internal form of an address on the command line. Raises CommandLineError."""
-    if text is None:
-        return None
-    found = parse_path(text if text.startswith("<") else f"<{text}>", strict=False, allow_empty=True)
-    if found is None:
-        raise CommandLineError(f"bad address: {text}")
-    return found
+    """An address of the command line, without the brackets that it may have."""
+    return text[1:-1] if text is not None and text.startswith("<") and text.endswith(">") else text
 
 
 def _listener(configuration: Configuration, name: str) -> Service:
@@ -161,9 +161,7 @@ def _listener(configuration: Configuration, name: str) -> Service:
     raise CommandLineError(f"no such listener: {name}" if services else "master.cf has no smtpd listener")
 
 
-async def _explained(
-    configuration: Configuration, service: Service, question: _Question
-) -> tuple[Explained, SessionFacts]:
+async def _explained(configuration: Configuration, service: Service, question: _Question) -> tuple[Explained, Asked]:
     """Raises ConfigError."""
     output = MemoryOutput()
     log = MailLog(output, "postfix", os.getpid())
@@ -179,18 +177,24 @@ async def _explained(
     plain = unprotected_policy(foundation, service)
     ports = replace(plain.parts.ports, dns=NotedResolver(foundation.dns, recorder.asked_dns))
     policy = AccessPolicy(plain.params, ports, recorder.bind)
-    facts = await _facts(foundation, question)
+    cleanup = MailCleanup(
+        foundation.settings, MemoryWriter(), log.program("cleanup"), foundation.rewriter, foundation.virtual_aliases
+    )
+    env = server_environment(
+        foundation, service, cleanup, CountedRates(time.monotonic), lambda: 1 << 50, lambda: False, policy=policy
+    )
     try:
-        explained = await explain(policy, recorder, facts, question.stage)  # type: ignore[arg-type]
+        asked = await _asked(foundation, question)
+        explained = await explain(env, recorder, asked, question.stage)  # type: ignore[arg-type]
         log.flush()
         explained.log = list(output.lines)
-        return explained, facts
+        return explained, asked
     finally:
         foundation.tables.close()
         await foundation.dns.close()
 
 
-async def _facts(foundation: Foundation, question: _Question) -> SessionFacts:
+async def _asked(foundation: Foundation, question: _Question) -> Asked:
     if question.name is None:
         found = await client_name(question.client, foundation.dns, foundation.hosts)
         client = Client(
@@ -199,14 +203,18 @@ async def _facts(foundation: Foundation, question: _Question) -> SessionFacts:
     else:
         status = NAME_PERMANENT if question.name == "unknown" else NAME_OK
         client = Client(question.name, question.client, "0", status, question.name, status)
-    facts = SessionFacts(client, protocol=question.protocol, encrypted=question.tls, queue_id="")
-    facts.helo_name = question.helo if question.helo is not None else _helo_of(client)
-    facts.sender, facts.recipient = question.sender, question.recipient
-    if facts.recipient is not None and facts.sender is None:
-        facts.sender = ""
-    if question.sasl:
-        facts.sasl_method, facts.sasl_username = "PLAIN", question.sasl
-    return facts
+    sender = question.sender
+    if question.recipient is not None and sender is None:
+        sender = ""
+    return Asked(
+        client,
+        _helo_of(client) if question.helo is None and not question.logged else question.helo,
+        sender,
+        question.recipient,
+        question.protocol,
+        question.sasl,
+        question.tls,
+    )
 
 
 def _helo_of(client: Client) -> str:
@@ -218,13 +226,13 @@ def _place(settings: Settings, parameter: str) -> str:
     return f"{where[0]}, line {where[1]}" if where is not None else "its default"
 
 
-def _text(explained: Explained, facts: SessionFacts, service: Service, settings: Settings) -> Iterator[str]:
-    client = facts.client
-    yield f"Client {client.namaddr}, EHLO {facts.helo_name}, at listener {service.name}"
-    if facts.sender is not None:
-        yield f"MAIL FROM <{facts.sender}>" + (f", RCPT TO <{facts.recipient}>" if facts.recipient is not None else "")
+def _text(explained: Explained, asked: Asked, service: Service, settings: Settings) -> Iterator[str]:
+    client = asked.client
+    yield f"Client {client.namaddr}, EHLO {asked.helo}, at listener {service.name}"
+    if asked.sender is not None:
+        yield f"MAIL FROM <{asked.sender}>" + (f", RCPT TO <{asked.recipient}>" if asked.recipient is not None else "")
     yield ""
-    yield from text_report(explained, facts, lambda parameter: _place(settings, parameter))
+    yield from text_report(explained, asked, lambda parameter: _place(settings, parameter))
 
 
 def _painted(line: str, paint: Paint) -> str:
@@ -236,13 +244,13 @@ def _painted(line: str, paint: Paint) -> str:
     return paint.bold(line) if line.startswith(("Client ", "Answer: ")) else line
 
 
-def _json(explained: Explained, facts: SessionFacts) -> str:
+def _json(explained: Explained, asked: Asked) -> str:
     report = {
-        "client_name": facts.client.name,
-        "client_address": facts.client.address,
-        "helo": facts.helo_name,
-        "sender": facts.sender,
-        "recipient": facts.recipient,
+        "client_name": asked.client.name,
+        "client_address": asked.client.address,
+        "helo": asked.helo,
+        "sender": asked.sender,
+        "recipient": asked.recipient,
         **msgspec.to_builtins(explained),
     }
     return msgspec.json.encode(report).decode()

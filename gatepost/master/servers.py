@@ -74,8 +74,10 @@ def server_environment(
     ask: Ask | None = None,
     flush: Callable[[str], Awaitable[bool]] = nobody_flushes,
     intake: Intake | None = None,
+    policy: AccessPolicy | None = None,
 ) -> ServerEnvironment:
-    """One listener's world; `ask` verifies addresses, `flush` serves ETRN. Raises ConfigError."""
+    """One listener's world; `ask` verifies addresses, `flush` serves ETRN; `policy`: another than the listener's own.
+    Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
     stressed = foundation.configuration.settings_for(service, stress="yes")
     parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
@@ -88,7 +90,7 @@ def server_environment(
         return await client_name(address, foundation.dns, foundation.hosts)
 
     log = foundation.mail_log.program("smtpd", settings.syslog_name)
-    policy = compile_policy(foundation, service, verifier)
+    policy = policy or compile_policy(foundation, service, verifier)
     return ServerEnvironment(
         parameters=parameters,
         lists=SessionLists.of(settings, foundation.tables),

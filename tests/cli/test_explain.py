@@ -97,7 +97,7 @@ def test_a_user_who_is_not_there(asker: Asker) -> None:
     status, said = asker.session("192.168.87.2", "a@b.example", "nobody@ours.example")
     assert status == 1
     assert "User unknown in local recipient table" in said
-    assert "the address is in no table of users" in said
+    assert "The address is in no table of users" in said
 
 
 def test_a_line_of_the_log(asker: Asker) -> None:

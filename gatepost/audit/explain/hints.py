@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
+from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.recorder import Event
-from gatepost.restrictions.facts import SessionFacts
 
 
-def hints(event: Event | None, facts: SessionFacts, reply: str) -> Iterator[str]:
+def hints(event: Event | None, asked: Asked, reply: str) -> Iterator[str]:
     """What an operator could do about a refusal; `event` is the restriction that refused, if one did."""
     if event is None:
         if "User unknown" in reply or "address rejected" in reply:
-            yield f"make <{facts.recipient}> a user: an entry in the table that the reply names"
+            yield f"make <{asked.recipient}> a user: an entry in the table that the reply names"
         return
     name = event.restriction.partition(" ")[0]
     if name in ("reject_unauth_destination", "defer_unauth_destination"):
-        yield from _relaying(facts)
+        yield from _relaying(asked)
     elif event.entries:
         entry = event.entries[-1]
         place = f" ({entry.place})" if entry.place else ""
@@ -23,14 +23,14 @@ def hints(event: Event | None, facts: SessionFacts, reply: str) -> Iterator[str]
         yield f"put a restriction that permits this client before `{name}` in {event.parameter or 'the class'}"
     elif name.startswith(("reject_", "check_policy_service")):
         yield f"take {event.restriction} out of {event.parameter or 'its class'}"
-        yield f"or let this client pass before it: check_client_access inline:{{{facts.client.address}=OK}}"
+        yield f"or let this client pass before it: check_client_access inline:{{{asked.client.address}=OK}}"
         if event.parameter in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
             yield "  (behind reject_unauth_destination only: before it, the client could send anywhere)"
 
 
-def _relaying(facts: SessionFacts) -> Iterator[str]:
-    address = facts.client.address
-    domain = (facts.recipient or "").rpartition("@")[2]
+def _relaying(asked: Asked) -> Iterator[str]:
+    address = asked.client.address
+    domain = (asked.recipient or "").rpartition("@")[2]
     yield f"if the client is one of yours: add {address} to mynetworks (it may then send anywhere),"
     yield "  or let it log in (smtpd_sasl_auth_enable, permit_sasl_authenticated)"
     yield f"if this server is to take mail for {domain}: add {domain} to relay_domains (to pass it on)"

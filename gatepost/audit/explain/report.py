@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.inquiry import Explained
 from gatepost.audit.explain.recorder import Event
-from gatepost.restrictions.facts import SessionFacts
 
 Where = Callable[[str], str]
 
@@ -20,7 +20,7 @@ _STAGES = {
 _SLOW = 0.05
 
 
-def text_report(explained: Explained, facts: SessionFacts, where: Where) -> Iterator[str]:
+def text_report(explained: Explained, asked: Asked, where: Where) -> Iterator[str]:
     """The way through the restrictions, stage by stage and list by list."""
     stage = parameter = None
     for number, event in enumerate(explained.events):
@@ -40,7 +40,7 @@ def text_report(explained: Explained, facts: SessionFacts, where: Where) -> Iter
     if explained.reply:
         yield f"Answer: {explained.reply}"
     else:
-        yield "Answer: accepted" if explained.stage != "RCPT" else f"Answer: <{facts.recipient}> is accepted"
+        yield "Answer: accepted" if explained.stage != "RCPT" else f"Answer: <{asked.recipient}> is accepted"
     if explained.hints:
         yield "What would change it:"
         for hint in explained.hints:
