@@ -162,8 +162,9 @@ def transport_key(subject: Subject) -> Iterator[Remark]:
 
 @check("alias-loop", Severity.ERROR, "aliases that lead back to themselves")
 def alias_loop(subject: Subject) -> Iterator[Remark]:
-    """If `a` stands for `b`, and `b` for `a`, no mailbox is ever reached; with virtual aliases all mail for both is
-    deferred. An alias to its own name is no circle: it is the mailbox of that name."""
+    """If `a` stands for `b`, and `b` for `a`, mail for both is returned (`alias database loop`); with virtual
+    aliases it is refused with 451 4.6.0 `Alias expansion error`. An alias to its own name is no circle: it is the
+    mailbox of that name."""
     for parameter in ("alias_maps", "virtual_alias_maps"):
         for spec in subject.main.items(parameter):
             rows = subject.rows(spec) or []

@@ -11,16 +11,14 @@ from gatepost.config.parameters import PARAMETERS
 from tests.audit.lint.configurations import MASTER_CF, Folder
 
 NAMES = sorted(name for name in PARAMETERS if name.startswith(("smtpd_", "smtp_", "my", "virtual_", "relay", "alias_")))
-PIECES = st.sampled_from(
-    """
+WORDS = """
     permit reject permit_mynetworks warn_if_reject reject_unauth_destination reject_rbl_client check_sender_access
     check_client_access check_policy_service sleep nonsense yes no hash:/etc/postfix/table cidr:/etc/postfix/table
     regexp:/etc/postfix/table inline:{a=b} static:OK { } $mydestination $smtpd_banner $nothing ! !a /etc/postfix/table
     10.0.0.1/8 [::1]/128 ::1 [ ] : = , # @ . * example.com [example.com]:587 a@b inet:127.0.0.1:1 unix:private/x 0 1 -1
     99999999999 2h zen.spamhaus.org=127.0.0.[2..11] x=127.0.0 TLSv1 !SSLv2 >=TLSv1.2 may \\ " ' \u00e9
-    """.split()
-    + ["cidr:{{10.0.0.0/8 OK}}", "pcre:{{/a/ b}", "{ a = b }", "\x00"]
-)
+"""
+PIECES = st.sampled_from((*WORDS.split(), "cidr:{{10.0.0.0/8 OK}}", "pcre:{{/a/ b}", "{ a = b }", "\x00"))
 VALUES = st.lists(PIECES, max_size=5).map(" ".join)
 ROWS = st.lists(st.lists(PIECES, max_size=4).map(" ".join), max_size=4).map("\n".join)
 
