@@ -22,6 +22,7 @@ alias_maps =
 mynetworks = 127.0.0.0/8
 inet_protocols = ipv4
 relayhost = [127.0.0.1]:{port}
+notify_classes =
 """
 LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 4000
 TO = "bob@far.test"
@@ -181,7 +182,7 @@ def test_large_content_cannot_be_written(world: World) -> None:
     client.hang_up()
     server.wait_log("lost connection after DATA")
     folder.chmod(0o700)
-    until(lambda: len(world.peer.messages) == 2, "both messages")
+    until(lambda: [m.sender[:5] for m in world.peer.messages] == ["small", "large"], "both messages")
 
 
 def test_the_end_of_the_log_is_damaged(world: World) -> None:
