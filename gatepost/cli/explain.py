@@ -241,7 +241,10 @@ def _painted(line: str, paint: Paint) -> str:
         return paint.green(line)
     if text.startswith("* "):
         return paint.red(line)
-    return paint.bold(line) if line.startswith(("Client ", "Answer: ")) else line
+    word, colon, rest = line.partition(":")
+    if colon and word in ("Answer", "Why", "What would change it"):
+        return paint.bold(word + colon) + rest
+    return paint.bold(line) if line.startswith("Client ") else line
 
 
 def _json(explained: Explained, asked: Asked) -> str:

@@ -20,7 +20,7 @@ def wrapped(lines: Iterable[str], width: int = WIDTH) -> Iterator[str]:
         indent = line[: len(line) - len(line.lstrip(" *"))].replace("*", " ")
         if line.strip().startswith("-> "):
             indent += "   "
-        else:
+        elif not line.strip().startswith("because "):
             indent += "  "
         yield from textwrap.wrap(
             line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False

@@ -138,3 +138,25 @@ def test_json(asker: Asker) -> None:
 )
 def test_a_wrong_command_line(asker: Asker, options: list[str]) -> None:
     assert asker.ask(*options)[0] == 64
+
+
+def test_a_router_is_not_to_be_let_in(asker: Asker) -> None:
+    _, said = asker.session("192.168.87.1", "a@b.example", "x@gmail.example")
+    assert "Why: defer_unauth_destination: gmail.example is in none of mydestination" in said
+    assert "Leave that as it is if it is a router" in said
+    assert "add 192.168.87.1 to mynetworks" not in said
+
+
+def test_what_no_restriction_says(asker: Asker) -> None:
+    asker.configure("smtpd_helo_required = yes\n")
+    line = "reject: RCPT from unknown[80.62.116.127]: 450 4.7.1 x; from=<a@b.example> to=<x@ours.example> proto=SMTP"
+    status, said = asker.ask(line)
+    assert status == 1
+    assert "Answer: 503 5.5.1 Error: send HELO/EHLO first" in said
+    assert "The client has to say HELO or EHLO first (smtpd_helo_required = yes)." in said
+
+
+def test_an_address_that_is_none(asker: Asker) -> None:
+    status, said = asker.session("192.168.87.2", "a@b.example", "x@ours..example")
+    assert status == 1
+    assert "Answer: 501 5.1.3 Bad recipient address syntax" in said

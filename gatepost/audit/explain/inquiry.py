@@ -122,7 +122,8 @@ def _find_reason(told: Explained, refusal: Reply | None, hung_up: bool, asked: A
             told.implied = "It was put off until something permitted the mail; now something has."
         else:
             told.implied = "The address is in no table of users (smtpd_reject_unlisted_recipient, or _sender)."
-    told.hints = list(hints(events[told.decisive] if told.decisive >= 0 else None, asked, told.reply))
+    decisive = events[told.decisive] if told.decisive >= 0 else None
+    told.hints = list(hints(decisive, asked, told.reply, events))
 
 
 def _innermost(events: list[Event], number: int) -> int:

@@ -93,6 +93,8 @@ class Recorder:
                 self._open.pop()
             event.verdict, event.reply = _words(verdict)
             event.reason = reason(entry, argument, ctx, verdict, self._where)
+            if verdict is DUNNO and any(answer.endswith(": try again") for answer in event.dns):
+                event.reason += ", as far as can be told: name service has not answered"
             return verdict
 
         return run

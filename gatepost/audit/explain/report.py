@@ -33,14 +33,24 @@ def text_report(explained: Explained, asked: Asked, where: Where) -> Iterator[st
         yield from _event(event, decisive=number == explained.decisive)
     if not explained.events:
         yield "No restriction was asked."
-    if explained.implied:
-        yield f"  {explained.implied}"
     for effect in explained.effects:
         yield f"Effect on the message: {effect}"
-    if explained.reply:
-        yield f"Answer: {explained.reply}"
-    else:
+    yield from _conclusion(explained, asked)
+
+
+def _conclusion(explained: Explained, asked: Asked) -> Iterator[str]:
+    if not explained.reply:
         yield "Answer: accepted" if explained.stage != "RCPT" else f"Answer: <{asked.recipient}> is accepted"
+        return
+    first, *more = explained.reply.splitlines()
+    yield f"Answer: {first}"
+    for line in more:
+        yield f"        {line}"
+    if explained.decisive >= 0:
+        event = explained.events[explained.decisive]
+        yield f"Why: {event.restriction}: {event.reason or event.verdict}"
+    if explained.implied:
+        yield f"{'Why: ' if explained.decisive < 0 else '     '}{explained.implied}"
     if explained.hints:
         yield "What would change it:"
         for hint in explained.hints:
@@ -49,12 +59,17 @@ def text_report(explained: Explained, asked: Asked, where: Where) -> Iterator[st
 
 def _event(event: Event, *, decisive: bool) -> Iterator[str]:
     indent = "    " + "  " * event.depth
-    said = event.reply if event.verdict == "REJECT" else f"{event.verdict} {event.reply}".rstrip()
     mark = "*" if decisive else " "
     warned = "warn_if_reject " if event.warning else ""
-    because = f": {event.reason}" if event.reason else ""
     yield f"{indent[:-2]}{mark} {warned}{event.restriction}"
-    yield f"{indent}  -> {said}{because}"
+    if event.reply:
+        kind = "" if event.verdict == "REJECT" else f"{event.verdict} "
+        only = " (only a warning in the log)" if event.warning else ""
+        yield f"{indent}  -> {kind}{event.reply}{only}"
+        yield f"{indent}     because {event.reason}"
+    else:
+        because = f": {event.reason}" if event.reason else ""
+        yield f"{indent}  -> {event.verdict}{because}"
     for entry in event.entries:
         if entry.failure:
             yield f"{indent}  {entry.table} cannot tell about {entry.key}: {entry.failure}"

@@ -161,7 +161,14 @@ async def test_what_is_explained_is_what_the_wire_says(dialogs: list[Dialog]) ->
                 differences.append(f"{dialog.name} {case.stage}: {case.asked}\n  wire: {case.reply}\n  told: {told}")
             elif told.reply:
                 assert told.decisive >= 0 or told.implied, (dialog.name, told)
+                if told.decisive >= 0:
+                    _has_reason(told)
     assert not differences, "\n".join(differences)
+
+
+def _has_reason(told: Explained) -> None:
+    event = told.events[told.decisive]
+    assert event.reason, event
 
 
 def _asked_of(dialog: Dialog) -> list[Case]:
