@@ -7,9 +7,10 @@ from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.nearest import nearest
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.restriction_items import list_items
-from gatepost.audit.lint.subject import Place, Subject, items_of
+from gatepost.audit.lint.subject import Place, Subject
 from gatepost.audit.lint.table_rows import FILES, split_spec
 from gatepost.config.parameters import find
+from gatepost.tables.braces import split_items
 from gatepost.tables.source import Problem
 from gatepost.tables.text_tables import INDEX_SUFFIXES
 
@@ -36,9 +37,9 @@ def _named(subject: Subject) -> Iterator[tuple[Place, str, str]]:
 
 
 def _words(value: str) -> Iterator[str]:
-    for word in items_of(value):
+    for word in split_items(value):
         if word.startswith("{"):
-            yield from items_of(word[1:-1])
+            yield from split_items(word[1:-1])
         else:
             yield word
 
@@ -106,7 +107,7 @@ def _table_words(parameter: str, value: str) -> Iterator[str]:
     if parameter.endswith("_restrictions"):
         yield from (item.table for item in list_items(value) if item.table)
     elif parameter.endswith("_maps") and find(parameter) is not None:
-        yield from (word for word in items_of(value) if ":" in word and not word.startswith("{"))
+        yield from (word for word in split_items(value) if ":" in word and not word.startswith("{"))
 
 
 @check("table-type-forgotten", Severity.ERROR, "a file name where a table is needed")
@@ -116,7 +117,7 @@ def type_forgotten(subject: Subject) -> Iterator[Remark]:
     for place, parameter, value in subject.set_values():
         declared = find(parameter)
         if declared is not None and parameter.endswith("_maps") and declared.kind == "lookup tables":
-            for word in items_of(value):
+            for word in split_items(value):
                 if ":" not in word:
                     yield place.remark(parameter, f"{word} has no type", f"write hash:{word}")
 

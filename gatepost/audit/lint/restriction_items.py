@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gatepost.audit.lint.subject import RESTRICTION_LISTS, Place, Subject, items_of
+from gatepost.audit.lint.subject import RESTRICTION_LISTS, Place, Subject
 from gatepost.config.values import split_list
 from gatepost.restrictions import compile as _registers  # noqa: F401 - without it `find` knows no restriction
 from gatepost.restrictions.registry import Restriction, find
+from gatepost.tables.braces import split_items
 
 BARE_TABLE = {
     "smtpd_client_restrictions": "check_client_access",
@@ -44,7 +45,7 @@ class ListItem(NamedTuple):
 
 def list_items(text: str) -> list[ListItem]:
     """The restrictions of a list's text."""
-    words = items_of(text)
+    words = split_items(text)
     items: list[ListItem] = []
     position, warned = 0, False
     while position < len(words):

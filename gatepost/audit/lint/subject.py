@@ -10,7 +10,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
-from gatepost.tables.braces import BraceError, split_items
+from gatepost.tables.braces import split_items
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 
@@ -47,7 +47,7 @@ class Place:
 
     def items(self, parameter: str) -> list[str]:
         """The items of a list."""
-        return items_of(self.text(parameter))
+        return split_items(self.text(parameter))
 
     def yes(self, parameter: str) -> bool:
         """A parameter that is `yes` or `no`."""
@@ -73,14 +73,6 @@ class Place:
         if where is None:
             where = (self.service.path, self.service.line) if self.service is not None else (self._path, 0)
         return Remark(where[0], where[1], parameter, message, remedy)
-
-
-def items_of(text: str) -> list[str]:
-    """The items of a list's text; none where braces do not match."""
-    try:
-        return split_items(text)
-    except BraceError:
-        return []
 
 
 class Subject:
@@ -153,6 +145,6 @@ class Subject:
         if key not in self._lists:
             try:
                 self._lists[key] = compile_list(parameter, place.settings, self.tables)
-            except (ConfigError, BraceError):
+            except ConfigError:
                 self._lists[key] = None
         return self._lists[key]
