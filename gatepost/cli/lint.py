@@ -64,7 +64,7 @@ def main(arguments: list[str], directory: str) -> int:
         return 0
     if options.list:
         for check in checks().values():
-            print(f"{check.name:34}{check.severity.value:9}{check.summary}")
+            print("\n".join(_listed(check)))
         return 0
     try:
         findings = lint(lint_subject(directory), disabled)
@@ -107,6 +107,11 @@ def _as_json(finding: Finding) -> dict[str, str | int]:
         "message": finding.message,
         "remedy": finding.remedy,
     }
+
+
+def _listed(check: Check) -> list[str]:
+    text = f"{check.name:34}{check.severity.value:9}{check.summary}"
+    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * 43, drop_whitespace=True, break_on_hyphens=False)
 
 
 def _explained(check: Check) -> str:
