@@ -115,6 +115,8 @@ class SmtpTransaction:
         if stage is Stage.MAIL and self._uses > 1 and not timed_out:
             self._give_back()
             return
+        if stage is Stage.XFORWARD_CLIENT or stage is Stage.XFORWARD_SESSION:
+            self._delivery.attempt.connected()  # that is part of the set-up
         name = self._target.namaddr
         text = (
             f"conversation with {name} timed out while {stage.value}"
