@@ -19,13 +19,13 @@ PIECE = 500
 """Messages per piece of a listing."""
 
 CHANGED_PIECE = 5000
-"""Of a change: a tenth of a second in the writer's thread; a flush of the disk each."""
-
-REMOVED_PIECE = 5000
-"""Of a removal: one statement, a tenth of a second in the writer's thread."""
+"""Of a change or removal: a tenth of a second in the writer's thread; a flush of the disk each."""
 
 PIECE_OCTETS = 1 << 20
 """A listing's piece ends after this many octets, too: one message may have 50,000 recipients."""
+
+WRITING_PATIENCE = 1.0
+"""Seconds for which a request waits until the store has what was done before it: not for ever, on a slow disk."""
 
 QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
 ACTS: dict[str, tuple[str, ...]] = {
@@ -42,6 +42,7 @@ Found = Iterator[str | None]
 
 Send = Callable[[Part], None]
 Later = Callable[[Callable[[], None]], object]
+Timer = Callable[[float, Callable[[], None]], object]
 
 
 class Committer(Protocol):
@@ -75,7 +76,7 @@ class FlushLists(Protocol):
 
 
 class Operations:
-    """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop.
+    """`clock`: wall-clock seconds. `later` runs a function in a later turn of the loop, `timer` after so many seconds.
 
     Requests (Ask): `list`; `active`; `count`; `cat ID...`; `flush [ID...]`; `flush-site DOMAIN`; `flush-listed DOMAIN`
     (no more than fast flush has listed); and `delete`, `hold`, `release`, `expire`, `requeue` with QUEUES (comma
@@ -91,6 +92,7 @@ class Operations:
         clock: Callable[[], float],
         later: Later,
         flush_lists: FlushLists | None = None,
+        timer: Timer | None = None,
     ) -> None:
         self._store = store
         self._committer = committer
@@ -98,6 +100,7 @@ class Operations:
         self._clock = clock
         self._later = later
         self._flush_lists = flush_lists
+        self._timer = timer
 
     def answer(self, ask: Ask, send: Send, paced: Later | None = None) -> None:
         """Carry out one control request; its answer goes in one or more Parts. Raises nothing.
@@ -105,7 +108,26 @@ class Operations:
         `paced` runs a function when the asker has taken what was sent, or never if he is gone: a listing waits for
         that. An act does not: it is carried out whoever listens.
         """
-        self._guarded(lambda: self._answer(ask, send, paced or self._later), ask.ticket, send)
+
+        def begin() -> None:
+            self._guarded(lambda: self._answer(ask, send, paced or self._later), ask.ticket, send)
+
+        self._when_written(begin)
+
+    def _when_written(self, step: Callable[[], None]) -> None:
+        """Do it when the marks of what was delivered and deferred before (queue/group_commit.py) are in the store.
+
+        Else what the log has called removed would still be listed, and what it has called deferred not be flushed.
+        """
+        steps = [step]
+
+        def go() -> None:
+            if steps:
+                steps.pop()()
+
+        self._committer.note(Batch(), lambda failure: go())
+        if steps and self._timer is not None:
+            self._timer(WRITING_PATIENCE, go)
 
     def _guarded(self, step: Callable[[], None], ticket: int, send: Send) -> None:
         try:
@@ -205,7 +227,7 @@ class Operations:
         def batch(some: list[str]) -> Batch:
             return Batch(attempt=[(queue_id, FLUSHED) for queue_id in some])
 
-        self._act(wanted, batch, ticket, send, self._due_now, CHANGED_PIECE)
+        self._act(wanted, batch, ticket, send, self._due_now)
 
     def _due_now(self) -> None:
         if self._manager is not None:
@@ -243,29 +265,23 @@ class Operations:
                 yield None
 
     def _flush_listed(self, ticket: int, site: str, send: Send) -> None:
-        if self._flush_lists is not None:
-            self._flush_lists.read(site)
         last = 0
-        found: list[str] = []
 
         def piece() -> None:
-            nonlocal last, found
+            nonlocal last
             page = self._store.flush_list(site, last, CHANGED_PIECE)
             if not page:
                 self._due_now()
                 send(Part(ticket, [], last=True))
                 return
+            if self._flush_lists is not None:  # of a name of which nothing is listed nothing is kept
+                self._flush_lists.read(site)
             found = [queue_id for _, queue_id in page if queue_id is not None and not self._is_active(queue_id)]
-            marks = Batch(attempt=[(queue_id, FLUSHED) for queue_id in found], flushed=[(site, last + 1, page[-1][0])])
+            # Nothing between them: a deferral that is being written now stays listed.
+            marks = Batch(flushed=[(site, number, number) for number, _ in page])
+            marks.attempt = [(queue_id, FLUSHED) for queue_id in found]
             last = page[-1][0]
-            self._committer.note(marks, done)
-
-        def done(failure: Exception | None) -> None:
-            if failure is not None:
-                send(Part(ticket, [], last=True, error=_text(failure)))
-                return
-            send(Part(ticket, found))
-            self._later(lambda: self._guarded(piece, ticket, send))
+            self._commit(marks, found, ticket, send, piece)
 
         piece()
 
@@ -297,8 +313,7 @@ class Operations:
         # Damaged messages can be deleted, no more.
         allowed = frozenset(QUEUES if what == "delete" else ACTS[what])
         found = self._select(queues & allowed, queue_ids, unexpired=what == "expire")
-        size = REMOVED_PIECE if what == "delete" else CHANGED_PIECE
-        self._act(found, batch, ticket, send, finished, size)
+        self._act(found, batch, ticket, send, finished)
 
     def _select(self, queues: frozenset[str], queue_ids: list[str], *, unexpired: bool) -> Found:
         if "ALL" not in queue_ids:
@@ -329,7 +344,6 @@ class Operations:
         ticket: int,
         send: Send,
         finished: Callable[[], None],
-        size: int = PIECE,
     ) -> None:
         """Commit what is to be done to the messages found, a piece at a time; each is told when it is durable."""
 
@@ -341,7 +355,7 @@ class Operations:
                     self._later(lambda: self._guarded(piece, ticket, send))
                     return
                 gathered.append(queue_id)
-                if len(gathered) == size:
+                if len(gathered) == CHANGED_PIECE:
                     break
             some = gathered.copy()
             gathered.clear()
@@ -350,16 +364,24 @@ class Operations:
                 send(Part(ticket, [], last=True))
                 return
 
-            def done(failure: Exception | None) -> None:
-                if failure is not None:
-                    send(Part(ticket, [], last=True, error=_text(failure)))
-                    return
-                send(Part(ticket, some))
-                self._later(lambda: self._guarded(piece, ticket, send))
-
-            self._committer.note(batch(some), done)
+            self._commit(batch(some), some, ticket, send, piece)
 
         piece()
+
+    def _commit(
+        self, batch: Batch, queue_ids: list[str], ticket: int, send: Send, following: Callable[[], None]
+    ) -> None:
+        """These messages are told of when it is durable; then comes the next piece."""
+
+        def done(failure: Exception | None) -> None:
+            if failure is not None:
+                self._due_now()  # what was withdrawn from delivery is there as before
+                send(Part(ticket, [], last=True, error=_text(failure)))
+                return
+            send(Part(ticket, queue_ids))
+            self._later(lambda: self._guarded(following, ticket, send))
+
+        self._committer.note(batch, done)
 
 
 def _nobody(part: Part) -> None:

@@ -179,7 +179,9 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         worker.log.flush()
         raise SystemExit(1) from failure
     loop = worker.loop
-    operations = Operations(parts.store, parts.commit, parts.manager, time.time, loop.call_soon, parts.fast_flush)
+    operations = Operations(
+        parts.store, parts.commit, parts.manager, time.time, loop.call_soon, parts.fast_flush, loop.call_later
+    )
     anvil = Anvil(settings.anvil_rate_time_unit, time.time)
     hand_on_counts = hand_on(anvil, plan.queue_directory / "private", time.monotonic())
     statistics = Statistics(anvil, worker.log.program("anvil"), settings.anvil_status_update_time)

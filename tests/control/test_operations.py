@@ -1,6 +1,9 @@
+import asyncio
 import json
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
@@ -10,9 +13,11 @@ from gatepost.control.operations import CHANGED_PIECE, PIECE, Operations
 from gatepost.control.showing import decode_shown
 from gatepost.control.stopped import StoppedSession
 from gatepost.ipc.messages import Ask, Part
+from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.memory import MemoryStore
 from gatepost.queue.store import FLUSHED, Batch, Deferral, Listed, StoreFailure
 from tests.queue.messages import a_message
+from tests.smtpd.world import until
 
 NOW = 2000.0
 
@@ -67,6 +72,44 @@ class Immediately:
     def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         self._store.commit(batch)
         done(None)
+
+
+async def test_what_was_removed_is_not_listed_though_its_mark_waits(store: MemoryStore) -> None:
+    first, second = put(store, 2)
+    loop = asyncio.get_running_loop()
+    commit = GroupCommit(store, loop.call_soon_threadsafe)
+    operations = Operations(store, commit, None, lambda: NOW, loop.call_soon, timer=loop.call_later)
+    parts: list[Part] = []
+    commit.removed(first)
+    operations.answer(Ask(1, "list"), parts.append)
+    await until(lambda: bool(parts))
+    assert [decode_listed(line).queue_id for line in parts[0].lines] == [second] and parts[0].last
+    commit.deferred(Deferral(second, NOW + 100))
+    operations.answer(Ask(2, "flush"), parts.append)
+    await until(lambda: len(parts) > 1 and parts[-1].last)
+    assert parts[1].lines == [second]
+    commit.close()
+
+
+async def test_a_listing_does_not_wait_for_a_disk_that_stands_still(store: MemoryStore) -> None:
+    first, second = put(store, 2)
+    loop = asyncio.get_running_loop()
+    disk = threading.Event()
+    store.before_commit = lambda: cast(None, disk.wait(30))
+    commit = GroupCommit(store, loop.call_soon_threadsafe)
+
+    def timer(seconds: float, step: Callable[[], None]) -> None:
+        loop.call_soon(step)
+
+    operations = Operations(store, commit, None, lambda: NOW, loop.call_soon, timer=timer)
+    parts: list[Part] = []
+    commit.removed(first)
+    operations.answer(Ask(1, "list"), parts.append)
+    await until(lambda: bool(parts))
+    assert [decode_listed(line).queue_id for line in parts[0].lines] == [first, second]
+    disk.set()
+    commit.close()
+    assert len(parts) == 1
 
 
 def test_what_a_listing_tells(store: MemoryStore, session: StoppedSession) -> None:
@@ -207,6 +250,8 @@ def test_a_listed_domain_is_flushed_by_its_list_alone(store: MemoryStore, operat
     assert due == {first: FLUSHED, third: FLUSHED}
     assert store.flush_domains() == []
     assert asked(operations, "flush-listed", "far.example") == []
+    assert asked(operations, "flush-listed", "nothing-is-listed.far.example") == []
+    assert lists.was_read == ["far.example"]
     assert asked(operations, "flush-site", "example.org") == [first, second, third]  # by looking through the queue
 
 
@@ -237,6 +282,26 @@ def test_what_is_hard_to_find_keeps_nobody_waiting(store: MemoryStore, request_:
         turns.popleft()()
     assert [line for part in parts for line in part.lines] == [messages[-1].queue_id]
     assert max(taken) <= PIECE and parts[-1].last
+
+
+def test_what_is_deferred_while_a_list_is_read_stays_listed(store: MemoryStore, lists: Lists) -> None:
+    """Its mark was on its way to the store when the list was read."""
+    ids = put(store, 3)
+
+    def listed(queue_id: str) -> Batch:
+        return Batch(deferred=[Deferral(queue_id, NOW + 100, sites=["far.example"])])
+
+    class Late(Immediately):
+        def note(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
+            if batch.flushed:
+                store.commit(listed(ids[1]))
+            super().note(batch, done)
+
+    store.commit(listed(ids[0]))
+    store.commit(listed(ids[2]))
+    operations = Operations(store, Late(store), None, lambda: NOW, lambda function: function(), lists)
+    assert asked(operations, "flush-listed", "far.example") == [ids[0], ids[2]]
+    assert [queue_id for _, queue_id in store.flush_list("far.example", 0, 10)] == [ids[1]]
 
 
 def test_long_lists_go_in_pieces(store: MemoryStore, operations: Operations) -> None:
