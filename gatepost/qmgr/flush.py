@@ -25,7 +25,7 @@ class FastFlush:
     """False if there are no such domains: then nothing needs to be asked. `clock` gives wall-clock seconds.
 
     `fast_flush_refresh_time`: a list that nobody has read for so long is read as though somebody had asked for it.
-    (For those that were not read since the queue manager started, its start counts.) Empty lists take no room here, so
+    (Of one that is new, or of an earlier queue manager, the first look counts.) Empty lists take no room here, so
     `fast_flush_purge_time` has nothing to purge. Raises ConfigError.
     """
 
@@ -36,9 +36,8 @@ class FastFlush:
         self._refresh = float(settings.fast_flush_refresh_time)
         self._store = store
         self._clock = clock
-        self._begun = clock()
         self._read: dict[str, float] = {}  # when
-        self._next_look = self._begun + LOOK_INTERVAL
+        self._next_look = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __bool__(self) -> bool:
@@ -80,5 +79,5 @@ class FastFlush:
             return []
         self._next_look = now + LOOK_INTERVAL
         domains = self._store.flush_domains()
-        self._read = {domain: self._read.get(domain, self._begun) for domain in domains}
+        self._read = {domain: self._read.get(domain, now) for domain in domains}
         return [domain for domain in domains if now >= self._read[domain] + self._refresh]

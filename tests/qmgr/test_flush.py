@@ -79,3 +79,13 @@ def test_lists_are_read_after_the_refresh_time() -> None:
     assert world.flush.unread() == []
     world.now += 3600
     assert world.flush.unread() == ["a.example", "b.example"]
+
+
+def test_a_list_that_is_new_is_not_read_at_once_however_long_the_queue_manager_runs() -> None:
+    world = World("fast_flush_refresh_time = 1h\n")
+    assert world.flush.unread() == []
+    world.now += 86400
+    world.list("a.example")
+    assert world.flush.unread() == []
+    world.now += 3600
+    assert world.flush.unread() == ["a.example"]
