@@ -120,18 +120,17 @@ class QueueManager:
         uncommitted.add(queue_id)
 
         def committed(failure: Exception | None) -> None:
+            arrives = queue_id in uncommitted and not message.hold
             uncommitted.discard(queue_id)
             done(failure)
-            if failure is None and not message.hold:
-                self._arrived(message)
+            if failure is not None or not arrives:
+                return
+            if self._refill.room():
+                self.activate(message, range(len(message.recipients)))
+            else:
+                self._refill.wait()
 
         self.commit.submit(message, committed)
-
-    def _arrived(self, message: Message) -> None:
-        if self._refill.room():
-            self.activate(message, range(len(message.recipients)))
-        else:
-            self._refill.wait()
 
     def begin(self) -> None:
         """All delivery workers have told what they do: dispatch from now on."""
@@ -379,10 +378,12 @@ class QueueManager:
         runs on. `expire`: what is not delivered in this pass is returned.
         """
         entry = self.active.get(queue_id)
-        if entry is None or what == "release":
+        if what == "expire" or what == "release":
+            if entry is not None:
+                entry.expire = entry.expire or what == "expire"
             return
-        if what == "expire":
-            entry.expire = True
+        if entry is None:
+            self._refill.withdrawn(queue_id)
             return
         entry.held = what
         # None if all has been started, or an earlier act left the rest out.

@@ -53,7 +53,7 @@ class Refill:
         done: Callable[[], None],
         on_full: Callable[[bool], None] | None = None,
     ) -> None:
-        self.uncommitted: set[str] = set()  # messages whose commit has not been told yet
+        self.uncommitted: set[str] = set()  # messages that arrive when their commit is told
         self.full = False  # mail waits in the store for room in the active queue
         self.next = 0.0  # wall clock: when stored mail is next to be taken in
         self._store = store
@@ -83,6 +83,14 @@ class Refill:
         """A message leaves the active queue."""
         if self._left is not None:
             self._left.add(queue_id)
+
+    def withdrawn(self, queue_id: str) -> None:
+        """An operator's act is on its way to the store: what has just come, or is being read, is not taken in before.
+
+        Who noted the act calls `due_at` if the message is to be looked at again.
+        """
+        self.uncommitted.discard(queue_id)
+        self.left(queue_id)
 
     def due_at(self, when: float) -> bool:
         """Stored mail becomes due at `when` (wall clock). True if that is earlier than what was known."""

@@ -147,3 +147,16 @@ async def test_recipients_are_passed_on_to_another_transport(world: World, pass_
     await until(lambda: bool(world.requests))
     world.deliver("sent")
     await world.at_rest()
+
+
+async def test_a_message_that_is_deleted_when_it_is_stored_but_not_told_yet_is_not_delivered(world: World) -> None:
+    told: list[Exception | None] = []
+    queue_id = world.message.queue_id
+    world.manager.submit(world.message, told.append)
+    while world.store.load(queue_id) is None:  # as an operator's command finds it: this loop has not had its turn since
+        time.sleep(0)
+    world.manager.withdraw(queue_id, "delete")
+    world.commit.note(Batch(removed=[queue_id]))
+    await world.at_rest()
+    assert told == [None]  # whoever sent it has been answered
+    assert not world.requests and world.store.load(queue_id) is None

@@ -14,9 +14,13 @@ class Commits:
     """Everything is written at once, unless there is no space."""
 
     full = False
+    slow: list[Done] | None = None
 
     def flush(self, done: Done) -> None:
-        done(StoreFull("full") if self.full else None)
+        if self.slow is not None:
+            self.slow.append(done)
+        else:
+            done(StoreFull("full") if self.full else None)
 
 
 class World:
@@ -98,3 +102,13 @@ def test_without_space_for_what_must_be_written_first_it_is_tried_again() -> Non
     assert world.refill.wake_at() == 1006.0
     world.commits.full = False
     assert world.at(1006.0) == [one]
+
+
+def test_what_an_operator_withdraws_while_marks_are_written_is_not_taken_in() -> None:
+    world = World(run_delay=1)
+    one, two = world.deferred(1, 1000.0), world.deferred(2, 1000.0)
+    world.commits.slow = []
+    assert world.at(1000.0) == []
+    world.refill.withdrawn(one)  # and its removal is noted, to be written next
+    world.commits.slow.pop()(None)
+    assert world.taken == [two]
