@@ -8,16 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from gatepost.audit.explain.asked import Asked
+from gatepost.audit.explain.decision_files import Decision
 from gatepost.audit.explain.inquiry import STAGES, Explained, explain
 from gatepost.audit.explain.log_line import Told, told_by
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
 from gatepost.audit.explain.report import text_report
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
+from gatepost.cli.explain_past import described, explained_then, past_report, remembered, time_of, today_report
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.terminal import Paint, for_output
 from gatepost.config.configuration import Configuration
@@ -28,6 +31,7 @@ from gatepost.control.acting_as import acting_as
 from gatepost.dns.names import client_name
 from gatepost.mail.hostname import valid_hostaddr
 from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.master.decision_log import place
 from gatepost.master.foundation import Foundation
 from gatepost.master.privileges import owner_of
 from gatepost.master.servers import server_environment, unprotected_policy
@@ -45,6 +49,9 @@ the client gets, and the smallest changes that would alter it.
 The session is described by options, or by a LINE of the mail log that tells of a refusal (in quotes). It is judged by
 the code that serves SMTP, with the configuration and tables as they are now; nothing is sent to anybody, but tables,
 policy services and name servers are asked.
+
+Refusals are kept for a while (gatepost_decision_log). For a LINE of which that is so, and with --past, it is told what
+was decided then, with the tables and the name service of that moment, and whether it would be the same today.
 
 A `*` marks the restriction that refused.
 """
@@ -71,6 +78,8 @@ def _parser() -> ManualPage:
     parser.add_argument("--to", metavar="ADDRESS", dest="recipient", help="the recipient")
     parser.add_argument("--stage", metavar="STAGE", default="END-OF-MESSAGE", help=f"the last one: {' '.join(STAGES)}")
     parser.add_argument("--listener", metavar="NAME", default="", help="of master.cf (else: the first smtpd)")
+    parser.add_argument("--past", action="store_true", help="the last refusal of such a session that is kept")
+    parser.add_argument("--now", action="store_true", help="LINE: as it would be today, not as it was")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser
 
@@ -87,6 +96,10 @@ class _Question(msgspec.Struct):
     listener: str
     protocol: str = "ESMTP"
     logged: bool = False  # it is told by a line of the log
+    reply: str = ""  # what that line says
+    moment: float | None = None  # when it was written
+    past: bool = False
+    known: Client | None = None
 
 
 def main(arguments: list[str], directory: str) -> int:
@@ -105,17 +118,52 @@ def main(arguments: list[str], directory: str) -> int:
     except ConfigError as error:
         print(f"gatepost explain: fatal: {error}", file=sys.stderr)
         return 2
-    settings = configuration.settings_for(service)
     owner: pwd.struct_passwd | None = owner_of(configuration.settings) if os.geteuid() == 0 else None
     with acting_as(owner):  # as the workers are, when they open tables
+        decision = _remembered(configuration, question) if question.past else None
+        if decision is not None:
+            _as_then(question, decision)
+        elif options.past:
+            print("gatepost explain: nothing is kept of such a session", file=sys.stderr)
+            return 1
         explained, asked = asyncio.run(_explained(configuration, service, question))
     if options.json:
-        print(_json(explained, asked))
+        print(_json(explained, asked, decision))
+        return 1 if explained.reply else 0
+    if decision is not None:
+        lines = [*past_report(decision, configuration), *today_report(explained_then(decision), explained)]
     else:
-        paint = Paint.for_output()
-        for line in for_output(_text(explained, asked, service, settings)):
-            print(_painted(line, paint))
+        lines = list(_text(explained, asked, service, configuration.settings_for(service)))
+        lines += _compared(explained, question)
+    paint = Paint.for_output()
+    for line in for_output(lines):
+        print(_painted(line, paint))
     return 1 if explained.reply else 0
+
+
+def _remembered(configuration: Configuration, question: _Question) -> Decision | None:
+    return remembered(
+        configuration, question.client, question.sender, question.recipient, question.reply, question.moment
+    )
+
+
+def _as_then(question: _Question, decision: Decision) -> None:
+    """The record knows more of the session than a line of the log."""
+    asked = decision.asked
+    question.known = asked.client
+    question.helo, question.sender, question.recipient = asked.helo, asked.sender, asked.recipient
+    question.protocol, question.sasl, question.tls = asked.protocol, asked.sasl_username, asked.encrypted
+    question.logged = True
+
+
+def _compared(explained: Explained, question: _Question) -> Iterator[str]:
+    """A line of the log of which nothing is kept: is it what comes out today?"""
+    if question.reply[:1] in ("4", "5") and not explained.reply.startswith(question.reply):
+        yield ""
+        yield "The line of the log tells of another answer:"
+        yield f"  {question.reply}"
+        yield "  Since then the configuration, a table or the answer of name service has changed; or more counted than"
+        yield "  this session: earlier recipients, rates, policy services. Nothing is kept of that decision."
 
 
 def _question(options: argparse.Namespace) -> _Question:
@@ -142,6 +190,9 @@ def _question(options: argparse.Namespace) -> _Question:
         options.listener,
         told.protocol if told else "ESMTP",
         told is not None,
+        told.reply if told else "",
+        time_of(options.line, time.time()) if told else None,
+        options.past or (told is not None and not options.now),
     )
     if not valid_hostaddr(question.client):
         raise CommandLineError(f"--client: no address: {question.client}")
@@ -173,7 +224,7 @@ async def _explained(configuration: Configuration, service: Service, question: _
 
     foundation = Foundation(configuration, log, open_tables)
     settings = configuration.settings_for(service)
-    recorder = Recorder(noted[0], lambda parameter: _place(settings, parameter), time.perf_counter)
+    recorder = Recorder(noted[0], partial(place, settings), time.perf_counter)
     plain = unprotected_policy(foundation, service)
     ports = replace(plain.parts.ports, dns=NotedResolver(foundation.dns, recorder.asked_dns))
     policy = AccessPolicy(plain.params, ports, recorder.bind)
@@ -195,7 +246,9 @@ async def _explained(configuration: Configuration, service: Service, question: _
 
 
 async def _asked(foundation: Foundation, question: _Question) -> Asked:
-    if question.name is None:
+    if question.known is not None:
+        client = question.known
+    elif question.name is None:
         found = await client_name(question.client, foundation.dns, foundation.hosts)
         client = Client(
             found.name, question.client, "0", found.name_status, found.reverse_name, found.reverse_name_status
@@ -221,18 +274,12 @@ def _helo_of(client: Client) -> str:
     return client.name if client.name != "unknown" else f"[{client.address}]"
 
 
-def _place(settings: Settings, parameter: str) -> str:
-    where = settings.where(parameter)
-    return f"{where[0]}, line {where[1]}" if where is not None else "its default"
-
-
 def _text(explained: Explained, asked: Asked, service: Service, settings: Settings) -> Iterator[str]:
-    client = asked.client
-    yield f"Client {client.namaddr}, EHLO {asked.helo}, at listener {service.name}"
-    if asked.sender is not None:
-        yield f"MAIL FROM <{asked.sender}>" + (f", RCPT TO <{asked.recipient}>" if asked.recipient is not None else "")
+    first, *more = described(asked)
+    yield f"{first}, at listener {service.name}"
+    yield from more
     yield ""
-    yield from text_report(explained, asked, lambda parameter: _place(settings, parameter))
+    yield from text_report(explained, asked, partial(place, settings))
 
 
 def _painted(line: str, paint: Paint) -> str:
@@ -242,12 +289,12 @@ def _painted(line: str, paint: Paint) -> str:
     if text.startswith("* "):
         return paint.red(line)
     word, colon, rest = line.partition(":")
-    if colon and word in ("Answer", "Why", "What would change it"):
+    if colon and word in ("Answer", "Why", "What would change it", "Today"):
         return paint.bold(word + colon) + rest
-    return paint.bold(line) if line.startswith("Client ") else line
+    return paint.bold(line) if line.startswith(("Client ", "Recorded on ")) else line
 
 
-def _json(explained: Explained, asked: Asked) -> str:
+def _json(explained: Explained, asked: Asked, decision: Decision | None) -> str:
     report = {
         "client_name": asked.client.name,
         "client_address": asked.client.address,
@@ -255,5 +302,6 @@ def _json(explained: Explained, asked: Asked) -> str:
         "sender": asked.sender,
         "recipient": asked.recipient,
         **msgspec.to_builtins(explained),
+        "recorded": msgspec.to_builtins(decision),
     }
     return msgspec.json.encode(report).decode()

@@ -7,6 +7,7 @@ import socket
 import time
 
 from gatepost.ipc.messages import Flow, Frame, Hello
+from gatepost.master.decision_log import DecisionLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import BACKLOG
 from gatepost.master.notices import make_cleanup
@@ -16,6 +17,7 @@ from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import Connections
 from gatepost.master.verification import LinkedServices
 from gatepost.master.workers import Worker
+from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.intake import Intake
 
 
@@ -46,6 +48,10 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     await link.ready.wait()
     servers = []
     limits = []
+    decisions = None
+    if settings.gatepost_decision_log:
+        warn = worker.log.program("smtpd").warning
+        decisions = DecisionLog.of(plan.configuration, os.getpid(), plan.smtpd_processes(), warn)
     for number, listener in enumerate(plan.listeners):
         connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
         env = server_environment(
@@ -60,6 +66,8 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
             intake,
         )
         limits.append(connections)
+        if decisions is not None and isinstance(env.policy, AccessPolicy):
+            decisions.watch(env.policy, listener.service)
         for sock in listener.sockets[slot]:
             servers.append(await worker.loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))
     gc.collect()
@@ -70,4 +78,6 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         server.close()
     await asyncio.gather(*[connections.gone(lambda: worker.hurry) for connections in limits])
     await link.close()
+    if decisions is not None:
+        await decisions.close()
     worker.log.flush()

@@ -135,3 +135,5 @@ class Context:
             self.helo_name,
         )
         self.ports.log.info(line)
+        if self.parts.told is not None:
+            self.parts.told(facts, verb, text)

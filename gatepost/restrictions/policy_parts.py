@@ -7,6 +7,7 @@ from gatepost.config.networks import protocol_versions
 from gatepost.config.values import split_list
 from gatepost.restrictions.check import CheckList
 from gatepost.restrictions.dns_lookup import DnsLookup
+from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.macros import unescape
 from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.ports import Ports
@@ -57,6 +58,7 @@ class PolicyParts:
         "replaces_addresses",
         "sender_canonical_maps",
         "sender_login_maps",
+        "told",
         "virtual_alias_maps",
         "virtual_mailbox_maps",
     )
@@ -64,6 +66,8 @@ class PolicyParts:
     def __init__(self, params: AccessParameters, ports: Ports) -> None:
         self.params = params
         self.ports = ports
+        # Who keeps decisions is told of them: facts, verb as in the log, reply.
+        self.told: Callable[[SessionFacts, str, str], None] | None = None
         self.classes: dict[str, CheckList] = {}
         self.compile_result: Callable[[str, str], CheckList] = _no_lists
         self.access_parents_by_name = params.access_parents_by_name

@@ -45,6 +45,13 @@ class NotedTables(Tables):
         super().__init__(env)
         self.found: list[Found] = []
 
+    @classmethod
+    def over(cls, tables: Tables) -> "NotedTables":
+        """The tables that others use already, and those that are opened from now on."""
+        noted = cls(tables.env)
+        noted._open = tables._open
+        return noted
+
     def maps(self, parameter: str, text: str, *, syntax: str = "postmap") -> Maps:
         return NotedMaps(super().maps(parameter, text, syntax=syntax), self.found, self)
 

@@ -116,7 +116,7 @@ def _find_reason(told: Explained, refusal: Reply | None, hung_up: bool, asked: A
         ]
         put_off = [number for number, event in enumerate(events) if event.verdict == "DEFER_IF_PERMIT"]
         if refused:
-            told.decisive = _innermost(events, refused[-1])
+            told.decisive = innermost(events, refused[-1])
         elif put_off:
             told.decisive = put_off[0]
             told.implied = "It was put off until something permitted the mail; now something has."
@@ -126,7 +126,7 @@ def _find_reason(told: Explained, refusal: Reply | None, hung_up: bool, asked: A
     told.hints = list(hints(decisive, asked, told.reply, events))
 
 
-def _innermost(events: list[Event], number: int) -> int:
+def innermost(events: list[Event], number: int) -> int:
     """Of a restriction and those that it has led to, the last one: the others say what it has said."""
     while number + 1 < len(events) and events[number + 1].depth > events[number].depth:
         number += 1

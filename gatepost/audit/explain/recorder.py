@@ -7,7 +7,7 @@ import msgspec
 from gatepost.audit.explain.reasons import reason
 from gatepost.dns.answers import Answer, Resolver, RRType
 from gatepost.restrictions.check import Run
-from gatepost.restrictions.compile import bound
+from gatepost.restrictions.compile import Bind, bound
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.registry import Restriction
 from gatepost.restrictions.verdict import (
@@ -58,18 +58,28 @@ class Event(msgspec.Struct):
 
 
 class Recorder:
-    """`bind` is for AccessPolicy. `clock`: monotonic seconds."""
+    """`bind` is for AccessPolicy. `clock`: monotonic seconds. `make`: what makes the restrictions that are watched."""
 
-    def __init__(self, tables: NotedTables, where: Callable[[str], str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, tables: NotedTables, where: Callable[[str], str], clock: Callable[[], float], make: Bind = bound
+    ) -> None:
         self.events: list[Event] = []
+        self._make = make
         self._tables = tables
         self._where = where
         self._clock = clock
         self._open: list[Event] = []
 
+    def start(self) -> list[Event]:
+        """Forget what was; the list that events are added to from now on."""
+        self.events = []
+        self._open.clear()
+        self._tables.found.clear()
+        return self.events
+
     def bind(self, entry: Restriction, argument: object, parameter: str) -> Run:
         """The restriction itself, watched."""
-        real = bound(entry, argument, parameter)
+        real = self._make(entry, argument, parameter)
         text = entry.name
         if entry.argument:
             shown = argument.parameter if isinstance(argument, Maps) else getattr(argument, "text", argument)

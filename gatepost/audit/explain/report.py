@@ -29,7 +29,8 @@ def text_report(explained: Explained, asked: Asked, where: Where) -> Iterator[st
             yield f"{_STAGES.get(stage, stage)}:"
         if event.parameter and event.parameter != parameter:
             parameter = event.parameter
-            yield f"  {parameter} ({where(parameter)})"
+            place = where(parameter)
+            yield f"  {parameter} ({place})" if place else f"  {parameter}"
         yield from _event(event, decisive=number == explained.decisive)
     if not explained.events:
         yield "No restriction was asked."

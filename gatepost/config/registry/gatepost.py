@@ -7,6 +7,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("gatepost_trusted_gateways", "", kind="list", since="gatepost 0.1", owner="master", honoured=True),
     # Start although strangers can relay (gatepost prove).
     boolean("gatepost_allow_open_relay", "no", since="gatepost 0.1", owner="master", honoured=True),
+    # Keep refusals with their reasons, for gatepost explain.
+    boolean("gatepost_decision_log", "yes", since="gatepost 0.1", owner="smtpd", honoured=True),
+    # Octets of all that is kept of them.
+    number(
+        "gatepost_decision_log_size", "67108864", minimum=1048576, since="gatepost 0.1", owner="smtpd", honoured=True
+    ),
     # How many delivery worker processes; 0 = as many as there are processors.
     number("gatepost_delivery_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
     # Messages per time, by destination: N/s, N/min, N/h, N/day.

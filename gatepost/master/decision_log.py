@@ -1,0 +1,148 @@
+"""What a worker keeps of its refusals, so that `gatepost explain` can tell of them later (gatepost_decision_log).
+
+Mail that is accepted costs nothing. A refusal is gone through once more, with notes, when the client has its answer;
+under a flood of them only so many in a second, and of the others the answer alone is kept.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from gatepost.audit.explain.decision_files import Decision, DecisionFiles, frame
+from gatepost.audit.explain.replay import Replay, asked_of, kept_facts
+from gatepost.config.configuration import Configuration
+from gatepost.config.master_cf import Service
+from gatepost.config.settings import Settings
+from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.restrictions.facts import SessionFacts
+
+DIRECTORY = "decisions"
+"""In gatepost_queue_directory."""
+
+KEPT = frozenset(("reject", "hold", "discard", "filter", "redirect"))
+"""Decisions that somebody may ask about later, by their words in the log."""
+
+DELAY = 0.05
+"""Seconds for which decisions wait for others to be written with."""
+
+EXPLAINED = 20
+"""In a second, by one process: with the events. Of more, the answers are kept."""
+
+WAITING = 1000
+"""Decisions that are not written yet; more are not kept."""
+
+BATCH = 16 * 1024
+"""Octets that are written at once."""
+
+
+def configuration_values(configuration: Configuration) -> dict[str, dict[str, str]]:
+    """What main.cf and master.cf say, for comparison later."""
+    return {
+        "main.cf": {name: setting.value for name, setting in sorted(configuration.main.settings.items())},
+        "master.cf": {
+            f"{service.name}/{service.type}": " ".join([*service.fields[:8], *service.words])
+            for service in configuration.master
+        },
+    }
+
+
+def place(settings: Settings, parameter: str) -> str:
+    """Where a parameter is set: `/etc/postfix/main.cf, line 12`."""
+    where = settings.where(parameter)
+    return f"{where[0]}, line {where[1]}" if where is not None else "its default"
+
+
+class DecisionLog:
+    """Of one process. `warn` takes the one warning that there is if files cannot be written."""
+
+    def __init__(
+        self,
+        files: DecisionFiles,
+        configuration: Configuration,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._files = files
+        self._configuration = configuration
+        self._warn = warn
+        self._clock = clock
+        self._waiting: deque[tuple[Decision, SessionFacts | None, str]] = deque()
+        self._policies: dict[str, tuple[AccessPolicy, Settings]] = {}
+        self._replays: dict[str, Replay] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._second = 0
+        self._count = 0
+        self._name = ""
+        self._broken = False
+
+    @classmethod
+    def of(cls, configuration: Configuration, pid: int, writers: int, warn: Callable[[str], None]) -> "DecisionLog":
+        """As the parameters say."""
+        settings = configuration.settings
+        directory = Path(settings.gatepost_queue_directory) / DIRECTORY
+        files = DecisionFiles(directory, settings.gatepost_decision_log_size, writers, time.time, pid)
+        return cls(files, configuration, warn)
+
+    def watch(self, policy: AccessPolicy, service: Service) -> None:
+        """Keep what this listener's policy decides."""
+        self._policies[service.name] = (policy, self._configuration.settings_for(service))
+        policy.parts.told = partial(self._told, service.name)
+
+    def _told(self, listener: str, facts: SessionFacts, verb: str, text: str) -> None:
+        if verb not in KEPT or self._broken or len(self._waiting) >= WAITING:
+            return
+        now = self._clock()
+        if int(now) != self._second:
+            self._second, self._count = int(now), 0
+        self._count += 1
+        kept = kept_facts(facts, discarded=verb == "discard") if self._count <= EXPLAINED else None
+        decision = Decision(now, listener, asked_of(facts), facts.stage, verb, text)
+        self._waiting.append((decision, kept, listener))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        try:
+            await asyncio.sleep(DELAY)
+            await self._write_all()
+        except OSError as error:
+            self._broken = True
+            self._waiting.clear()
+            self._warn(f"gatepost_decision_log: decisions are not kept: {error}")
+        finally:
+            self._task = None
+
+    async def _write_all(self) -> None:
+        """Raises OSError."""
+        if not self._name:
+            self._name = self._files.keep_configuration(configuration_values(self._configuration))
+        data = b""
+        while self._waiting:
+            decision, facts, listener = self._waiting.popleft()
+            decision.configuration = self._name
+            if facts is not None:
+                await self._replay(listener).explain(decision, facts)
+                await asyncio.sleep(0)  # mail goes first
+            data += frame(decision)
+            if len(data) >= BATCH:
+                self._files.write(data)
+                data = b""
+        if data:
+            self._files.write(data)
+
+    def _replay(self, listener: str) -> Replay:
+        """Made when it is needed for the first time."""
+        replay = self._replays.get(listener)
+        if replay is None:
+            policy, settings = self._policies[listener]
+            replay = self._replays[listener] = Replay(policy, partial(place, settings), time.perf_counter)
+        return replay
+
+    async def close(self) -> None:
+        """Write what waits."""
+        if self._task is not None:
+            await self._task
+        self._files.close()
