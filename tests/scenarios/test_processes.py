@@ -119,6 +119,15 @@ def test_a_worker_that_is_killed_is_started_again(running: World, kind: str) -> 
     assert all(alive(pid) for pid in others), others
 
 
+def test_workers_take_long_turns_but_not_what_runs_programs_of_users(running: World) -> None:
+    policies = {
+        kind: {os.sched_getscheduler(pid) for pid in running.server.workers(kind)}
+        for kind in ("smtpd", "qmgr", "delivery", "local")
+    }
+    assert policies.pop("local") <= {os.SCHED_OTHER}
+    assert set(map(frozenset, policies.values())) == {frozenset({os.SCHED_BATCH})}
+
+
 def test_deferred_mail_outlives_the_queue_manager(world: World) -> None:
     world.peer.replies["RCPT"] = "450 4.2.0 Later"
     server = world.server.start()
