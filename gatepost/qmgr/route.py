@@ -96,8 +96,15 @@ class Router:
                 if recipient != address:
                     entry.addresses[index] = recipient
                 groups.setdefault((resolved.transport, resolved.nexthop), []).append(index)
+        await self._add_all(entry, groups, now)
+
+    async def _add_all(self, entry: ActiveMessage, groups: dict[Place, list[int]], now: float) -> None:
         for (transport, nexthop), group in groups.items():
-            await self._add(entry, transport, nexthop, group, now)
+            if entry.held:  # an operator's act, while a table took its time
+                entry.unstarted = True
+                entry.unsettled -= len(group)
+            else:
+                await self._add(entry, transport, nexthop, group, now)
 
     async def _add(self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float) -> None:
         rate = None
@@ -145,8 +152,7 @@ class Router:
             address = message.recipients[index].address
             place = filter_place(message.filter, self._filter_nexthop, address, self._hostname)
             groups.setdefault(place, []).append(index)
-        for (transport, nexthop), group in groups.items():
-            await self._add(entry, transport, nexthop, group, now)
+        await self._add_all(entry, groups, now)
 
     def _add_each(
         self, entry: ActiveMessage, transport: str, nexthop: str, indexes: list[int], now: float, rate: Rate | None

@@ -24,9 +24,13 @@ from tests.smtpd.world import until
 
 
 class Each:
-    """Resolves: a destination of its own for each recipient."""
+    """Resolves: a destination of its own for each recipient; if it is `slow`, when that is set."""
+
+    slow: asyncio.Event | None = None
 
     async def resolve(self, sender: str, address: str) -> Resolved:
+        if self.slow is not None:
+            await self.slow.wait()
         return Resolved("smtp", f"{address.partition('@')[0]}.example", address, AddressClass.DEFAULT)
 
 
@@ -53,10 +57,11 @@ class World:
         self.commit = GroupCommit(self.store, loop.call_soon_threadsafe)
         self.requests: list[DeliveryRequest] = []
         self.notices = Notices()
+        self.resolver = Each()
         self._tasks: set[Any] = set()
         log = MailLog(MemoryOutput(), "postfix", 1)
         self.manager = QueueManager(
-            settings, self.store, self.commit, cast(Any, Each()), Scheduler.from_settings(settings, {}), self,
+            settings, self.store, self.commit, cast(Any, self.resolver), Scheduler.from_settings(settings, {}), self,
             cast(Any, self.notices), log.program("qmgr"), epoch=1, clock=time.time,
             jumps=ClockJumps(time.time, time.monotonic), monotonic=time.monotonic,
             spawn=lambda coroutine: carry_out(coroutine, self._tasks), call_soon=loop.call_soon,
@@ -154,9 +159,23 @@ async def test_a_message_that_is_deleted_when_it_is_stored_but_not_told_yet_is_n
     queue_id = world.message.queue_id
     world.manager.submit(world.message, told.append)
     while world.store.load(queue_id) is None:  # as an operator's command finds it: this loop has not had its turn since
-        time.sleep(0)
+        pass
     world.manager.withdraw(queue_id, "delete")
     world.commit.note(Batch(removed=[queue_id]))
     await world.at_rest()
     assert told == [None]  # whoever sent it has been answered
     assert not world.requests and world.store.load(queue_id) is None
+
+
+@pytest.mark.parametrize(("act", "queue"), [("delete", None), ("hold", "hold")])
+async def test_what_is_withdrawn_while_tables_are_asked_is_not_started(world: World, act: str, queue: str | None) -> None:
+    queue_id = world.message.queue_id
+    world.resolver.slow = asyncio.Event()
+    world.manager.submit(world.message, lambda failure: None)
+    await until(lambda: bool(world.manager.active))
+    world.manager.withdraw(queue_id, act)
+    world.commit.note(Batch(removed=[queue_id]) if act == "delete" else Batch(moved=[(queue_id, "hold")]))
+    world.resolver.slow.set()
+    await world.at_rest()
+    stored = world.store.load(queue_id)
+    assert not world.requests and (stored and stored.queue) == queue
