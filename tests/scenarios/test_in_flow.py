@@ -1,6 +1,7 @@
 """A fast sender before a slow disk, and before deliveries that do not keep up."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import time
@@ -28,7 +29,8 @@ STALL = 7.0
 SESSIONS, OCTETS = 400, 120_000
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("smtp-source", path="/usr/sbin:/usr/bin") is None, reason="Postfix's smtp-source is not installed"
+    shutil.which("smtp-source", path="/usr/sbin:/usr/bin") is None and not os.environ.get("CI"),
+    reason="Postfix's smtp-source is not installed",
 )
 
 
