@@ -168,7 +168,9 @@ async def test_a_message_that_is_deleted_when_it_is_stored_but_not_told_yet_is_n
 
 
 @pytest.mark.parametrize(("act", "queue"), [("delete", None), ("hold", "hold")])
-async def test_what_is_withdrawn_while_tables_are_asked_is_not_started(world: World, act: str, queue: str | None) -> None:
+async def test_what_is_withdrawn_while_tables_are_asked_is_not_started(
+    world: World, act: str, queue: str | None
+) -> None:
     queue_id = world.message.queue_id
     world.resolver.slow = asyncio.Event()
     world.manager.submit(world.message, lambda failure: None)
