@@ -7,10 +7,9 @@ and resolved by the four address classes alone; address verification finds every
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
-
+from gatepost.audit.all_deliverable import AllDeliverable
 from gatepost.config.declaration import Type
 from gatepost.config.errors import ConfigError
 from gatepost.config.parameters import find
@@ -23,7 +22,7 @@ from gatepost.restrictions.dns_lookup import HostNames
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import NAME_OK, NAME_TEMPORARY, Client, Effects, SessionFacts
 from gatepost.restrictions.parameters import AccessParameters
-from gatepost.restrictions.ports import Ports, Verification
+from gatepost.restrictions.ports import Ports
 from gatepost.rewrite.address_classes import AddressClass, ClassLists, LocalDomains
 from gatepost.rewrite.resolve import Resolved
 from gatepost.tables.braces import split_items
@@ -77,18 +76,6 @@ class _AsWritten:
             # What is not in virtual_alias_maps is nobody, which the real resolver says in this way, too.
             return Resolved("error", "user unknown", address, address_class)
         return Resolved("unknown", domain, address, address_class)
-
-
-class _Deliverable(msgspec.Struct, frozen=True):
-    """The outcome of every address probe in a script."""
-
-    outcome: Literal["ok"] = "ok"
-    reason: str = ""
-
-
-class _AllDeliverable:
-    async def verify(self, address: str) -> Verification:
-        return _Deliverable()
 
 
 async def _no_pause(seconds: float) -> None:
@@ -198,7 +185,7 @@ class SessionScript:
                 log=self,
                 own_addresses=own_addresses,
                 hosts=self._hosts,
-                verifier=_AllDeliverable(),
+                verifier=AllDeliverable(),
                 policy=self._pools,
                 sleep=_no_pause,
             )

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
+from gatepost.cleanup.interface import Cleanup
+from gatepost.cleanup.to_postmaster import tell_postmaster
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
-from gatepost.mail.envelope import Origin, Recipient
 from gatepost.mail.named_address import named_address
 from gatepost.mail.reply import Reply
 from gatepost.mail.wrap import wrapped_lines
@@ -183,18 +183,4 @@ class Transcripts:
         return "\n".join(told).encode(errors="replace") + b"\n"
 
     async def _send(self, content: bytes) -> None:
-        transaction = Transaction(
-            sender=self._sender,
-            recipients=[Recipient(self._recipient, orcpt=f"rfc822;{self._recipient}")],
-            origin=Origin(context="local"),
-            body="8bitmime" if not content.isascii() else "",
-            internal=True,
-        )
-        try:
-            incoming = self._cleanup.open()
-        except QueueUnavailable as error:
-            self._log.warning(f"postmaster notify: {error}")
-            return
-        incoming.begin(transaction)
-        incoming.write(content)
-        await incoming.finish(transaction)
+        await tell_postmaster(self._cleanup, self._log, self._sender, self._recipient, content)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, product
-from typing import Literal
 
 import msgspec
 
+from gatepost.audit.all_deliverable import AllDeliverable
 from gatepost.audit.strangers.atoms import Atoms
 from gatepost.audit.strangers.paths import Path
 from gatepost.audit.strangers.session import Silent, play
@@ -19,7 +19,7 @@ from gatepost.restrictions.dns_list import DnsList
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import NAME_OK, NAME_PERMANENT, Client, SessionFacts
 from gatepost.restrictions.parameters import AccessParameters
-from gatepost.restrictions.ports import Ports, Verification
+from gatepost.restrictions.ports import Ports
 from gatepost.restrictions.registry import Restriction
 from gatepost.restrictions.verdict import DUNNO, Verdict
 
@@ -40,7 +40,8 @@ class Example(msgspec.Struct, frozen=True):
 async def confirmed(params: AccessParameters, ports: Ports, atoms: Atoms, path: Path) -> Example | None:
     """A session of this way that the real restrictions let in; None if none of those that were tried is."""
     names = StrangersNames()
-    policy = AccessPolicy(params, replace(ports, log=Silent(), dns=names, verifier=AllGood(), hosts=None), names.bind)
+    strange = replace(ports, log=Silent(), dns=names, verifier=AllDeliverable(), hosts=None)
+    policy = AccessPolicy(params, strange, names.bind)
     for example in islice(_examples(atoms, path), _TRIES):
         if await lets_in(policy, example):
             return example
@@ -69,18 +70,6 @@ def _examples(atoms: Atoms, path: Path) -> Iterator[Example]:
 
 def _plainest_first(values: frozenset[str], plainest: str) -> list[str]:
     return sorted(values, key=lambda value: (value != plainest, len(value), value))[:4]
-
-
-class _Good(msgspec.Struct, frozen=True):
-    outcome: Literal["ok"] = "ok"
-    reason: str = ""
-
-
-class AllGood:
-    """Probes find every address deliverable."""
-
-    async def verify(self, address: str) -> Verification:
-        return _Good()
 
 
 class StrangersNames:

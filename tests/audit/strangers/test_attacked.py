@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gatepost.audit.all_deliverable import AllDeliverable
 from gatepost.audit.strangers.atoms import anybody
-from gatepost.audit.strangers.confirm import AllGood, Example, StrangersNames, lets_in
+from gatepost.audit.strangers.confirm import Example, StrangersNames, lets_in
 from gatepost.audit.strangers.inquiry import Answer, inquire
 from gatepost.audit.strangers.session import Silent
 from gatepost.audit.strangers.universe import is_foreign, wrapped
@@ -143,7 +144,7 @@ def _is_strange(answer: Answer, address: str, name: str) -> bool:
 async def _attack(listener: ProvedListener, answer: Answer, seed: int) -> Example | None:
     """A stranger's session that is accepted for a foreign recipient, if there is one among those that are tried."""
     names = StrangersNames()
-    ports = replace(listener.policy.parts.ports, log=Silent(), dns=names, verifier=AllGood(), hosts=None)
+    ports = replace(listener.policy.parts.ports, log=Silent(), dns=names, verifier=AllDeliverable(), hosts=None)
     ports = replace(ports, sleep=_no_pause)
     policy = AccessPolicy(listener.policy.params, ports, names.bind)
     untrusted = listener.policy.params.allow_untrusted_routing
