@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
-from gatepost.mail.envelope import UNDELIVERED
+from gatepost.mail.envelope import TRACE
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.queue.store import Store
 from gatepost.rewrite.verp import verp_sender
@@ -31,7 +31,7 @@ def delivery_request(
     return DeliveryRequest(
         request_id, epoch, message.queue_id, transport, nexthop, sender, recipients,
         message.data_size, message.arrival, entry.since, content, message.content_file, message.body,
-        message.smtputf8, message.ret, message.envid, keep, message.origin, message.trace & UNDELIVERED,
+        message.smtputf8, message.ret, message.envid, keep, message.origin, message.trace & ~TRACE,
     )  # fmt: skip
 
 
