@@ -16,10 +16,12 @@ from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.decision_files import Decision
 from gatepost.audit.explain.inquiry import STAGES, Explained, explain
 from gatepost.audit.explain.log_line import Told, told_by
+from gatepost.audit.explain.meaning import meaning
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
 from gatepost.audit.explain.report import text_report
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
+from gatepost.cli.explain_message import history, history_report, is_queue_id
 from gatepost.cli.explain_past import described, explained_then, past_report, remembered, time_of, today_report
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.terminal import Paint, for_output
@@ -53,22 +55,26 @@ policy services and name servers are asked.
 Refusals are kept for a while (gatepost_decision_log). For a LINE of which that is so, and with --past, it is told what
 was decided then, with the tables and the name service of that moment, and whether it would be the same today.
 
+Of a QUEUEID it shows the lines of the log with what they mean, and where the message is now. Other lines of the log are
+put into plain words.
+
 A `*` marks the restriction that refused.
 """
-EXIT_STATUS = (
-    "0: it would be accepted. 1: it would be refused. 2: an error in the configuration. 64: wrong command line."
-)
+EXIT_STATUS = """\
+0: it would be accepted. 1: it would be refused; nothing is known of the message. 2: an error in the configuration.
+64: wrong command line.
+"""
 
 
 def _parser() -> ManualPage:
     parser = ManualPage(
         "gatepost explain",
         "why a session is accepted or refused",
-        "[-c DIR] LINE\n[-c DIR] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
+        "[-c DIR] QUEUEID\n[-c DIR] LINE\n[-c DIR] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
         DESCRIPTION,
         EXIT_STATUS,
     )
-    parser.add_argument("line", nargs="?", metavar="LINE", help="a line of the mail log")
+    parser.add_argument("line", nargs="?", metavar="LINE", help="a line of the mail log, or a queue ID")
     parser.add_argument("--client", metavar="ADDRESS", help="the client's address")
     parser.add_argument("--client-name", metavar="NAME", help="its verified name, or unknown (else: DNS is asked)")
     parser.add_argument("--helo", metavar="NAME", help="what it says at EHLO (else: its name)")
@@ -80,6 +86,7 @@ def _parser() -> ManualPage:
     parser.add_argument("--listener", metavar="NAME", default="", help="of master.cf (else: the first smtpd)")
     parser.add_argument("--past", action="store_true", help="the last refusal of such a session that is kept")
     parser.add_argument("--now", action="store_true", help="LINE: as it would be today, not as it was")
+    parser.add_argument("--log", metavar="FILE", default="", help="QUEUEID: the mail log (else: maillog_file)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser
 
@@ -106,6 +113,12 @@ def main(arguments: list[str], directory: str) -> int:
     """Explain; the exit status."""
     try:
         options = _parser().parse_args(arguments)
+        if options.line is not None and is_queue_id(options.line):
+            return _message(options, directory)
+        if options.line is not None and told_by(options.line) is None and (said := meaning(options.line)):
+            for line in for_output(said):
+                print(line)
+            return 0
         question = _question(options)
         configuration = Configuration.read(directory)
         errors = configuration.check()
@@ -141,6 +154,17 @@ def main(arguments: list[str], directory: str) -> int:
     return 1 if explained.reply else 0
 
 
+def _message(options: argparse.Namespace, directory: str) -> int:
+    """Of a queue ID. Raises ConfigError."""
+    found = history(Configuration.read(directory).settings, options.line, options.log)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        for line in for_output(history_report(found, time.time())):
+            print(line)
+    return 0 if found.lines or found.queued is not None else 1
+
+
 def _remembered(configuration: Configuration, question: _Question) -> Decision | None:
     return remembered(
         configuration, question.client, question.sender, question.recipient, question.reply, question.moment
@@ -172,7 +196,7 @@ def _question(options: argparse.Namespace) -> _Question:
     if options.line is not None:
         told = told_by(options.line)
         if told is None:
-            raise CommandLineError("the line tells of no refusal (`reject: RCPT from NAME[ADDRESS]: ...`)")
+            raise CommandLineError("the line is of no kind that is known (quotes around it?)")
     elif options.client is None:
         raise CommandLineError("--client, or a line of the log, is needed")
     stage = options.stage.upper()
