@@ -16,7 +16,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.access import Session, queue_session
 from gatepost.control.client import ControlError
-from gatepost.control.operations import QUEUES
+from gatepost.control.listing import QUEUES
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
 from gatepost.queue.selection import Selection

@@ -6,7 +6,7 @@ import re
 import msgspec
 
 from gatepost.cli.options import CommandLineError
-from gatepost.control.operations import QUEUES
+from gatepost.control.listing import QUEUES
 from gatepost.queue.selection import Selection
 
 SELECTING = """\

@@ -14,7 +14,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.client import ControlError, counts, resting_nexthops
-from gatepost.control.operations import QUEUES
+from gatepost.control.listing import QUEUES
 from gatepost.master.logfile import compress, set_aside
 from gatepost.master.prove import prove
 

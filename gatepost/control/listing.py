@@ -7,6 +7,9 @@ import msgspec
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.queue.store import Listed
 
+QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
+"""The names of queues, as listings and the arguments of acts have them."""
+
 _encode = msgspec.json.Encoder().encode
 decode_listed = msgspec.json.Decoder(Listed).decode
 

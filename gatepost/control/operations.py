@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from gatepost.control.listing import listed_line
+from gatepost.control.listing import QUEUES, listed_line
 from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
 from gatepost.qmgr.destination_policies import DestinationPolicies
@@ -27,7 +27,6 @@ PIECE_OCTETS = 1 << 20
 WRITING_PATIENCE = 1.0
 """Seconds for which a request waits until the store has what was done before it: not for ever, on a slow disk."""
 
-QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
 ACTS: dict[str, tuple[str, ...]] = {
     "delete": ("incoming", "active", "deferred", "hold"),
     "hold": ("incoming", "active", "deferred"),

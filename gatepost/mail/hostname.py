@@ -7,8 +7,6 @@ caller logs it.
 import re
 from collections.abc import Callable
 
-import idna
-
 VALID_HOSTNAME_LEN = 255
 VALID_LABEL_LEN = 63
 
@@ -79,6 +77,8 @@ def domain_to_ascii(domain: str) -> str | None:
     """The A-label form of a domain that may be UTF-8 (UTS 46, nontransitional, STD3); None: malformed."""
     if domain.isascii():
         return domain
+    import idna  # takes a fiftieth of the time of a short command, and few names need it
+
     try:
         return idna.encode(domain, uts46=True, transitional=False, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError, IndexError):
@@ -89,6 +89,8 @@ def domain_to_utf8(domain: str) -> str:
     """The domain as people read it; labels that cannot be shown so stay as they are."""
     if "xn--" not in domain.lower():
         return domain
+    import idna  # takes a fiftieth of the time of a short command, and few names need it
+
     try:
         return idna.decode(domain, uts46=True)
     except (idna.IDNAError, UnicodeError):
