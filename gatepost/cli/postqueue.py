@@ -237,6 +237,6 @@ def _reason(why: str) -> str:
     return f"({why})".rjust(_REASON_WIDTH) + "\n"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _time(arrival: int) -> str:
     return time.strftime("%a %b %e %H:%M:%S", time.localtime(arrival))
