@@ -169,7 +169,7 @@ class RouteExplainer:
         parts.tables.found.clear()
         trace = parts.resolver.routing.trace = _Trace(self._place)
         try:
-            resolved = await parts.resolver.resolve(sender, address)
+            resolved = await parts.resolver.resolve_anew(sender, address)
             if trace.class_of is not None:
                 delivery.steps.append(await self._class_step(*trace.class_of))
         except LookupTemporaryFailure as failure:
@@ -189,6 +189,10 @@ class RouteExplainer:
             delivery.steps.append(Step("transport", resolved.transport, trace.transport_from[1]))
         origin = trace.nexthop_from[1] if trace.nexthop_from is not None else Origin(note="the recipient's domain")
         delivery.steps.append(Step("next hop", resolved.nexthop, origin))
+        if resolved.recipient.rpartition("@")[0].lower() == self._settings.double_bounce_sender.lower():
+            delivery.outcome = "discard"
+            delivery.remarks.append("undeliverable notices end here (double_bounce_sender)")
+            return delivery
         await self._destination(delivery, sender, resolved.recipient)
         return delivery
 
@@ -235,7 +239,7 @@ class RouteExplainer:
             delivery.limits.append(Limit("limits are shared by the group", group, origin))
         found.clear()
         try:
-            if policies.rates is not None and (rate := await policies.rates.find(transport, nexthop)) is not None:
+            if policies.rates is not None and (rate := await policies.rates.find_anew(transport, nexthop)):
                 delivery.limits.append(Limit("deliveries per time", rate.text, self._entry(found[-1])))
             found.clear()
             delivery.limits += await self._retries(domain, nexthop, bounce=bounce)

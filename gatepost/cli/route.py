@@ -97,6 +97,10 @@ def main(arguments: list[str], directory: str) -> int:
 
 def _internal(address: str) -> str:
     """Raises CommandLineError."""
+    try:
+        address = os.fsencode(address).decode()  # whatever the locale has made of it
+    except UnicodeDecodeError:
+        raise CommandLineError(f"bad address: {address!a}: not UTF-8") from None
     text = address if address.startswith("<") else f"<{address}>"
     found = parse_path(text, strict=False, allow_empty=False)
     if not found:

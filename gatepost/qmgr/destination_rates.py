@@ -30,15 +30,13 @@ class DestinationRates:
 
         While the tables cannot tell, what they said before counts; raises LookupTemporaryFailure if there is nothing.
         """
-        if transport in _TO_NOBODY:
-            return None
         place = (transport, nexthop)
         now = self._clock()
         known = self._known.get(place)
         if known is not None and known[1] > now:
             return known[0]
         try:
-            rate = await self._ask(transport, nexthop)
+            rate = await self.find_anew(transport, nexthop)
         except LookupTemporaryFailure:
             if known is None:
                 raise
@@ -50,7 +48,10 @@ class DestinationRates:
         self._known[place] = (rate, now + REMEMBERED)
         return rate
 
-    async def _ask(self, transport: str, nexthop: str) -> Rate | None:
+    async def find_anew(self, transport: str, nexthop: str) -> Rate | None:
+        """What the tables say now. Raises LookupTemporaryFailure."""
+        if transport in _TO_NOBODY:
+            return None
         for key in _keys(transport, fold(nexthop)):
             found = await self._maps.find(key)
             if found is not None:

@@ -108,6 +108,10 @@ class AddressResolver:
             self._cache[key] = known
         return known
 
+    async def resolve_anew(self, sender: str, address: str) -> Resolved:
+        """The same, from the tables themselves: for who wants to be told how it comes about (`Routing.trace`)."""
+        return await self._resolve(sender, address)
+
     async def _resolve(self, sender: str, address: str) -> Resolved:
         domain = address.rpartition("@")[2]
         if STANDARD_FORM.fullmatch(address) and valid_hostname(domain):

@@ -224,3 +224,22 @@ def test_help_reads_like_a_manual_page(folder: Path, capsys: pytest.CaptureFixtu
     for title in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS"):
         assert f"{title}\n" in out
     assert "75: a" in out
+
+
+def test_each_address_is_explained_in_full(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever was remembered of one with the same recipient or destination."""
+    one, other = (ask(folder, capsys, "joe@some.example", again) for again in ("joe@some.example", "eve@other.example"))
+    first, again = one.out.split("joe@some.example, from <>\n")[1:]
+    assert first == again and "[relayhost (" in first
+    assert other.status == 0 and other.out.count("deliveries per time: 10/s") == 2
+
+
+def test_what_is_no_unicode_is_no_address(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(folder, capsys, "--json", "b\udcff@far.example")
+    assert answer.status == 64 and "not UTF-8" in answer.err
+
+
+def test_undeliverable_notices_go_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        "recipient double-bounce@far.example: discarded" in ask(folder, capsys, "Double-Bounce@far.example").out.lower()
+    )
