@@ -5,6 +5,7 @@ under a flood of them only so many in a second, and of the others the answer alo
 """
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -79,15 +80,18 @@ class DecisionLog:
         self._broken = False
 
     @classmethod
-    def of(cls, configuration: Configuration, pid: int, writers: int, warn: Callable[[str], None]) -> "DecisionLog":
-        """As the parameters say."""
+    def of(cls, configuration: Configuration, writers: int, warn: Callable[[str], None]) -> "DecisionLog | None":
+        """As the parameters say; `writers`: how many processes serve. None: nothing is to be kept."""
         settings = configuration.settings
+        if not settings.gatepost_decision_log:
+            return None
         directory = Path(settings.gatepost_queue_directory) / DIRECTORY
-        files = DecisionFiles(directory, settings.gatepost_decision_log_size, writers, time.time, pid)
+        files = DecisionFiles(directory, settings.gatepost_decision_log_size, writers, time.time, os.getpid())
         return cls(files, configuration, warn)
 
-    def watch(self, policy: AccessPolicy, service: Service) -> None:
+    def watch(self, policy: object, service: Service) -> None:
         """Keep what this listener's policy decides."""
+        assert isinstance(policy, AccessPolicy)
         self._policies[service.name] = (policy, self._configuration.settings_for(service))
         policy.parts.told = partial(self._told, service.name)
 

@@ -24,6 +24,7 @@ from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Result
 from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import MailLog
 from gatepost.master.client_counts import Statistics
+from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -67,6 +68,7 @@ class Generation:
         self.intake = Intake(0, pause)
         self.listeners: list[tuple[Connections, ServerEnvironment]] = []
         self.servers: list[asyncio.Server] = []
+        self.decisions: DecisionLog | None = None
 
     async def listen(self) -> None:
         """Take connections. The sockets stay with the plan: the next generation may want them. Raises OSError, then it
@@ -88,6 +90,8 @@ class Generation:
 
     async def sessions_gone(self, hurry: Callable[[], bool]) -> None:
         await asyncio.gather(*[connections.gone(hurry) for connections, _ in self.listeners])
+        if self.decisions is not None:
+            await self.decisions.close()
 
 
 class SingleProcess:
@@ -146,6 +150,7 @@ class SingleProcess:
         dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, self._report)
         made = Generation(plan, parts, worker)
         made.intake = Intake(plan.settings.in_flow_delay, pause)
+        made.decisions = DecisionLog.of(plan.configuration, 1, self._log.program("smtpd").warning)
         for number, listener in enumerate(plan.listeners):
             connections = Connections(plan.load_of(number, 0, self._master_log.warning))
             verify = parts.verification.verifier.verify
@@ -161,6 +166,8 @@ class SingleProcess:
                 made.intake,
             )
             made.listeners.append((connections, env))
+            if made.decisions is not None:
+                made.decisions.watch(env.policy, listener.service)
         return made
 
     def _begin(self, made: Generation) -> None:

@@ -17,7 +17,6 @@ from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import Connections
 from gatepost.master.verification import LinkedServices
 from gatepost.master.workers import Worker
-from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.intake import Intake
 
 
@@ -48,10 +47,8 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     await link.ready.wait()
     servers = []
     limits = []
-    decisions = None
-    if settings.gatepost_decision_log:
-        warn = worker.log.program("smtpd").warning
-        decisions = DecisionLog.of(plan.configuration, os.getpid(), plan.smtpd_processes(), warn)
+    warn = worker.log.program("smtpd").warning
+    decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), warn)
     for number, listener in enumerate(plan.listeners):
         connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
         env = server_environment(
@@ -66,7 +63,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
             intake,
         )
         limits.append(connections)
-        if decisions is not None and isinstance(env.policy, AccessPolicy):
+        if decisions is not None:
             decisions.watch(env.policy, listener.service)
         for sock in listener.sockets[slot]:
             servers.append(await worker.loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))

@@ -8,7 +8,6 @@ import pytest
 from gatepost.audit.explain.decision_files import Decision, DecisionFiles, decisions, kept_configuration
 from gatepost.config.configuration import Configuration
 from gatepost.master.decision_log import EXPLAINED, DecisionLog
-from gatepost.restrictions.evaluate import AccessPolicy
 from tests.policy_server import PolicyServer
 from tests.smtpd.world import BASE, Talk, World
 
@@ -26,9 +25,7 @@ class Kept:
         configuration = Configuration.parse(BASE + main_cf, MASTER)
         files = DecisionFiles(self.folder, limit, 2, time.time, 7)
         self.log = DecisionLog(files, configuration, self.warnings.append)
-        policy = self.world.env.policy
-        assert isinstance(policy, AccessPolicy)
-        self.log.watch(policy, configuration.master[0])
+        self.log.watch(self.world.env.policy, configuration.master[0])
 
     async def mail(self, *recipients: str, sender: str = "a@x.example") -> list[str]:
         """The replies to RCPT; then what waits is written."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.scenarios.server import Client, Gatepost, temporary_folder, until
 
 MAIN_CF = """\
@@ -32,10 +34,11 @@ def _kept(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.decisions") if path.stat().st_size]
 
 
-def test_a_refusal_is_explained_later() -> None:
+@pytest.mark.parametrize("options", [(), ("--single-process",)])
+def test_a_refusal_is_explained_later(options: tuple[str, ...]) -> None:
     with temporary_folder() as folder:
         (folder / "senders").write_text("spam.example REJECT no more of that\n")
-        server = Gatepost(folder, MAIN_CF.format(folder=folder, more="")).start()
+        server = Gatepost(folder, MAIN_CF.format(folder=folder, more="")).start(*options)
         try:
             line = _refused(server)
             until(lambda: bool(_kept(folder)), "the refusal is kept")
