@@ -30,10 +30,16 @@ DELAY = 0.05
 """Seconds for which decisions wait for others to be written with."""
 
 EXPLAINED = 20
-"""In a second, by one process: with the events. Of more, the answers are kept."""
+"""In a second, by one process: with the events. Of more the answers are kept."""
 
 WAITING = 1000
 """Decisions that are not written yet; more are not kept."""
+
+PATIENCE = 1.0
+"""Seconds for finding out the reasons of one: name service may not have kept what it could not tell."""
+
+CLOSING = 3.0
+"""Seconds that the end of a process waits for what is not written yet."""
 
 BATCH = 16 * 1024
 """Octets that are written at once."""
@@ -128,7 +134,7 @@ class DecisionLog:
             decision, facts, listener = self._waiting.popleft()
             decision.configuration = self._name
             if facts is not None:
-                await self._replay(listener).explain(decision, facts)
+                await self._explain(decision, facts, listener)
                 await asyncio.sleep(0)  # mail goes first
             data += frame(decision)
             if len(data) >= BATCH:
@@ -136,6 +142,18 @@ class DecisionLog:
                 data = b""
         if data:
             self._files.write(data)
+
+    async def _explain(self, decision: Decision, facts: SessionFacts, listener: str) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._replay(listener).explain(decision, facts)
+        except TimeoutError:
+            decision.events = []
+        except Exception as fault:
+            # A fault of ours costs the reasons of one decision, and is told.
+            decision.events = []
+            context = {"message": f"gatepost_decision_log, {decision.reply}", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def _replay(self, listener: str) -> Replay:
         """Made when it is needed for the first time."""
@@ -146,7 +164,7 @@ class DecisionLog:
         return replay
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Write what waits, as far as that is soon done."""
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task], timeout=CLOSING)
         self._files.close()

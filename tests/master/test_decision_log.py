@@ -133,3 +133,17 @@ async def test_a_frame_that_was_cut_short_hides_no_other(tmp_path: Path, cut: in
     (path,) = kept.folder.glob("*.decisions")
     path.write_bytes(path.read_bytes()[:-cut])
     assert [decision.asked.recipient for decision in kept.decisions()] == ["b@ours.example"]
+
+
+async def test_an_address_is_not_probed_twice(tmp_path: Path) -> None:
+    kept = Kept(
+        tmp_path,
+        "smtpd_sender_restrictions = reject_unverified_sender\n"
+        "transport_maps = inline:{ {x.example = error:5.1.1 nobody there} }\nunverified_sender_reject_code = 550\n",
+    )
+    (reply,) = await kept.mail("b@ours.example")
+    (decision,) = kept.decisions()
+    event = decision.events[decision.decisive]
+    assert event.restriction == "reject_unverified_sender"
+    assert event.reply == reply
+    assert "no delivery to the address" in event.reason

@@ -6,7 +6,8 @@ import msgspec
 
 _REFUSAL = re.compile(
     r"(?:reject|reject_warning|hold|discard|filter|redirect|warn|info|permit|hangup): "
-    r"(?P<stage>\S+) from (?P<name>[^\s\[]+)\[(?P<address>[^\]]+)\](?::\d+)?: (?P<reply>.*?)(?:;|$)"
+    r"(?P<stage>\S+) from (?P<name>[^\s\[]+)\[(?P<address>[^\]]+)\](?::\d+)?: (?P<reply>.*?)"
+    r"(?P<fields>; (?:from|to|proto)=.*|;?$)"
 )
 _FIELD = re.compile(r" (from|to|proto|helo|sasl_username)=(?:<([^>]*)>|(\S+))")
 
@@ -30,7 +31,7 @@ def told_by(line: str) -> Told | None:
     found = _REFUSAL.search(line)
     if found is None:
         return None
-    fields = {name: angle if angle or not plain else plain for name, angle, plain in _FIELD.findall(line)}
+    fields = {name: angle if angle or not plain else plain for name, angle, plain in _FIELD.findall(found["fields"])}
     return Told(
         found["stage"],
         found["name"],

@@ -1,8 +1,8 @@
 """A decision that was just made, gone through once more by a policy that takes notes.
 
 The server's own policy is not slowed by notes. Tables and the answers of name service are those that it has had: both
-are kept in memory at that moment. Policy services are not asked twice, since they may count; what they must have said
-follows from the reply.
+are kept in memory at that moment. Policy services are not asked twice, since they may count, nor are addresses probed;
+what must have come of that follows from the reply.
 """
 
 import dataclasses
@@ -25,6 +25,11 @@ from gatepost.restrictions.verdict import DUNNO, Verdict
 from gatepost.tables.noted import NotedTables
 
 _POLICY_SERVICE = "check_policy_service"
+_PROBES = ("reject_unverified_sender", "reject_unverified_recipient")
+_OF_PROBES = ("unverified address", "undeliverable address")
+
+_ASKED = "the policy service, a program of its own, has decided so"
+_PROBED = "no delivery to the address has been found possible"
 
 
 class _Silent:
@@ -43,7 +48,7 @@ async def _not_asked(ctx: Context) -> Verdict:
 
 
 def _without_effects(entry: Restriction, argument: object, parameter: str) -> Run:
-    return _not_asked if entry.name == _POLICY_SERVICE else bound(entry, argument, parameter)
+    return _not_asked if entry.name == _POLICY_SERVICE or entry.name in _PROBES else bound(entry, argument, parameter)
 
 
 def asked_of(facts: SessionFacts) -> Asked:
@@ -112,13 +117,15 @@ class Replay:
             else:
                 decision.implied = "The address was in no table of users (smtpd_reject_unlisted_recipient, or _sender)."
             return
-        services = [number for number, event in enumerate(events) if event.restriction.startswith(_POLICY_SERVICE)]
-        if services:
-            decision.decisive = services[0]
-            event = events[services[0]]
+        probed = any(words in decision.reply for words in _OF_PROBES)
+        wanted = _PROBES if probed else _POLICY_SERVICE
+        asked = [number for number, event in enumerate(events) if event.restriction.startswith(wanted)]
+        if asked:
+            decision.decisive = asked[0]
+            event = events[asked[0]]
             event.verdict, event.reply = "REJECT", decision.reply
-            event.reason = "the policy service, a program of its own, has decided so"
-            del events[services[0] + 1 :]
+            event.reason = _PROBED if probed else _ASKED
+            del events[asked[0] + 1 :]
         else:
             decision.implied = "What was decided at that moment could not be found out any more a moment later."
 
