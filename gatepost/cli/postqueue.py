@@ -68,7 +68,7 @@ def _parser() -> ManualPage:
         "postqueue",
         "list or flush the mail queue",
         "[-c DIR] -p | -j | -f | -i ID | -s SITE\n"
-        "[-c DIR] -p | -j | -f [--queue QUEUE] [--sender ADDRESS] [--older-than AGE] ...",
+        "[-c DIR] -p | -j | -f [--queue QUEUE] [--sender ADDRESS] ...",
         _DESCRIPTION,
         f"0: done. {UNAVAILABLE}: not done; standard error tells why.",
     )

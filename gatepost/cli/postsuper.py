@@ -96,7 +96,7 @@ def _parser() -> ManualPage:
         "postsuper",
         "delete, expire, hold, release, requeue queued messages",
         "[-c DIR] [-d|-e|-f|-h|-H|-r ID]... [QUEUE...]\n"
-        "[-c DIR] [-d|-e|-f|-h|-H|-r]... [--sender ADDRESS] [--older-than AGE] ... [QUEUE...]",
+        "[-c DIR] [-d|-e|-f|-h|-H|-r]... [--sender ADDRESS] ... [QUEUE...]",
         _DESCRIPTION,
         "0: done, though there may have been no such message. 1: not done, or not all; standard error tells why.",
     )
