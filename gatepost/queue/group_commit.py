@@ -219,7 +219,7 @@ class GroupCommit:
     def _write_apart(self, messages: list[tuple[Message, Done]], batch: Batch, waiters: list[Done]) -> bool:
         """The whole could not be written: first the marks, which may free space, then each message by itself."""
         batch.new = []
-        error = self._commit(batch) if batch else None
+        error = self._commit_marks(batch)
         answers: list[Answer] = [(done, error) for done in waiters]
         if isinstance(error, StoreFull):
             with self._marks_lock:
@@ -236,6 +236,16 @@ class GroupCommit:
         self._answer(answers)
         return not isinstance(error, StoreFull)
 
+    def _commit_marks(self, batch: Batch) -> Exception | None:
+        """Reasons are text from elsewhere, and one that is not Unicode must not cost the marks of all others."""
+        error = self._commit(batch)
+        if isinstance(error, ValueError):
+            batch.deferred = [_readable(deferral) for deferral in batch.deferred]
+            error = self._commit(batch)
+        if isinstance(error, ValueError):  # a bug of ours; without its marks mail would go out again and again
+            error = self._fail(StoreFailure(f"marks cannot be written: {error}"))
+        return error
+
     def _commit(self, batch: Batch) -> Exception | None:
         if self._failure:
             return self._failure
@@ -246,16 +256,18 @@ class GroupCommit:
         except (StoreFull, ValueError) as error:
             return error
         except StoreFailure as error:
-            self._failure = error
+            return self._fail(error)
         except Exception as error:
             # A bug of ours. This thread must not end with everybody waiting: nobody gets `250`, and the queue
             # manager starts again.
-            self._failure = StoreFailure(f"unexpected: {error!r}")
-        else:
-            return None
+            return self._fail(StoreFailure(f"unexpected: {error!r}"))
+        return None
+
+    def _fail(self, failure: StoreFailure) -> StoreFailure:
+        self._failure = failure
         if self._on_failure:
-            self._call_soon(self._on_failure, self._failure)
-        return self._failure
+            self._call_soon(self._on_failure, failure)
+        return failure
 
     def _answer(self, answers: list[Answer]) -> None:
         if answers:
@@ -267,6 +279,11 @@ class GroupCommit:
 def _call_all(answers: list[Answer]) -> None:
     for done, error in answers:
         done(error)
+
+
+def _readable(deferral: Deferral) -> Deferral:
+    reasons = [(index, dsn, text.encode(errors="replace").decode()) for index, dsn, text in deferral.reasons]
+    return msgspec.structs.replace(deferral, reasons=reasons)
 
 
 def _extend(batch: Batch, part: Batch) -> None:

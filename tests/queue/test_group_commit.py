@@ -225,6 +225,22 @@ def test_with_the_durable_store(tmp_path: Path, loop: Loop) -> None:
     store.close()
 
 
+def test_a_reason_that_is_not_unicode_costs_no_marks(tmp_path: Path, loop: Loop) -> None:
+    store = SqliteStore(tmp_path)
+    commits = GroupCommit(store, loop.call_soon)
+    removed, waits = a_message(store.reserve(1)), a_message(store.reserve(1))
+    store.commit(Batch(new=[removed, waits]))
+    reason = (0, "4.7.1", "sp\udce4ter")
+    marks = Batch(removed=[removed.queue_id], deferred=[Deferral(waits.queue_id, 2000.0, [reason])])
+    commits.note(marks, loop.answer("marks"))
+    loop.run_until(1)
+    assert loop.answers == [("marks", None)]
+    (item,) = store.listing()
+    assert (item.queue_id, item.recipients[0][1]) == (waits.queue_id, "sp?ter")
+    commits.close()
+    store.close()
+
+
 def test_a_writer_that_falls_behind_is_told_of_once_and_so_is_that_it_has_caught_up(
     store: MemoryStore, loop: Loop, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
