@@ -106,7 +106,9 @@ def _print_views(subject: Subject, views: list[TrustedView]) -> None:
         print()
         for finding in remarks:
             text = f"{finding.message} ({finding.check}): {finding.remedy}"
-            for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False):
+            for line in textwrap.wrap(
+                text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+            ):
                 print(paint.yellow(line))
 
 
@@ -158,7 +160,7 @@ def _about(entry: Entry, before: tuple[Entry, ...]) -> Iterator[str]:
     if entry.path:
         texts.append(f"from {entry.path}")
     for text in texts:
-        yield from textwrap.wrap(text, WIDTH - _INDENT, break_on_hyphens=False)
+        yield from textwrap.wrap(text, WIDTH - _INDENT, break_on_hyphens=False, break_long_words=False)
 
 
 def _deed(entry: Entry, before: tuple[Entry, ...]) -> str:
@@ -230,7 +232,9 @@ def _total(networks: TrustedNetworks) -> str:
 
 def _wrapped(text: str, indent: int) -> list[str]:
     blanks = " " * indent
-    return textwrap.wrap(text, WIDTH, initial_indent=blanks, subsequent_indent=blanks, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=blanks, subsequent_indent=blanks, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _print_answers(views: list[TrustedView], addresses: list[tuple[int, int]]) -> None:
@@ -317,4 +321,3 @@ def _answer_as_json(address: tuple[int, int], view: TrustedView) -> dict[str, An
 
 def _ranges(addresses: AddressSet) -> list[str]:
     return [str(network) for network in addresses.networks()]
-
