@@ -131,7 +131,7 @@ class Replay:
 
     async def _judge(self, facts: SessionFacts) -> str:
         policy, stage = self._policy, facts.stage
-        if stage == "CONNECT":
+        if stage in ("CONNECT", "XCLIENT"):
             reply = await policy.judge_client(facts)
         elif stage in ("HELO", "EHLO"):
             reply = await policy.judge_helo(facts)
