@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gatepost.cleanup.interface import Cleanup
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
+from gatepost.delivery.checked_content import checked
 from gatepost.delivery.local_forward import forward
 from gatepost.delivery.local_process import run_apart
 from gatepost.delivery.mailbox import Identity, MailCopy, Outcome
@@ -82,10 +83,11 @@ class LocalAgent:
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
         attempt = AttemptLog(request, self._log.info, self._parts.clock, self._settings, self._parts.status_filter)
+        done = DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
         content: bytes | BinaryIO = request.content
         try:
             if not content and request.content_file:
-                content = self._parts.open_content(request.content_file)
+                content = checked(self._parts.open_content(request.content_file), request.checksum)
         except OSError as error:
             self._log.warning(f"{request.queue_id}: open content file {request.content_file}: {error.strerror}")
             for recipient in request.recipients:
@@ -94,14 +96,14 @@ class LocalAgent:
             try:
                 delivered_to = _delivered_to(content)
                 for recipient in request.recipients:
-                    message = _Message(request, recipient, content, delivered_to)
+                    message = _Message(request, recipient, content, delivered_to, done)
                     await self._recipient(message, attempt)
             finally:
                 if not isinstance(content, bytes):
                     content.close()
         if attempt.waiting:
             await attempt.settle()
-        return DeliveryDone(request.request_id, request.epoch, request.queue_id, attempt.statuses)
+        return done
 
     async def close(self) -> None:
         pass
@@ -153,6 +155,7 @@ class LocalAgent:
             outcome = await forward(
                 self._parts.cleanup, message.request, recipient, elsewhere, message.content, owner=owner
             )
+            message.done.damaged |= outcome.damaged
             # To its sender a mailing list, which has an owner, is where mail ends (RFC 3461 5.2.7.3).
             status = _status(recipient, outcome, "delivered" if owner else "expanded")
             status = attempt.partial(status, recipient.address)
@@ -240,18 +243,22 @@ class LocalAgent:
                 )
             if len(self._busy) > 1000:
                 self._busy = {name: lock for name, lock in self._busy.items() if lock.locked()}
+        message.done.damaged |= outcome.damaged
         for warning in outcome.warnings:
             self._log.warning(warning)
         return outcome
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """One recipient's view of a request. `delivered_to`: folded values of its Delivered-To: headers."""
+    """One recipient's view of a request. `delivered_to`: folded values of its Delivered-To: headers; `done`: the answer
+    in the making.
+    """
 
     request: DeliveryRequest
     recipient: DeliveryRecipient
     content: bytes | BinaryIO
     delivered_to: frozenset[str]
+    done: DeliveryDone
 
 
 def _delivered_to(content: bytes | BinaryIO) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
+from gatepost.delivery.checked_content import DamagedContent
 from gatepost.delivery.mailbox import Outcome
 from gatepost.ipc.messages import DeliveryRecipient, DeliveryRequest
 from gatepost.mail.address_quoting import quote_822_local
@@ -49,12 +50,16 @@ async def forward(
         return Outcome("4.3.0", "unable to forward message")
     incoming.begin(transaction)
     incoming.write(f"Delivered-To: {quote_822_local(recipient.address)}\n".encode("utf-8", "surrogateescape"))
-    if isinstance(content, bytes):
-        incoming.write(content)
-    else:
-        content.seek(0)
-        while piece := content.read(_PIECE):
-            incoming.write(piece)
+    try:
+        if isinstance(content, bytes):
+            incoming.write(content)
+        else:
+            content.seek(0)
+            while piece := content.read(_PIECE):
+                incoming.write(piece)
+    except OSError as error:
+        incoming.abandon()
+        return Outcome("4.3.0", "unable to forward message", damaged=isinstance(error, DamagedContent))
     result = await incoming.finish(transaction)
     if result.outcome == "ok":
         return Outcome("2.0.0", f"forwarded as {incoming.queue_id}")

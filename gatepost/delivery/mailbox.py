@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from gatepost.delivery.checked_content import DamagedContent
 from gatepost.mail.address_quoting import quote_822_local
 
 _PIECE = 65536
@@ -22,20 +23,25 @@ _OF_THE_MAILBOX = frozenset((errno.EFBIG, errno.EDQUOT))
 
 
 class Outcome(msgspec.Struct):
-    """`dsn` tells the class (2 delivered, 4 try again, 5 never); `text` is for the log; `warnings` are for the log."""
+    """`dsn` tells the class (2 delivered, 4 try again, 5 never); `text` is for the log; `warnings` are for the log.
+
+    `damaged`: the content is not what was stored.
+    """
 
     dsn: str
     text: str
     warnings: list[str] = msgspec.field(default_factory=list)
+    damaged: bool = False
 
 
 class MailboxError(Exception):
-    """The mailbox could not be written; `dsn` as in Outcome."""
+    """The mailbox could not be written; `dsn`, `damaged` as in Outcome."""
 
-    def __init__(self, dsn: str, text: str, *, number: int = 0) -> None:
+    def __init__(self, dsn: str, text: str, *, number: int = 0, damaged: bool = False) -> None:
         self.dsn = dsn
         self.text = text
         self.errno = number
+        self.damaged = damaged
         super().__init__(f"{dsn} {text}")
 
 
@@ -112,9 +118,22 @@ class MailCopy(msgspec.Struct):
             return
         self.content.seek(0)
         # Whole lines, so that none is mistaken for the beginning of one.
-        while lines := self.content.readlines(_PIECE):
-            piece = b"".join(lines)
-            yield _quoted(piece) if quote_from else piece
+        begun: list[bytes] = []
+        while piece := self._read(self.content):
+            end = piece.rfind(b"\n") + 1
+            if end:
+                begun.append(piece[:end])
+                lines, begun, piece = b"".join(begun), [], piece[end:]
+                yield _quoted(lines) if quote_from else lines
+            begun.append(piece)
+        last = b"".join(begun)
+        yield _quoted(last) if quote_from else last
+
+    def _read(self, content: BinaryIO) -> bytes:
+        try:
+            return content.read(_PIECE)
+        except DamagedContent as error:
+            raise MailboxError("4.3.0", f"error writing message: {error.strerror}", damaged=True) from None
 
 
 def _quoted(text: bytes) -> bytes:

@@ -38,7 +38,7 @@ def deliver_to_maildir(
                 f"maildir access problem for UID/GID={user.uid}/{user.gid}: {error.text}",
                 "perhaps you need to create the maildirs in advance",
             ]
-        return Outcome(error.dsn, f"maildir delivery failed: {error.text}", warnings)
+        return Outcome(error.dsn, f"maildir delivery failed: {error.text}", warnings, error.damaged)
     return Outcome("2.0.0", "delivered to maildir")
 
 

@@ -70,7 +70,8 @@ def deliver_to_mbox(
             with user.acting():
                 _append(descriptor, path, copy, user, rules, now)
     except MailboxError as error:
-        return Outcome(error.dsn, f"cannot update mailbox {path} for user {user.name}. {error.text}")
+        text = f"cannot update mailbox {path} for user {user.name}. {error.text}"
+        return Outcome(error.dsn, text, damaged=error.damaged)
     return Outcome("2.0.0", "delivered to mailbox")
 
 
@@ -130,11 +131,13 @@ def _append(descriptor: int, path: str, copy: MailCopy, user: Identity, rules: M
     room = max(rules.size_limit - found.st_size, 0) if rules.size_limit else -1
     try:
         write_all(descriptor, _entry(copy, now), room)
-    except OSError as error:
+    except (OSError, MailboxError) as error:
         try:
             os.ftruncate(descriptor, found.st_size)
         except OSError:
             pass
+        if isinstance(error, MailboxError):
+            raise
         number = error.errno or 0
         raise MailboxError(failure_dsn(number, "5.3.0"), f"error writing message: {reason(error)}") from None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from gatepost.delivery.checked_content import DamagedContent, checked
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, BackupTargets, NoAddress, Target
@@ -116,7 +117,7 @@ class SmtpAgent:
 
     def _open(self, request: DeliveryRequest) -> BinaryIO:
         """The content of a request whose content is in a file. Raises OSError."""
-        return self._open_content(request.content_file)
+        return checked(self._open_content(request.content_file), request.checksum)
 
     async def close(self) -> None:
         """Let cached connections go."""
@@ -135,6 +136,8 @@ class SmtpAgent:
             done.site_failure, done.site_dsn = site.text, site.dsn
         if delivery.left:
             done.pass_to = self._params.best_mx_transport
+        if delivery.damaged:
+            done.damaged = True
         return done
 
     async def _visit_sites(self, delivery: SmtpDelivery, content: bytes | BinaryIO) -> None:
@@ -331,7 +334,9 @@ class SmtpAgent:
             delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
             transaction.lost(lost.stage, timed_out=lost.timed_out)
-        except LocalDataError:
+        except LocalDataError as error:
+            if isinstance(error.__cause__, DamagedContent):
+                delivery.found_damaged()
             transaction.local_error()
             session.abort()
             data_error = True

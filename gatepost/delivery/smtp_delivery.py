@@ -36,7 +36,7 @@ class SmtpDelivery:
     """The state of one request. `left`: recipients without an outcome; they may be tried at the next server.
 
     While `final_server` is false, temporary failures are only logged. `complete`: some server took a transaction to its
-    end, so the destination is alive.
+    end, so the destination is alive. `damaged`: the content is not what was stored.
     """
 
     __slots__ = (
@@ -45,6 +45,7 @@ class SmtpDelivery:
         "_where",
         "attempt",
         "complete",
+        "damaged",
         "final_server",
         "left",
         "request",
@@ -59,6 +60,7 @@ class SmtpDelivery:
         self.left: list[DeliveryRecipient] = list(request.recipients)
         self.final_server = False
         self.complete = False
+        self.damaged = False
         self.why: Failure | None = None
         self._where: tuple[Failure, Target | None, int] | None = None
         self.site_failure: Failure | None = None
@@ -81,6 +83,10 @@ class SmtpDelivery:
         if self._where is None or self._where[0] is not why:
             return None, 0
         return self._where[1:]
+
+    def found_damaged(self) -> None:
+        """No other server needs to be asked, and this one cannot help it."""
+        self.damaged = self.final_server = self.complete = True
 
     def log(self, text: str) -> None:
         self._log(text)

@@ -94,7 +94,7 @@ class DeliveryRecipient(msgspec.Struct, array_like=True):
 class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     """Deliver one message to recipients that share transport and nexthop.
 
-    `content` is there unless `content_file` names a file that has it. `arrival`, `active` (entered the active
+    `content` is there unless `content_file` names a file that has it; `checksum` is that file's CRC-32. `arrival`, `active` (entered the active
     queue): wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse.
     `size`: data_size of the message. `trace`: as in Message; of a PROBE agents find out what they can without
     delivering it.
@@ -119,6 +119,7 @@ class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     keep: bool = False
     origin: Origin = msgspec.field(default_factory=Origin)
     trace: int = 0
+    checksum: int = 0
 
 
 class Sick(msgspec.Struct):
@@ -136,7 +137,8 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
 
     `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative
     feedback; empty: the destination answered. `site_dsn` is its DSN. `sites`: of a list of next hops those that were
-    tried, each with the reason why it was of no use (empty: it was of use).
+    tried, each with the reason why it was of no use (empty: it was of use). `damaged`: the content file has not the
+    octets that were stored.
     """
 
     request_id: int
@@ -147,6 +149,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     site_dsn: str = ""
     pass_to: str = ""
     sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    damaged: bool = False
 
 
 class Count(msgspec.Struct, tag=10, array_like=True):

@@ -54,6 +54,7 @@ class ActiveMessage:
         self.counted = 0
         self.unread: Unread | None = None
         # An operator's wishes, carried out when the pass is over: bounce what is left; "", hold, requeue or delete.
+        # (Or corrupt, which nobody wished.)
         self.expire = False
         self.held = ""
         # When it is tried again (wall clock), where a retry schedule says so.

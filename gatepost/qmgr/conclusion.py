@@ -83,7 +83,10 @@ class Conclusion:
             self._jumps.look()
         unset = self._since_set(message, now)
         by_schedule = self._retry is not None and not entry.expire
-        if self._retry is not None and by_schedule:
+        damaged = entry.held == "corrupt"  # kept as it is, however old
+        if damaged:
+            expired = False
+        elif self._retry is not None and by_schedule:
             expired = bool(entry.deferred) and await self._retry.conclude(entry, self.backoff, unset, now)
         else:
             expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, unset))
@@ -103,9 +106,9 @@ class Conclusion:
                     RecipientStatus(s.index, "deferred", "4.3.0", s.relay, "bounce failed") for s in entry.bounced
                 ]
         if entry.deferred:
-            if not expired and self.backoff.warning_due(message, unset):
+            if not expired and not damaged and self.backoff.warning_due(message, unset):
                 message.warn_sent = await self._notify(entry, "delayed", entry.deferred)
-            sites = await self._fast_flush.sites(entry) if self._fast_flush else []
+            sites = await self._fast_flush.sites(entry) if self._fast_flush and not damaged else []
             self.defer(entry, now, sites)
         elif entry.unstarted:  # with recipients left
             self._lay_aside(entry, now)
@@ -119,8 +122,7 @@ class Conclusion:
     def _lay_aside(self, entry: ActiveMessage, now: float) -> None:
         queue_id = entry.message.queue_id
         batch = Batch(done=[(queue_id, entry.settled)])
-        if entry.held == "hold":
-            batch.moved.append((queue_id, "hold"))
+        _move_aside(entry, batch)
         self._commit.note(batch)
         self._forget(entry)
         if entry.held == "requeue":
@@ -142,8 +144,7 @@ class Conclusion:
             attempt = now
         reasons = [(status.index, status.dsn, status.text) for status in entry.deferred]
         batch.deferred.append(Deferral(queue_id, attempt, reasons, message.warn_sent, sites))
-        if entry.held == "hold":
-            batch.moved.append((queue_id, "hold"))
+        _move_aside(entry, batch)
         self._commit.note(batch)
         self._forget(entry)
         self._deferred_until(attempt)
@@ -176,3 +177,10 @@ class Conclusion:
         except OSError as error:
             self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
             return b""
+
+
+def _move_aside(entry: ActiveMessage, batch: Batch) -> None:
+    if entry.held == "hold":
+        batch.moved.append((entry.message.queue_id, "hold"))
+    elif entry.held == "corrupt":
+        batch.moved.append((entry.message.queue_id, "corrupt"))

@@ -24,6 +24,7 @@ from gatepost.qmgr.destination_policies import NO_POLICIES, DestinationPolicies
 from gatepost.qmgr.flush import FastFlush
 from gatepost.qmgr.ports import Dispatcher, Spawn
 from gatepost.qmgr.probes import Probes, Report, to_nobody
+from gatepost.qmgr.recent_starts import RecentStarts
 from gatepost.qmgr.recipients import RecipientLimits
 from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.qmgr.requests import content_of, delivery_request, passed_on
@@ -38,11 +39,7 @@ from gatepost.rewrite.resolve import AddressResolver
 CONTENT_IN_MEMORY = 64 * 1024 * 1024
 """Octets of content kept at hand for dispatch; what is beyond is read from the store when its turn comes."""
 
-BUSY = 1.0
-"""Seconds since the last delivery to a destination for which it counts as busy."""
-
-MANY_PLACES = 10_000
-"""Destinations whose last delivery is remembered."""
+DAMAGED = "damaged message, moved to the corrupt queue"
 
 Running = tuple[ActiveMessage, Start | None, list[int]]
 """A request under way: no Start for what a worker has from an earlier queue manager; the recipients' numbers."""
@@ -109,7 +106,7 @@ class QueueManager:
         self._limits = RecipientLimits(settings, scheduler, store.recipients, self._route_soon, monotonic)
         # Request numbers begin where no earlier queue manager's were: a worker's old ones are never taken for new.
         self._request_id = epoch << 32
-        self._last_start: dict[tuple[str, str], float] = {}  # by transport and nexthop, monotonic
+        self._recent = RecentStarts()
         self._pump_due = False
 
     # --- in -------------------------------------------------------------------------------------------------------
@@ -259,22 +256,14 @@ class QueueManager:
 
     def _dispatch(self, start: Start, now: float) -> None:
         entry = self.active.get(start.message_id)
-        if entry is None:  # an earlier start of this turn has found it damaged
+        content = None if entry is None else content_of(entry, self.store)
+        if entry is None or content is None:
             self.scheduler.finished(start, None, self._monotonic())
+            if entry is not None:
+                self._damaged(entry)
+                self.settle(entry, [RecipientStatus(i, "deferred", "4.3.0", "none", DAMAGED) for i in start.indexes])
             return
-        content = content_of(entry, self.store)
-        if content is None:
-            self.scheduler.finished(start, None, self._monotonic())
-            self.scheduler.remove(start.message_id)
-            self._forget(entry)
-            return
-        # A destination that is busy, or was a moment ago, is worth an open connection
-        # (smtp_connection_cache_on_demand).
-        place = (start.transport, start.nexthop)
-        keep = start.more_waiting or now - self._last_start.get(place, -BUSY) < BUSY
-        self._last_start[place] = now
-        if len(self._last_start) > MANY_PLACES:
-            self._last_start.clear()
+        keep = self._recent.note(start.transport, start.nexthop, now) or start.more_waiting
         self._send(entry, start, start.indexes, start.transport, start.nexthop, content, keep)
 
     def _send(
@@ -310,11 +299,21 @@ class QueueManager:
             self.scheduler.finished(start, failure, self._monotonic())
             if done.sites and self.policies.health is not None:
                 self.policies.health.outcome(start.transport, done.sites)
+        if done.damaged:
+            self._damaged(entry, f"{DAMAGED}: content file checksum mismatch")
         self.settle(entry, done.statuses)
         if done.pass_to and (content := content_of(entry, self.store)) is not None:
             left, transport, nexthop = passed_on(done, indexes, start.nexthop if start is not None else "")
             self._send(entry, None, left, transport, nexthop, content, keep=False)
         self.pump_soon()
+
+    def _damaged(self, entry: ActiveMessage, warning: str = "") -> None:
+        """Nothing of it is started any more; what is not delivered yet waits in the corrupt queue."""
+        queue_id = entry.message.queue_id
+        if warning and entry.held != "corrupt":
+            self._log.warning(f"{queue_id}: {warning}")
+        if entry.held != "delete":
+            self.withdraw(queue_id, "corrupt")
 
     def settle(self, entry: ActiveMessage, statuses: list[RecipientStatus]) -> None:
         """Note what became of these recipients; the last ones end the pass."""
@@ -374,8 +373,8 @@ class QueueManager:
     # --- an operator's acts ---------------------------------------------------------------------------------------
 
     def withdraw(self, queue_id: str, what: str) -> None:
-        """`delete`, `hold` or `requeue` of a message that may be active: what has not been started is not; the rest
-        runs on. `expire`: what is not delivered in this pass is returned.
+        """`delete`, `hold`, `requeue`, or `corrupt`, of a message that may be active: what has not been started is not;
+        the rest runs on. `expire`: what is not delivered in this pass is returned.
         """
         entry = self.active.get(queue_id)
         if what == "expire" or what == "release":

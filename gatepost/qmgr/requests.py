@@ -32,6 +32,7 @@ def delivery_request(
         request_id, epoch, message.queue_id, transport, nexthop, sender, recipients,
         message.data_size, message.arrival, entry.since, content, message.content_file, message.body,
         message.smtputf8, message.ret, message.envid, keep, message.origin, message.trace & ~TRACE,
+        message.checksum if message.content_file else 0,
     )  # fmt: skip
 
 

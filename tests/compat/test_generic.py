@@ -6,6 +6,7 @@ import re
 import smtplib
 import time
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -146,3 +147,23 @@ async def test_a_content_file_that_is_gone_defers(tmp_path: Path) -> None:
         recipients=[DeliveryRecipient(0, "b@x.example")], size=9, arrival=0.0, active=0.0, content_file="content",
     )  # fmt: skip
     assert (await ours.agent.deliver(request)).statuses[0].text == "cannot open message content"
+
+
+@pytest.mark.parametrize("part", [b"c@x.example", b"text"])
+async def test_a_content_file_that_has_changed_goes_to_nobody(part: bytes, tmp_path: Path) -> None:
+    """In the headers, which are read beforehand, or behind them."""
+    peer = Peer("127.0.0.1")
+    ours = Ours(MAIN_CF.format(port=peer.port, propagate="generic"), tmp_path, peer.port)
+    content = b"To: c@x.example\n\ntext\n" * 9000
+    for written, action in ((content, "sent"), (content.replace(part, part[::-1], 1), "deferred")):
+        (tmp_path / "content").write_bytes(written)
+        request = DeliveryRequest(
+            request_id=7, epoch=1, queue_id="ABC", transport="smtp", nexthop=f"[127.0.0.1]:{peer.port}",
+            sender="a@x.example", recipients=[DeliveryRecipient(0, "b@x.example")], size=9, arrival=0.0, active=0.0,
+            content_file="content", checksum=crc32(content),
+        )  # fmt: skip
+        done = await ours.agent.deliver(request)
+        assert (done.statuses[0].action, done.damaged) == (action, action == "deferred")
+    await ours.agent.close()
+    peer.stop()
+    assert len(peer.messages) == 1

@@ -162,6 +162,27 @@ def test_a_large_content(world: World, kind: str, long_form: bool) -> None:
     until(lambda: any(m.sender == "next@client.test" for m in world.peer.messages), "the next message")
 
 
+def test_a_large_content_with_other_octets(world: World) -> None:
+    """As long as it was, so that only its checksum tells: accepted by nobody, kept, and named."""
+    *small, large = world.with_deferred_mail()
+    (file,) = (world.queue / "content").iterdir()
+    with file.open("r+b") as opened:
+        opened.seek(-5000, os.SEEK_END)
+        opened.write(b"\xef")
+    damaged = file.read_bytes()
+    world.server.start()
+    world.server.command("postqueue", "-f")
+    for queue_id in small:
+        world.server.wait_log(f"{queue_id}: removed")
+    said = rf"warning: {large}: damaged message, moved to the corrupt queue: content file checksum mismatch"
+    world.server.wait_log(said)
+    until(lambda: world.queues() == {large: "corrupt"}, "the corrupt queue")
+    assert file.read_bytes() == damaged
+    world.server.send("next@client.test", TO)
+    until(lambda: any(m.sender == "next@client.test" for m in world.peer.messages), "the next message")
+    assert not [m for m in world.peer.messages if m.sender == "large@client.test"]
+
+
 def test_large_content_cannot_be_written(world: World) -> None:
     """Not for lack of space: refused for now and told; small mail goes on; then large mail does, too."""
     server = world.server.start()

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -161,3 +162,13 @@ async def test_a_probe_asks_for_recipients_only(make: Callable[..., Bench]) -> N
         done = await make().deliver(f"inet:127.0.0.1:{it.port}", *THREE[:2], trace=PROBE)
         assert [status.dsn for status in sorted(done.statuses, key=lambda s: s.index)] == ["2.1.5", "5.1.1"]
         assert "DATA" not in it.commands
+
+
+async def test_changed_content_is_accepted_for_nobody(make: Callable[..., Bench], tmp_path: Path) -> None:
+    (tmp_path / "message").write_bytes(b"Subject: x\n\nb\xefdy\n")
+    async with peer() as it:
+        it.lmtp = True
+        file = {"content_file": str(tmp_path / "message"), "checksum": crc32(b"Subject: x\n\nbody\n")}
+        done = await make().deliver(f"inet:{it.nexthop}", content=b"", **file)
+        await it.all_closed.wait()
+        assert {status.action for status in done.statuses} == {"deferred"} and done.damaged and not it.messages

@@ -3,6 +3,7 @@
 import os
 import pwd
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -162,9 +163,7 @@ async def test_alias_to_other_hosts(tmp_path: Path) -> None:
     origin = Origin("a", "192.0.2.1", context="local")
     done = await host.deliver(recipient, ret="HDRS", envid="e", body="8bitmime", origin=origin)
     (message,) = host.forwarded
-    assert done.statuses == [
-        RecipientStatus(0, "sent", "2.0.0", "local", f"forwarded as {message.queue_id}", dsn_action="expanded")
-    ]
+    assert done.statuses == [RecipientStatus(0, "sent", "2.0.0", "local", "alias expanded", dsn_action="expanded")]
     assert host.lines == [
         f"to=<fred@ours.example>, orig_to=<fred>, dsn=2.0.0, status=sent (forwarded as {message.queue_id})"
     ]
@@ -190,7 +189,7 @@ async def test_alias_to_local_users(tmp_path: Path) -> None:
     host = Host(tmp_path, ALIASES)
     done = await host.deliver("bob@ours.example", "mix@ours.example")
     (message,) = host.forwarded
-    assert [status.text for status in done.statuses] == ["delivered to mailbox", f"forwarded as {message.queue_id}"]
+    assert [status.text for status in done.statuses] == ["delivered to mailbox", "alias expanded"]
     assert host.lines == [
         "to=<anna@ours.example>, orig_to=<bob@ours.example>, dsn=2.0.0, status=sent (delivered to mailbox)",
         "to=<anna@ours.example>, orig_to=<mix@ours.example>, dsn=2.0.0, status=sent (delivered to mailbox)",
@@ -298,3 +297,34 @@ async def test_a_probe_tells_of_a_maildir(tmp_path: Path) -> None:
     host = Host(tmp_path, home_mailbox="Maildir/")
     await host.deliver("anna@ours.example", trace=PROBE)
     assert host.lines[-1].endswith("status=deliverable (delivers to maildir)")
+
+
+LARGE = b"Subject: big\n\nbody\n"
+
+
+@pytest.mark.parametrize("way", ["mbox", "maildir", "alias"])
+async def test_content_that_has_changed_on_the_disk_is_delivered_to_nobody(tmp_path: Path, way: str) -> None:
+    host = Host(tmp_path, "{anna = anna, bob@far.example}" if way == "alias" else "")
+    if way == "maildir":
+        host.entrance.services.settings.__dict__["mail_spool_directory"] = f"{tmp_path}/"
+    else:
+        (tmp_path / "anna").write_text("From before\n\n")
+    (tmp_path / "content").write_bytes(LARGE.replace(b"body", b"b\xefdy"))
+    done = await host.deliver("anna@ours.example", content=b"", content_file="content", checksum=crc32(LARGE))
+    assert done.damaged and [status.action for status in done.statuses] == ["deferred"]
+    assert "content file checksum mismatch" in host.lines[0]
+    if way == "maildir":
+        assert not [*(tmp_path / "anna" / "new").iterdir(), *(tmp_path / "anna" / "tmp").iterdir()]
+    else:
+        assert (tmp_path / "anna").read_text() == "From before\n\n"
+    assert not host.forwarded
+
+
+async def test_changed_content_is_not_forwarded(tmp_path: Path) -> None:
+    host = Host(tmp_path, "list=bob@far.example")
+    (tmp_path / "content").write_bytes(LARGE.replace(b"body", b"b\xefdy"))
+    done = await host.deliver("list@ours.example", content=b"", content_file="content", checksum=crc32(LARGE))
+    assert done.damaged and done.statuses[0].action == "deferred" and not host.forwarded
+    (tmp_path / "content").write_bytes(LARGE)
+    done = await host.deliver("list@ours.example", content=b"", content_file="content", checksum=crc32(LARGE))
+    assert not done.damaged and len(host.forwarded) == 1

@@ -30,3 +30,10 @@ def test_room(tmp_path: Path) -> None:
         write_all(descriptor, iter([b"abc", b"def"]), -1)
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("content", [b"x" * 200_000 + b"\n", b"From a\n" * 40_000, b"x" * 65_535 + b"\nFrom b\nend"])
+def test_lines_are_quoted_alike_in_memory_and_from_a_file(content: bytes) -> None:
+    copies = [MailCopy("", "", "d@x", given) for given in (content, io.BytesIO(content))]
+    assert b"".join(copies[1].pieces(quote_from=True)) == b"".join(copies[0].pieces(quote_from=True))
+    assert b"".join(copies[1].pieces()) == b"".join(copies[0].pieces())

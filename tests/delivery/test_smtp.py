@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -394,8 +395,9 @@ async def test_content_from_a_file(make: Callable[..., Bench], tmp_path: Any) ->
     (tmp_path / "message").write_bytes(content)
     async with peer() as it:
         bench = make()
-        done = await bench.deliver(it.nexthop, content=b"", content_file=str(tmp_path / "message"), keep=True)
-        assert [s.action for s in done.statuses] == ["sent"]
+        file = {"content_file": str(tmp_path / "message"), "checksum": crc32(content)}
+        done = await bench.deliver(it.nexthop, content=b"", keep=True, **file)
+        assert [s.action for s in done.statuses] == ["sent"] and not done.damaged
         assert it.messages[0].replace(b"\r\n.", b"\r\n").replace(b"\r\n", b"\n") == content
         assert [s.action for s in (await bench.deliver(it.nexthop, keep=True)).statuses] == ["sent"]
 
@@ -438,6 +440,24 @@ async def test_long_lines_are_broken_and_logged(make: Callable[..., Bench], tmp_
             await bench.deliver(it.nexthop, **options)
             assert bench.lines[0] == "ABC: breaking line > 998 bytes with <CR><LF>SPACE"
             assert it.messages[-1] == b"Subject: long\r\n\r\n" + b"a" * 998 + b"\r\n " + b"a" * 502 + b"\r\n"
+
+
+@pytest.mark.parametrize("servers", ["{0}", "{0}, {0}"])
+@pytest.mark.parametrize("change", [(b"many", b"m\xe1ny"), (b"many", b"mant"), (b"one line", b"")])
+async def test_a_content_file_that_has_changed_is_accepted_by_nobody(
+    change: tuple[bytes, bytes], servers: str, make: Callable[..., Bench], tmp_path: Any
+) -> None:
+    """The connection is dropped before the end of the content; no other server is tried; none of them is to blame."""
+    content = b"Subject: big\n\n" + b"one line of many in this file\n" * 20_000
+    (tmp_path / "message").write_bytes(content.replace(*change, 1))
+    async with peer() as it:
+        done = await make().deliver(
+            servers.format(it.nexthop), content=b"", content_file=str(tmp_path / "message"), checksum=crc32(content)
+        )
+        assert outcome(done, it) == [("deferred", "4.3.0", "local data error while talking to H")]
+        await it.all_closed.wait()
+        assert (it.messages, it.connections) == ([], 1)
+    assert done.damaged and not done.site_failure
 
 
 async def test_a_content_file_that_is_gone_defers(make: Callable[..., Bench]) -> None:
