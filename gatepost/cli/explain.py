@@ -160,8 +160,9 @@ def _message(options: argparse.Namespace, directory: str) -> int:
     if options.json:
         print(msgspec.json.encode(found).decode())
     else:
+        paint = Paint.for_output()
         for line in for_output(history_report(found, time.time())):
-            print(line)
+            print(paint.bold(line) if line.startswith(("Message ", "Now: ")) else line)
     return 0 if found.lines or found.queued is not None else 1
 
 

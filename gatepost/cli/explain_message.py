@@ -91,7 +91,7 @@ def history_report(found: History, now: float) -> Iterator[str]:
             yield f"  {line}"
             for said in meaning(line):
                 if not said.startswith("Written by "):
-                    yield f"     {said}"
+                    yield f"    -> {said}"
     elif found.log:
         yield f"  {found.log} says nothing of it (older logs are not looked into; --log FILE names another)."
     else:

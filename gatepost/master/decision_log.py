@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -116,8 +116,12 @@ class DecisionLog:
 
     async def _work(self) -> None:
         try:
-            await asyncio.sleep(DELAY)
-            await self._write_all()
+            frames = await self._frames()
+            while frames:
+                await asyncio.sleep(DELAY)
+                for data in _batches(frames):
+                    self._files.write(data)
+                frames = await self._frames()
         except OSError as error:
             self._broken = True
             self._waiting.clear()
@@ -125,23 +129,19 @@ class DecisionLog:
         finally:
             self._task = None
 
-    async def _write_all(self) -> None:
-        """Raises OSError."""
-        if not self._name:
-            self._name = self._files.keep_configuration(configuration_values(self._configuration))
-        data = b""
+    async def _frames(self) -> list[bytes]:
+        """What has come to be written, explained at once: a table may be edited soon. Raises OSError."""
+        frames = []
         while self._waiting:
             decision, facts, listener = self._waiting.popleft()
+            if not self._name:
+                self._name = self._files.keep_configuration(configuration_values(self._configuration))
             decision.configuration = self._name
             if facts is not None:
                 await self._explain(decision, facts, listener)
                 await asyncio.sleep(0)  # mail goes first
-            data += frame(decision)
-            if len(data) >= BATCH:
-                self._files.write(data)
-                data = b""
-        if data:
-            self._files.write(data)
+            frames.append(frame(decision))
+        return frames
 
     async def _explain(self, decision: Decision, facts: SessionFacts, listener: str) -> None:
         try:
@@ -168,3 +168,15 @@ class DecisionLog:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=CLOSING)
         self._files.close()
+
+
+def _batches(frames: list[bytes]) -> Iterator[bytes]:
+    """Frames put together, not many more octets than BATCH each."""
+    data = b""
+    for one in frames:
+        data += one
+        if len(data) >= BATCH:
+            yield data
+            data = b""
+    if data:
+        yield data

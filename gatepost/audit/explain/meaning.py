@@ -89,8 +89,9 @@ def _client(found: re.Match[str]) -> list[str]:
 
 def _queued(found: re.Match[str]) -> list[str]:
     sender = f"from <{found['sender']}>" if found["sender"] else "without a sender (a notice)"
+    recipients = "one recipient" if found["count"] == "1" else f"{found['count']} recipients"
     return [
-        f"The message {sender}, {found['size']} octets for {found['count']} recipients, is about to be delivered. "
+        f"The message {sender}, {found['size']} octets for {recipients}, is about to be delivered. "
         "With messages that wait, the line comes anew with each round."
     ]
 
@@ -183,7 +184,7 @@ _KINDS: tuple[tuple[str, _Told], ...] = (
     (r"^connect from ", _fixed("Somebody has opened a connection to this server. It says nothing about mail yet.")),
     (
         r"^disconnect from ",
-        _fixed("The connection is over. Behind it stand the commands, each with how many succeeded, of how many."),
+        _fixed("The connection is over. Then its commands: how many succeeded, or how many of how many."),
     ),
     (
         r"^lost connection after (?P<stage>\S+)",
