@@ -18,6 +18,7 @@ from gatepost.audit.explain.inquiry import STAGES, Explained, explain
 from gatepost.audit.explain.log_line import Told, told_by
 from gatepost.audit.explain.meaning import meaning
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
+from gatepost.audit.explain.replay import without_probes
 from gatepost.audit.explain.report import text_report
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
@@ -249,7 +250,7 @@ async def _explained(configuration: Configuration, service: Service, question: _
 
     foundation = Foundation(configuration, log, open_tables)
     settings = configuration.settings_for(service)
-    recorder = Recorder(noted[0], partial(place, settings), time.perf_counter)
+    recorder = Recorder(noted[0], partial(place, settings), time.perf_counter, without_probes)
     plain = unprotected_policy(foundation, service)
     ports = replace(plain.parts.ports, dns=NotedResolver(foundation.dns, recorder.asked_dns))
     policy = AccessPolicy(plain.params, ports, recorder.bind)

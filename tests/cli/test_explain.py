@@ -160,3 +160,10 @@ def test_an_address_that_is_none(asker: Asker) -> None:
     status, said = asker.session("192.168.87.2", "a@b.example", "x@ours..example")
     assert status == 1
     assert "Answer: 501 5.1.3 Bad recipient address syntax" in said
+
+
+def test_addresses_are_not_probed(asker: Asker) -> None:
+    asker.configure("smtpd_recipient_restrictions = reject_unverified_recipient, permit\n")
+    status, said = asker.session("192.168.87.2", "a@b.example", "x@ours.example")
+    assert status == 0
+    assert "explain sends no probe of its own" in said

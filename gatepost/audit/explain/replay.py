@@ -47,8 +47,13 @@ async def _not_asked(ctx: Context) -> Verdict:
     return DUNNO
 
 
+def without_probes(entry: Restriction, argument: object, parameter: str) -> Run:
+    """The restriction itself, unless it would have an address probed: that is mail to somebody."""
+    return _not_asked if entry.name in _PROBES else bound(entry, argument, parameter)
+
+
 def _without_effects(entry: Restriction, argument: object, parameter: str) -> Run:
-    return _not_asked if entry.name == _POLICY_SERVICE or entry.name in _PROBES else bound(entry, argument, parameter)
+    return _not_asked if entry.name == _POLICY_SERVICE else without_probes(entry, argument, parameter)
 
 
 def asked_of(facts: SessionFacts) -> Asked:

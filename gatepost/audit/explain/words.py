@@ -171,11 +171,11 @@ _TEXTS: dict[str, Text] = {
     ),
     "reject_unverified_sender": Text(
         lambda ctx, argument: f"no delivery to <{ctx.sender}> has been found possible",
-        _sender("a delivery to the sender is possible"),
+        _sender("nothing is known against a delivery to the sender (explain sends no probe of its own)"),
     ),
     "reject_unverified_recipient": Text(
         lambda ctx, argument: f"no delivery to <{ctx.recipient}> has been found possible",
-        _recipient("a delivery to the recipient is possible"),
+        _recipient("nothing is known against a delivery to the recipient (explain sends no probe of its own)"),
     ),
     "reject_multi_recipient_bounce": Text(
         "mail without a sender is a notice of a failure, which goes to one recipient only",
