@@ -16,10 +16,8 @@ from gatepost.mail.address import quote_local
 from gatepost.mail.envelope import Message
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
+from gatepost.queue.content_file import ContentDamaged, read_content
 from gatepost.queue.store import Store, Stored
-
-PIECE = 1 << 18
-"""Octets of a large content that are copied in one turn of the loop."""
 
 
 class Requeue:
@@ -67,6 +65,10 @@ class Requeue:
             incoming.abandon()
             self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
             return False
+        except ContentDamaged as error:
+            incoming.abandon()
+            self._log.warning(f"{message.queue_id}: not requeued: {error}")
+            return False
         result = await incoming.finish(transaction)
         if result.outcome != "ok":
             self._log.warning(f"{message.queue_id}: not requeued: {result.text or result.outcome}")
@@ -91,14 +93,13 @@ class Requeue:
         )
 
     async def _copy(self, message: Message, incoming: Incoming) -> None:
-        """Raises OSError."""
+        """Raises OSError; ContentDamaged, at the end."""
         if not message.content_file:
             stored = self._store.load(message.queue_id)
             if stored is None:  # damaged: moved to the corrupt queue meanwhile
                 raise OSError(0, "damaged")
             incoming.write(stored.message.content)
             return
-        with open(self._store.content_path(message.content_file), "rb") as file:
-            while piece := file.read(PIECE):
-                incoming.write(piece)
-                await asyncio.sleep(0)
+        for piece in read_content(self._store.content_path(message.content_file), message.size, message.checksum):
+            incoming.write(piece)
+            await asyncio.sleep(0)

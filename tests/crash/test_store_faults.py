@@ -183,6 +183,20 @@ def test_a_large_content_with_other_octets(world: World) -> None:
     assert not [m for m in world.peer.messages if m.sender == "large@client.test"]
 
 
+def test_a_large_content_with_other_octets_is_not_taken_in_anew(world: World) -> None:
+    """postsuper -r would give it a checksum that fits."""
+    large = world.with_deferred_mail()[-1]
+    (file,) = (world.queue / "content").iterdir()
+    with file.open("r+b") as opened:
+        opened.seek(-5000, os.SEEK_END)
+        opened.write(b"\xef")
+    world.server.start()
+    world.server.command("postsuper", "-r", large)
+    world.server.wait_log(rf"warning: {large}: not requeued: .*checksum [0-9a-f]{{8}} for [0-9a-f]{{8}}")
+    until(lambda: world.queues().get(large) == "deferred", "the deferred queue")
+    assert not [m for m in world.peer.messages if m.sender == "large@client.test"]
+
+
 def test_large_content_cannot_be_written(world: World) -> None:
     """Not for lack of space: refused for now and told; small mail goes on; then large mail does, too."""
     server = world.server.start()
