@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import pwd
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -92,6 +93,9 @@ def _parser() -> ManualPage:
     return parser
 
 
+_TAG = re.compile(r"(\S+)/smtpd\[\d+\]: ")
+
+
 class _Question(msgspec.Struct):
     client: str
     name: str | None
@@ -125,7 +129,7 @@ def main(arguments: list[str], directory: str) -> int:
         errors = configuration.check()
         if errors:
             raise errors[0]
-        service = _listener(configuration, question.listener)
+        service = _listener(configuration, question.listener, options.line or "")
     except CommandLineError as error:
         print(f"gatepost explain: fatal: {error}", file=sys.stderr)
         return 64
@@ -137,6 +141,8 @@ def main(arguments: list[str], directory: str) -> int:
         decision = _remembered(configuration, question) if question.past else None
         if decision is not None:
             _as_then(question, decision)
+            if not options.listener and decision.listener in [each.name for each in smtpd_services(configuration)]:
+                service = _listener(configuration, decision.listener)
         elif options.past:
             print("gatepost explain: nothing is kept of such a session", file=sys.stderr)
             return 1
@@ -230,8 +236,14 @@ def _address(text: str | None) -> str | None:
     return text[1:-1] if text is not None and text.startswith("<") and text.endswith(">") else text
 
 
-def _listener(configuration: Configuration, name: str) -> Service:
+def _listener(configuration: Configuration, name: str, line: str = "") -> Service:
+    """The one of that name; else the one that writes lines like this (syslog_name); else the first."""
     services = smtpd_services(configuration)
+    tag = _TAG.search(line)
+    if not name and tag is not None:
+        for service in services:
+            if configuration.settings_for(service).syslog_name == tag[1]:
+                return service
     for service in services:
         if name in ("", service.name):
             return service

@@ -167,3 +167,13 @@ def test_addresses_are_not_probed(asker: Asker) -> None:
     status, said = asker.session("192.168.87.2", "a@b.example", "x@ours.example")
     assert status == 0
     assert "explain sends no probe of its own" in said
+
+
+def test_a_line_of_another_listener(asker: Asker) -> None:
+    strict = "-o syslog_name=postfix/submission -o smtpd_relay_restrictions=reject"
+    asker.configure("", f"smtp inet n - n - - smtpd\n587 inet n - n - - smtpd {strict}\n")
+    said = (
+        "NOQUEUE: reject: RCPT from unknown[192.168.87.2]: 554 5.7.1 no; from=<a@b.example> to=<x@y.example> proto=SMTP"
+    )
+    assert "at listener 587" in asker.ask(f"mx postfix/submission/smtpd[3]: {said}")[1]
+    assert "at listener smtp" in asker.ask(f"mx postfix/smtpd[3]: {said}")[1]
