@@ -19,7 +19,7 @@ from gatepost.protocol.smtp_content import ContentEncoder, encode_content, has_l
 from gatepost.protocol.smtp_reply import SmtpReply
 
 # Looking a member up costs more than a comparison; these are asked for with every message.
-_CONTENT, _END, _CLOSED = Kind.CONTENT, Kind.END, Stage.CLOSED
+_CONTENT, _END, _SENDING, _CLOSED = Kind.CONTENT, Kind.END, Stage.CONTENT, Stage.CLOSED
 
 
 class SessionLost(Exception):
@@ -136,22 +136,32 @@ class SmtpSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         core = self.core
+        before = core.stage
         core.receive_data(data)
+        told = False
         while (event := core.next_event()) is not NEED_DATA:
+            told = True
             self._handle(event)
         out = core.data_to_send()
         if out:
             self._write(out)
         if core.stage is _CLOSED:
             self.quit()
-        else:
-            self._arm()
+        elif not told and core.endless:
+            self._cut_off(core.stage)
+        elif before is not _SENDING or core.stage is not before:
+            self._arm()  # what comes while content goes out does not show that the content gets anywhere
         waiter = self._waiter
         if self._woken and waiter is not None:
             # Last of all: who waits may well send the next message before this returns.
             self._woken = False
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _cut_off(self, stage: Stage) -> None:
+        """A server that never comes to an end must fill neither memory nor time."""
+        self.abort()
+        self._lose(SessionLost(stage, timed_out=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -103,6 +103,11 @@ class SmtpClientProtocol:
         return self._reader.pending
 
     @property
+    def endless(self) -> bool:
+        """Does the server send more than anybody needs? Then drop the connection."""
+        return self._reader.endless
+
+    @property
     def recipient(self) -> int:
         """The number of the recipient whose reply is next."""
         return self._recipient

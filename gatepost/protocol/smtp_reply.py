@@ -8,8 +8,16 @@ LINE_LIMIT = (
     2048  # octets kept of a line, and of a multi-line reply before further lines are dropped (line_length_limit)
 )
 
+REPLY_LIMIT = 1 << 20
+"""Octets of one reply, kept or dropped, after which nobody waits for its end any more."""
+
+UNREAD_LIMIT = 1 << 16
+"""Octets that may wait while no reply is wanted."""
+
+ODDITIES_LIMIT = 50
+
 _DSN = re.compile(r" *([245]\.\d{1,3}\.\d{1,3})(?= |$)", re.ASCII)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]")
 
 
 class SmtpReply(msgspec.Struct, frozen=True):
@@ -33,13 +41,16 @@ class ReplyReader:
     """Cuts a stream of octets into replies.
 
     Lines that are no reply lines are kept as part of the text of the reply that follows. `oddities` collects what
-    deserves a warning: pairs of (`stray` | `long line` | `long reply`, beginning of the text); the caller clears it.
+    deserves a warning: pairs of (`stray` | `long line` | `long reply`, beginning of the text), ODDITIES_LIMIT at most;
+    the caller clears it.
     """
 
-    __slots__ = ("_buffer", "_kept", "_lines", "_overlong", "oddities")
+    __slots__ = ("_at", "_buffer", "_dropped", "_kept", "_lines", "_overlong", "oddities")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._at = 0  # where the unread part of it begins
+        self._dropped = 0  # octets of the present reply that are not in the buffer any more
         self._lines: list[str] = []
         self._kept = 0
         self._overlong = False
@@ -47,7 +58,13 @@ class ReplyReader:
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server."""
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = self._buffer[self._at :] + data if self._buffer else data
+        self._at = 0
+
+    @property
+    def endless(self) -> bool:
+        """Does the server send more than anybody needs?"""
+        return self._dropped > REPLY_LIMIT or len(self._buffer) - self._at > UNREAD_LIMIT
 
     @property
     def pending(self) -> bool:
@@ -57,26 +74,37 @@ class ReplyReader:
     def next_reply(self) -> SmtpReply | None:
         """The next reply, or None if more octets are needed. Never raises."""
         while True:
-            raw, newline, rest = self._buffer.partition(b"\n")
-            if not newline:
-                if len(raw) > LINE_LIMIT:
-                    # The rest of an overlong line is dropped as it comes; its beginning is all we need.
-                    self._overlong = True
-                    self._buffer = raw[: LINE_LIMIT + 1]
+            buffer, at = self._buffer, self._at
+            end = buffer.find(b"\n", at)
+            if end < 0:
+                self._shorten()
                 return None
-            self._buffer = rest
-            reply = self._take_line(raw.rstrip(b"\r"))
+            if end + 1 < len(buffer):
+                self._at = end + 1
+            else:
+                self._buffer, self._at = b"", 0
+            reply = self._take_line(buffer[at:end].rstrip(b"\r"))
             if reply is not None:
+                self._dropped = 0
                 return reply
+            self._dropped += end + 1 - at
+
+    def _shorten(self) -> None:
+        """The rest of an overlong line is dropped as it comes; its beginning is all we need."""
+        self._buffer, self._at = self._buffer[self._at :], 0
+        if len(self._buffer) > LINE_LIMIT:
+            self._overlong = True
+            self._dropped += len(self._buffer) - LINE_LIMIT - 1
+            self._buffer = self._buffer[: LINE_LIMIT + 1]
 
     def _take_line(self, raw: bytes) -> SmtpReply | None:
         if self._overlong or len(raw) > LINE_LIMIT:
             raw, self._overlong = raw[:LINE_LIMIT], False
-            self.oddities.append(("long line", _printable(raw[:30])))
+            self._odd("long line", _printable(raw[:30]))
         line = _printable(raw)
         final = line[3:4] in ("", " ")
         if not (raw[:3].isdigit() and len(line) >= 3 and (final or line[3] == "-")):
-            self.oddities.append(("stray", line[:100]))
+            self._odd("stray", line[:100])
             self._keep(line)
             return None
         if not final:
@@ -94,7 +122,11 @@ class ReplyReader:
             self._lines.append(line)
             self._kept += len(line) + 1
             if self._kept >= LINE_LIMIT:
-                self.oddities.append(("long reply", self._lines[0][:30]))
+                self._odd("long reply", self._lines[0][:30])
+
+    def _odd(self, kind: str, text: str) -> None:
+        if len(self.oddities) < ODDITIES_LIMIT:
+            self.oddities.append((kind, text))
 
 
 def make_reply(last_line: str, text: str) -> SmtpReply:

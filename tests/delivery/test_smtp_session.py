@@ -79,3 +79,27 @@ async def test_cancelling_a_wait_leaves_the_session_usable_for_quit() -> None:
             await task
         session.abort()
         await it.all_closed.wait()
+
+
+async def test_a_server_that_never_comes_to_an_end_is_cut_off() -> None:
+    async with peer({"greeting": b""}) as it:
+        session = await connected(it)
+        waiting = asyncio.create_task(session.handshake())
+        for _ in range(300):
+            session.data_received(b"220-x\r\n" * 1000)
+        with pytest.raises(SessionLost) as caught:
+            await waiting
+        assert caught.value.stage is Stage.GREETING
+        assert not session.reusable
+
+
+async def test_a_server_that_talks_into_the_content_does_not_prolong_it() -> None:
+    async with peer({"greeting": b""}) as it:
+        session = await connected(it)
+        session.core.stage = Stage.CONTENT
+        session._set_deadline(session._loop.time() + 1.0)
+        deadline = session._deadline
+        session.data_received(b"x")
+        assert session._deadline == deadline
+        session.data_received(b"x" * 100_000)
+        assert session.core.stage is Stage.CLOSED

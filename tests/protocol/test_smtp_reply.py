@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.protocol.smtp_reply import LINE_LIMIT, ReplyReader, SmtpReply
+from gatepost.protocol.smtp_reply import LINE_LIMIT, ODDITIES_LIMIT, REPLY_LIMIT, UNREAD_LIMIT, ReplyReader, SmtpReply
 
 
 def read(data: bytes, size: int = 0) -> list[SmtpReply]:
@@ -67,6 +67,34 @@ def test_long_replies_are_cut() -> None:
     assert reply is not None
     assert len(reply.text) < 2 * LINE_LIMIT
     assert [kind for kind, _ in reader.oddities] == ["long reply"]
+
+
+@pytest.mark.parametrize("piece", [b"\n" * 4096, b"250-x\r\n" * 600, b"x" * 4096])
+def test_what_never_ends_is_told_and_kept_nowhere(piece: bytes) -> None:
+    reader = ReplyReader()
+    for _ in range(REPLY_LIMIT // len(piece)):
+        reader.receive_data(piece)
+        assert reader.next_reply() is None
+        assert not reader.endless
+    reader.receive_data(piece * 2)
+    assert reader.next_reply() is None
+    assert reader.endless
+    assert len(reader.oddities) <= ODDITIES_LIMIT
+    reader.receive_data(b"\r\n250 Ok\r\n")
+    assert reader.next_reply() is not None
+    assert not reader.endless
+
+
+def test_what_nobody_reads_is_told() -> None:
+    reader = ReplyReader()
+    reader.receive_data(b"250 early\r\n")
+    assert not reader.endless
+    reader.receive_data(b"x" * UNREAD_LIMIT)
+    assert reader.endless
+
+
+def test_characters_that_steer_terminals_are_unprintable() -> None:
+    assert read("250 a\x9b1mb\u2028c\x85\r\n".encode())[0].text == "250 a?1mb?c?"
 
 
 def test_unprintable_characters_are_replaced() -> None:
