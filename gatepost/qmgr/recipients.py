@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 
 from gatepost.config.settings import Settings
-from gatepost.mail.envelope import NOTIFY_SUCCESS, Recipient
+from gatepost.mail.envelope import NOTIFY_SUCCESS, VERIFY, Recipient
 from gatepost.mail.status import RecipientStatus
 from gatepost.qmgr.active import ActiveMessage
 from gatepost.qmgr.scheduler import Scheduler
@@ -98,7 +98,7 @@ class RecipientLimits:
         if unread is None:
             return
         recipients = entry.message.recipients
-        if isinstance(recipients, LoadedRecipients) and not entry.traced:
+        if isinstance(recipients, LoadedRecipients) and not entry.traced and not entry.message.trace & VERIFY:
             for status in statuses:
                 told = status.dsn_action and recipients.loaded[status.index].notify & NOTIFY_SUCCESS
                 # Of the others a notice may have to tell.

@@ -121,7 +121,8 @@ class Scheduler:
             via.sick.pop(name, None)
             destination.resumes_at = now
             self._resume(destination)
-        if rate is not destination.rate:
+            via.destinations[name] = destination  # idle as it still is, it was forgotten
+        if rate is not destination.rate and rate != destination.rate:
             self._set_rate(destination, rate, now)
         job = via.jobs.get(message_id)
         if job is None:

@@ -149,3 +149,13 @@ def test_accounts_that_say_nothing_are_forgotten() -> None:
         for start in scheduler.next_requests(number):
             scheduler.finished(start, None, number)
     assert len(scheduler._transports["smtp"].accounts) <= MANY
+
+
+def test_a_rate_that_was_read_anew_and_is_the_same_costs_no_timer() -> None:
+    scheduler = a_scheduler()
+    for number in range(100):
+        scheduler.add(str(number), "smtp", "a.example", [0], 0, rate=Rate(3600, "1/h"))
+        scheduler.next_requests(0)
+    assert len(scheduler._timers) == 1
+    scheduler.add("quick", "smtp", "a.example", [0], 0, rate=Rate(1, "1/s"))
+    assert len(scheduler._timers) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from gatepost.config.configuration import Configuration
 from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
-from gatepost.mail.envelope import Message
+from gatepost.mail.envelope import VERIFY, Message
 from gatepost.mail.status import Action, RecipientStatus
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.net.stepping import carry_out
@@ -176,4 +176,25 @@ async def test_small_messages_get_the_minimum_beside_a_large_one() -> None:
         await world.round(large)
     await world.at_rest()
     assert sum(world.delivered.values()) == 5030
+    world.commit.close()
+
+
+async def test_a_report_of_recipients_in_parts_names_them_all() -> None:
+    """sendmail -bv: nothing is delivered, but of each recipient the notice at the end has to tell."""
+    world = World(LIMITS, 3)
+    message = a_message(1, recipients=2000, arrival=time.time())
+    message.trace = VERIFY
+    told: list[int] = []
+
+    class Notices:
+        async def told(self, message: Message, results: list[tuple[Any, RecipientStatus]], content: bytes) -> bool:
+            told.extend(status.index for recipient, status in results)
+            return True
+
+    world.manager._conclusion._notices = cast(Any, Notices())
+    await world.submitted(message)
+    while world.requests:
+        await world.round(message)
+    await world.at_rest()
+    assert sorted(told) == list(range(2000))
     world.commit.close()

@@ -356,3 +356,19 @@ def test_what_is_flushed_gets_past_a_deferred_transport_and_a_dead_destination()
     scheduler.finished(start, None, 0)
     scheduler.add("other", "smtp", "example.org", [0], 0)
     assert names(scheduler.next_requests(0)) == ["other"]
+
+
+def test_what_is_flushed_keeps_to_the_limits_of_a_destination_that_was_dead() -> None:
+    scheduler = a_scheduler(initial_concurrency=1, concurrency_limit=1)
+    scheduler.add("first", "smtp", "example.org", [0], 0)
+    (start,) = scheduler.next_requests(0)
+    scheduler.finished(start, DOWN, 0)
+    scheduler.flushed.update(("one", "two"))
+    scheduler.add("one", "smtp", "example.org", [0], 0)
+    scheduler.add("two", "smtp", "example.org", [0], 0)
+    (start,) = scheduler.next_requests(0)
+    assert start.message_id == "one"
+    scheduler.finished(start, DOWN, 0)
+    assert [one.message_id for one in scheduler.suspended(0)] == ["two"]
+    scheduler.add("other", "smtp", "example.org", [0], 0)
+    assert not scheduler.next_requests(0)
