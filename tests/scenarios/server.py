@@ -32,12 +32,31 @@ discard unix - - n - - discard
 """
 
 
+_PORTS = range(20_000, 32_000, 100)
+_CLAIMED: dict[int, socket.socket] = {}
+
+
+def _claim(block: int) -> bool:
+    """Is this block of ports for this test process alone, as long as it lives? It is who has the block's name."""
+    if block not in _CLAIMED:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0gatepost-tests-ports-{block}")
+        except OSError:
+            claim.close()
+            return False
+        _CLAIMED[block] = claim
+    return True
+
+
 def _ports() -> Iterator[int]:
-    """Ports below the kernel's own, a range for each test process: two servers must never be given the same one."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
-    first = 20_000 + worker * 3_000
+    """Ports below the kernel's own: two servers must never be given the same one, whoever else runs tests now."""
     while True:
-        yield from range(first + os.getpid() % 1_000, first + 3_000)
+        for block in _PORTS:
+            if _claim(block):
+                yield from range(block, block + _PORTS.step)
+        if not _CLAIMED:
+            return
 
 
 _NEXT_PORT = _ports()
