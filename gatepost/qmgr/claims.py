@@ -28,7 +28,7 @@ class Claims:
         self._activate = activate
         self._route = route
         # Recipients of a claimed message that no worker has claimed (yet).
-        self._left: dict[ActiveMessage, list[int]] = {}
+        self._left: dict[ActiveMessage, dict[int, None]] = {}
 
     def is_known(self, queue_id: str, statuses: Sequence[RecipientStatus], now: float) -> bool:
         """Does the store know these results already, so that nothing comes of telling them again? `now`: wall clock.
@@ -42,9 +42,9 @@ class Claims:
             return True
         # A next attempt that is yet to come was set after all that could be told here.
         waiting = stored.reasons if stored.next_attempt > now else {}
+        open_ = frozenset(stored.open)
         return all(
-            status.index not in stored.open or (status.action != "sent" and status.index in waiting)
-            for status in statuses
+            status.index not in open_ or (status.action != "sent" and status.index in waiting) for status in statuses
         )
 
     def take(self, queue_id: str, indexes: list[int]) -> tuple[ActiveMessage | None, list[int]]:
@@ -57,12 +57,13 @@ class Claims:
             if stored is None or stored.queue == "hold" or not stored.open:
                 return None, []
             entry = self._activate(stored.message, stored.open)
-            self._left[entry] = list(stored.open)
+            self._left[entry] = dict.fromkeys(stored.open)
         left = self._left.get(entry)
         if left is None:
             return None, []
         claimed = [index for index in indexes if index in left]
-        self._left[entry] = [index for index in left if index not in claimed]
+        for index in claimed:
+            left.pop(index, None)
         return (entry, claimed) if claimed else (None, [])
 
     def news(self, results: Iterable[Result], now: float) -> Iterator[tuple[ActiveMessage, list[RecipientStatus]]]:
@@ -86,4 +87,4 @@ class Claims:
         left, self._left = self._left, {}
         for entry, indexes in left.items():
             if indexes:
-                self._route(entry, indexes)
+                self._route(entry, list(indexes))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gatepost.ipc.messages import Claim
 from gatepost.mail.envelope import Message
 from gatepost.mail.status import Action, RecipientStatus
 from gatepost.qmgr.active import ActiveMessage
@@ -85,3 +86,14 @@ def test_what_is_claimed_is_not_dispatched() -> None:
     takeover.claims.route_rest()
     assert takeover.routed == [0]
     assert takeover.claims.take(QUEUE_ID, [0]) == (None, [])
+
+
+def test_many_claims_of_a_large_message() -> None:
+    takeover = Takeover()
+    large = a_message(2, recipients=2000)
+    takeover.store.commit(Batch(new=[large]))
+    claims = [Claim(first, 1, large.queue_id, list(range(first, first + 50))) for first in range(0, 1000, 50)]
+    found = dict(takeover.claims.under_way([*claims, claims[0]]))
+    assert [indexes for _, _, indexes in found.values()] == [claim.indexes for claim in claims]
+    takeover.claims.route_rest()
+    assert takeover.routed == list(range(1000, 2000))
