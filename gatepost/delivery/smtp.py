@@ -288,7 +288,7 @@ class SmtpAgent:
             self._transaction(delivery, target, 0).local_error()
             session.quit()
             if self._transcripts is not None:
-                self._transcripts.over(session, data_error=True)
+                self._transcripts.over(session, delivery.request, data_error=True)
             return None
         except asyncio.CancelledError:
             session.abort()
@@ -308,7 +308,7 @@ class SmtpAgent:
         delivery.fail_site(take_left(delivery), target, failure)
         session.quit()
         if self._transcripts is not None:
-            self._transcripts.over(session)
+            self._transcripts.over(session, delivery.request)
         return None
 
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
@@ -351,7 +351,7 @@ class SmtpAgent:
         else:
             session.quit()
         if self._transcripts is not None:
-            self._transcripts.over(session, data_error=data_error)
+            self._transcripts.over(session, request, data_error=data_error)
         return not transaction.stale
 
     def _outgoing(

@@ -12,6 +12,7 @@ from gatepost.cleanup.to_postmaster import tell_postmaster
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.delivery.smtp_session import SmtpSession
+from gatepost.ipc.messages import DeliveryRequest
 from gatepost.mail.named_address import named_address
 from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
@@ -102,12 +103,17 @@ class ClientTranscripts:
         self._date = date
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def over(self, session: SmtpSession, *, data_error: bool = False) -> None:
-        """A delivery over the session is over, or there will be none. `data_error`: for lack of its content."""
+    def over(self, session: SmtpSession, request: DeliveryRequest, *, data_error: bool = False) -> None:
+        """A delivery over the session is over, or there will be none. `data_error`: for lack of its content.
+
+        Of notices to the postmaster nothing is told: a server that cannot take them cannot take what tells of that,
+        and there would be no end (Postfix goes on as long as it is refused).
+        """
         core = cast(_Recording, session.core)
         said, classes = core.said, core.classes | ({"data"} if data_error else set())
         core.begin()
-        if classes & self._classes:
+        to_postmaster = request.sender == self._sender and not request.trace
+        if classes & self._classes and not to_postmaster:
             task = asyncio.get_running_loop().create_task(self._send(self._text(session.target.namaddrport, said)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
