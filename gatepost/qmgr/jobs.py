@@ -55,6 +55,11 @@ class Job(msgspec.Struct, eq=False):
         """The deliveries that it takes yet, at most."""
         return self.entries + self.unread - self.selected
 
+    def leave_out_done(self) -> None:
+        """Peers without recipients, if they are many."""
+        if len(self.peers) > 2 * self.waiting:
+            self.peers = [peer for peer in self.peers if peer.at < len(peer.indexes)]
+
 
 class Peer(msgspec.Struct, eq=False):
     """The recipients of one job at one destination; those before `at` were started."""
@@ -240,8 +245,7 @@ class Transport:
     def set_unread(self, job: Job, count: int) -> None:
         """So many recipients of its message are not in memory; a job is kept as long as there are any."""
         job.unread = count
-        if len(job.peers) > 2 * job.waiting:
-            job.peers = [peer for peer in job.peers if peer.at < len(peer.indexes)]
+        job.leave_out_done()
         if count:
             self.unread[job.message_id] = job
         else:

@@ -106,6 +106,7 @@ class Candidates:
         while waiting:
             job = waiting[0][2]
             fit = job is not current and job.waiting and not job.children
+            job.leave_out_done()
             if fit and any(peer.destination is destination and peer.at < len(peer.indexes) for peer in job.peers):
                 if _size(job.needed()) == needed:
                     return job
