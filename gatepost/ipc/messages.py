@@ -94,8 +94,9 @@ class DeliveryRecipient(msgspec.Struct, array_like=True):
 class DeliveryRequest(msgspec.Struct, tag=8, array_like=True):
     """Deliver one message to recipients that share transport and nexthop.
 
-    `content` is there unless `content_file` names a file that has it; `checksum` is that file's CRC-32. `arrival`, `active` (entered the active
-    queue): wall-clock seconds. `keep`: the destination is busy, so keep the connection for reuse.
+    `content` is there unless `content_file` names a file that has it; `checksum` is that file's CRC-32. `arrival`,
+    `active` (entered the active queue): wall-clock seconds. `keep`: the destination is busy, so keep the connection for
+    reuse.
     `size`: data_size of the message. `trace`: as in Message; of a PROBE agents find out what they can without
     delivering it.
     """
