@@ -14,6 +14,7 @@ from gatepost.master.daemon import Daemon
 from gatepost.master.plan import prepare_queue_directory
 from gatepost.master.privileges import raise_file_limit
 from gatepost.master.prove import prove
+from gatepost.master.slow_start import told_if_slow
 from gatepost.queue.queue_file import check_queue_file
 from gatepost.queue.schema import NotAQueueFile
 
@@ -39,7 +40,8 @@ def main(arguments: list[str], directory: str) -> int:
         print(f"gatepost start: fatal: {error}", file=sys.stderr)
         return 64
     configuration = Configuration.read(directory)
-    proof = prove(configuration)
+    with told_if_slow(lambda: _say_slow("the configuration is still being proved")):
+        proof = prove(configuration)
     for text in proof.errors:
         print(f"gatepost start: fatal: {text}", file=sys.stderr)
     if proof.errors:
@@ -48,14 +50,20 @@ def main(arguments: list[str], directory: str) -> int:
         print(f"gatepost start: warning: {text}", file=sys.stderr)
     owner = prepare_queue_directory(configuration.settings)
     lock = take_lock(Path(configuration.settings.gatepost_queue_directory) / "pid" / "master.pid")
-    _prove_queue_file(configuration, owner)
+    with told_if_slow(lambda: _say_slow("the queue file is still being looked at")):
+        _prove_queue_file(configuration, owner)
     raise_file_limit()
     daemon = Daemon(configuration, directory, owner, foreground=options.foreground)
-    daemon.open()
+    with told_if_slow(lambda: _say_slow("ports, sockets and the log are still being opened")):
+        daemon.open()
     if options.foreground:
         write_pid(lock)
         return daemon.run(single_process=options.single_process)
     return _background(daemon, lock, options.single_process)
+
+
+def _say_slow(what: str) -> None:
+    print(f"gatepost start: warning: {what}", file=sys.stderr, flush=True)
 
 
 def _prove_queue_file(configuration: Configuration, owner: pwd.struct_passwd | None) -> None:

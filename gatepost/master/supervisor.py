@@ -25,6 +25,9 @@ STEADY = 30.0
 STOP_WAIT = 20.0
 """Seconds that stopping workers get before they are killed."""
 
+START_WAIT = 10.0
+"""Seconds after which the log tells which workers do not serve yet."""
+
 Entry = Callable[[socket.socket], None]
 """What a worker does: runs in the child with its end of the leash, and returns when it is over."""
 
@@ -67,11 +70,13 @@ class Supervisor:
     stopping: bool = False
     _wakeup: tuple[int, int] = (-1, -1)
     _told: bool = False
+    _slow_at: float = 0.0  # when the log is told of a slow start; 0: it has been
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; returns when every worker has ended."""
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = (read, write)
+        self._slow_at = time.monotonic() + START_WAIT
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -90,6 +95,9 @@ class Supervisor:
                     self._start(place)
             if self.stopping and self._stop_step(now):
                 return
+            if self._slow_at and now >= self._slow_at:
+                self._slow_at = 0.0
+                self._tell_slow()
             watched = {p.leash.sock.fileno(): p for p in self.places if p.leash is not None and not p.serving}
             readable, _, _ = select.select([wakeup, *watched], [], [], self._timeout(now))
             for descriptor in readable:
@@ -103,7 +111,14 @@ class Supervisor:
         if self.stopping:
             return 0.2
         waits = [place.due - now for place in self.places if not place.pid]
+        if self._slow_at and not self._told:
+            waits.append(self._slow_at - now)
         return max(0.0, min(waits)) if waits else None
+
+    def _tell_slow(self) -> None:
+        names = [place.name for place in self.places if not place.serving]
+        if not self._told and names and not self.stopping:
+            self.warn(f"not serving yet, {START_WAIT:.0f} seconds after the start: {', '.join(names)}")
 
     def _hear(self, place: Place) -> None:
         assert place.leash is not None
@@ -117,13 +132,30 @@ class Supervisor:
     # --- children -------------------------------------------------------------------------------------------------
 
     def _start(self, place: Place) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        pid = os.fork()
+        now = time.monotonic()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            self._cannot_start(place, error, now)
+            return
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._cannot_start(place, error, now)
+            return
         if pid == 0:
             self._child(place, ours, theirs)
         theirs.close()
         place.pid, place.leash = pid, MasterEnd(ours)
-        place.started, place.serving = time.monotonic(), False
+        place.started, place.serving = now, False
+
+    def _cannot_start(self, place: Place, error: OSError, now: float) -> None:
+        """The host has no process or descriptor to spare now. The others serve on."""
+        place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
+        place.due = now + place.pause
+        self.warn(f"cannot start {place.name}: {error.strerror}; trying again in {place.pause:.1f} seconds")
 
     def _child(self, place: Place, ours: socket.socket, theirs: socket.socket) -> None:
         status = 1

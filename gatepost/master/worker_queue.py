@@ -21,6 +21,7 @@ from gatepost.master.plan import Plan
 from gatepost.master.queue_service import QueueService
 from gatepost.master.services import pickup_settings, transports
 from gatepost.master.sessions import STOP_PATIENCE
+from gatepost.master.slow_start import told_if_slow
 from gatepost.master.verification import VerifyService
 from gatepost.master.workers import Worker
 from gatepost.net.stepping import carry_out
@@ -138,7 +139,14 @@ class QueueParts:
 def lock_store(plan: Plan) -> int:
     """Wait until an earlier queue manager has closed the store."""
     descriptor = os.open(plan.queue_directory / "private" / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def tell() -> None:
+        log = plan.new_log()
+        log.program("qmgr").warning("an earlier queue manager has not closed the queue yet: waiting for it")
+        log.flush()
+
+    with told_if_slow(tell):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
