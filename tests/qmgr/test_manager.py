@@ -181,3 +181,22 @@ async def test_what_is_withdrawn_while_tables_are_asked_is_not_started(
     await world.at_rest()
     stored = world.store.load(queue_id)
     assert not world.requests and (stored and stored.queue) == queue
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_damage_found_on_the_way_out_keeps_what_is_not_delivered(order: tuple[int, int]) -> None:
+    """However old the message is: nothing of it is returned, told of or deleted."""
+    world = World(process_limit=2)
+    world.message = a_message(1, recipients=2, arrival=time.time() - 30 * 86400)
+    await world.submitted()
+    await until(lambda: len(world.requests) == 2)
+    for number in order:
+        request = world.requests[number]
+        (index,) = [recipient.index for recipient in request.recipients]
+        status = RecipientStatus(index, "deferred" if index else "sent", "4.3.0", "none", "local data error")
+        world.manager.delivered(DeliveryDone(request.request_id, 1, request.queue_id, [status], damaged=bool(index)))
+    await world.at_rest()
+    stored = world.store.load(world.message.queue_id)
+    assert stored is not None and (stored.queue, stored.open) == ("corrupt", [1])
+    assert not world.notices.sent
+    world.commit.close()
