@@ -15,9 +15,9 @@ MESSAGES = 5
 ALWAYS = """
 smtp_connection_cache_destinations = static:all
 lmtp_connection_cache_destinations = static:all
-connection_cache_ttl_limit = 5s
-smtp_connection_cache_time_limit = 5s
-lmtp_connection_cache_time_limit = 5s
+connection_cache_ttl_limit = 12s
+smtp_connection_cache_time_limit = 12s
+lmtp_connection_cache_time_limit = 12s
 """
 CASES = {
     "good": Case({}),
