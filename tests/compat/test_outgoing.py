@@ -245,7 +245,8 @@ def test_xforward() -> None:
     "main_cf",
     [
         "lmtp_lhlo_name = other.example\nlmtp_discard_lhlo_keywords = dsn\nlmtp_skip_5xx_greeting = no\n",
-        "lmtp_discard_lhlo_keyword_address_maps = inline:{ {127.0.0.1=dsn, pipelining} }\nlmtp_line_length_limit = 12\n",
+        "lmtp_discard_lhlo_keyword_address_maps = inline:{ {127.0.0.1=dsn, pipelining} }\n"
+        "lmtp_line_length_limit = 12\n",
         "lmtp_assume_final = yes\nlmtp_fallback_relay = [127.0.0.1]:9\nlmtp_bind_address = 127.0.0.9\n",
         FILTERS.replace("smtp_", "lmtp_") + CHECKS.replace("smtp_", "lmtp_"),
         "lmtp_generic_maps = inline:{ { one@plain.example = other@plain.example } }\nlmtp_mx_session_limit = 1\n",
