@@ -6,13 +6,12 @@ import pwd
 from collections.abc import Callable
 
 from gatepost.config.configuration import Configuration
-from gatepost.config.errors import ConfigError
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.listeners import open_listeners
 from gatepost.master.logfile import open_log, reopen
 from gatepost.master.plan import Plan, open_unix_socket
 from gatepost.master.privileges import group_id
-from gatepost.master.reload import renewed
+from gatepost.master.reload import reason, renewed
 from gatepost.master.services import smtpd_services
 from gatepost.master.spawn import spawn_lines
 from gatepost.master.supervisor import Place, Supervisor
@@ -105,8 +104,8 @@ class Daemon:
         """A new configuration, proved in full, takes over; any mistake in it keeps the old one everywhere."""
         try:
             self._plan = renewed(self._plan)
-        except (ConfigError, OSError) as error:
-            text = str(error)
+        except Exception as error:  # ConfigError, OSError; a fault of ours, too, is no reason to end all that serves
+            text = reason(error)
             self._say(lambda log: log.error(f"reload: {text}; the old configuration goes on"))
             return
         self._say(

@@ -112,6 +112,8 @@ def _resolve(host: str, port: int, known: list[int], path: str, line: int) -> li
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as exc:
         raise ConfigError(f"host not found: {host}: {exc.strerror or exc}", path=path, line=line) from None
+    except UnicodeError:  # a label that no name can have: getaddrinfo does not get as far as asking
+        raise ConfigError(f"host not found: {host}: not a host name", path=path, line=line) from None
     addresses = [Address(family, str(where[0]), port) for family, _, _, _, where in found if family in known]
     if not addresses:
         raise ConfigError(f"{host} has no address of a kind that inet_protocols allows", path=path, line=line)

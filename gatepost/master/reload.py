@@ -1,5 +1,7 @@
 """A changed configuration in the place of the old one: proved in full before anything of it is used."""
 
+import traceback
+
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.listeners import open_listeners
@@ -35,3 +37,11 @@ def renewed(old: Plan) -> Plan:
     plan.queue_socket, plan.control_socket = old.queue_socket, old.control_socket
     plan.listen(listeners)
     return plan
+
+
+def reason(error: Exception) -> str:
+    """Why a reload failed, for the log. What is neither ConfigError nor OSError is a fault of ours."""
+    if isinstance(error, (ConfigError, OSError)):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"panic: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

@@ -17,7 +17,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from gatepost.anvil import Anvil, Event
-from gatepost.config.errors import ConfigError
 from gatepost.control.operations import Operations
 from gatepost.ipc.channel import Channel
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Result
@@ -33,7 +32,7 @@ from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.queue_service import QueueService
-from gatepost.master.reload import renewed
+from gatepost.master.reload import reason, renewed
 from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import STOP_PATIENCE, Connections
 from gatepost.master.worker_delivery import make_agents
@@ -253,9 +252,9 @@ class SingleProcess:
             self._log.syslog_name = plan.settings.syslog_name
             new = self._make(plan, old.parts)
             await new.listen()
-        except (ConfigError, OSError) as error:
+        except Exception as error:  # ConfigError, OSError; a fault of ours, too, must not be the end of reloads
             self._log.syslog_name = old.plan.settings.syslog_name
-            self._master_log.error(f"reload: {error}; the old configuration goes on")
+            self._master_log.error(f"reload: {reason(error)}; the old configuration goes on")
             return
         self._anvil.time_unit = plan.settings.anvil_rate_time_unit
         self._statistics.interval = plan.settings.anvil_status_update_time

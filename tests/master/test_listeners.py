@@ -50,8 +50,9 @@ def test_inet_interfaces(main: str, expected: list[str]) -> None:
     assert [str(a) for a in addresses_of(made.master[0], made.settings, "master.cf")] == expected
 
 
-def test_an_unknown_host_names_file_and_line() -> None:
-    made = configuration("no-such-host.invalid:25")
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example", "a..example"])
+def test_an_unknown_host_names_file_and_line(host: str) -> None:
+    made = configuration(f"{host}:25")
     with pytest.raises(ConfigError, match=r"master\.cf, line 1: host not found"):
         addresses_of(made.master[0], made.settings, "master.cf")
 
