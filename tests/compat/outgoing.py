@@ -94,7 +94,8 @@ class World:
         return {name: self._told(name, queue_id, text) for name, queue_id in ids.items()}
 
     def _told(self, name: str, queue_id: str, text: str) -> Told:
-        slow = any("~" in reply for reply in (self.cases[name].sink or {}).values())
+        pauses = re.findall(r"~([\d.]+)", " ".join((self.cases[name].sink or {}).values()))
+        slow = max(map(float, pauses), default=0.0)
         lines = [
             f"{program}: {_normal(words, slow)}"
             for program, words in re.findall(rf"postfix/(smtp|lmtp|error)\[\d+\]: {queue_id}: (.*)", text)
@@ -112,11 +113,12 @@ class World:
             sink.stop()
 
 
-def _normal(words: str, slow: bool) -> str:
-    """Without what differs from run to run. Of the delays it is told which is the longest, where servers are slow."""
+def _normal(words: str, slow: float) -> str:
+    """Without what differs from run to run. Where a server pauses (`slow` seconds) it is told which delay has it."""
     if slow and (delays := re.search(r"delays=[^/]+/[^/]+/([^/]+)/([^,]+),", words)):
-        longest = "set-up" if float(delays[1]) > float(delays[2]) else "transmission"
-        words = words.replace(delays[0], f"mostly {longest},")
+        # Setting up may take long on a busy machine as well; transmission hardly does.
+        paused = "transmission" if float(delays[2]) >= slow else "set-up"
+        words = words.replace(delays[0], f"the pause in {paused},")
     # The longest lines are cut, some octets more or less.
     words = re.sub(r"delay=[^,]+, (delays=[^,]+, )?", "", words)[:1700]
     words = re.sub(r"message size \d+", "message size", words)
