@@ -25,6 +25,10 @@ LIMIT = 600
 """Seconds for all dialogues together."""
 
 
+# All is played once, for all tests of this file.
+pytestmark = pytest.mark.xdist_group("compat-dialogues")
+
+
 @pytest.fixture(scope="module")
 def played() -> dict[str, Any]:
     reason = missing()

@@ -25,6 +25,10 @@ def _missing() -> str:
     return missing()
 
 
+# All is played once, for all tests of this file.
+pytestmark = pytest.mark.xdist_group("compat-notices")
+
+
 @pytest.fixture(scope="module")
 def played() -> dict[str, list[dict[str, Any]]]:
     reason = _missing()
