@@ -22,6 +22,7 @@ NOT_USE = ("config", "audit", "cli")
 
 # Default values of others, by which they do their work.
 MACROS = {
+    "authorized_verp_clients": "smtpd_authorized_verp_clients",
     "default_delivery_status_filter": "smtp_delivery_status_filter",
     "fallback_relay": "smtp_fallback_relay",
     "lmtp_per_record_deadline": "lmtp_per_request_deadline",
@@ -52,7 +53,10 @@ BY_CONFIG = {
     "process_name": "given by the configuration",
     "service_name": "given by the configuration",
 }
-NO_EFFECT_MEANT = {"biff": "`no` is all that there is; `partly` says so"}
+NO_EFFECT_MEANT = {
+    "fast_flush_purge_time": "flush lists are rows of the queue file: there is nothing that would have to be purged",
+    "biff": "`no` is all that there is; `partly` says so",
+}
 # Read by a name that is put together (rewrite/assemble.py): the end of it is what occurs.
 PUT_TOGETHER = {
     "address_verify_default_transport": "default_transport",
