@@ -45,6 +45,9 @@ BATCH = 16 * 1024
 """Octets that are written at once."""
 
 
+_OWN_FAILURE = "451 4.3."
+
+
 def configuration_values(configuration: Configuration) -> dict[str, dict[str, str]]:
     """What main.cf and master.cf say, for comparison later."""
     return {
@@ -108,7 +111,9 @@ class DecisionLog:
         if int(now) != self._second:
             self._second, self._count = int(now), 0
         self._count += 1
-        kept = kept_facts(facts, discarded=verb == "discard") if self._count <= EXPLAINED else None
+        # A server that has just failed to answer is not asked once more; the log has told which one.
+        again = self._count <= EXPLAINED and not text.startswith(_OWN_FAILURE)
+        kept = kept_facts(facts, discarded=verb == "discard") if again else None
         decision = Decision(now, listener, asked_of(facts), facts.stage, verb, text)
         self._waiting.append((decision, kept, listener))
         if self._task is None:

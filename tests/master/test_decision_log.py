@@ -66,6 +66,15 @@ async def test_what_name_service_said_is_kept(tmp_path: Path) -> None:
     assert "1.0.0.127.list.example A: 127.0.0.2" in decision.events[decision.decisive].dns
 
 
+async def test_a_table_that_failed_is_not_asked_again(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "smtpd_recipient_restrictions = check_sender_access fail:all, reject\n")
+    (reply,) = await kept.mail("b@y.example")
+    assert reply.startswith("451 4.3.")
+    (decision,) = kept.decisions()
+    assert decision.reply.startswith("451 4.3.")
+    assert decision.events == []
+
+
 async def test_accepted_mail_leaves_nothing(tmp_path: Path) -> None:
     kept = Kept(tmp_path, "")
     assert await kept.mail("b@ours.example") == ["250 2.1.5 Ok"]
