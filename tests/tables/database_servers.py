@@ -200,7 +200,8 @@ class MariaDb(DatabaseServer):
         """Make the system's tables, start it, and run `sql` in the database."""
         self.certificate, self.key = certificate(self.folder)
         self.run(program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data", "--skip-test-db",
-                 "--auth-root-authentication-method=normal", "--innodb-log-file-size=4M")  # fmt: skip
+                 "--auth-root-authentication-method=normal", "--innodb-log-file-size=4M",
+                 f"--tmpdir={self.folder}")  # fmt: skip  # several may be made at the same time
         self.start()
         for host in ("127.0.0.1", "localhost"):
             self.sql(f"CREATE USER mail@'{host}' IDENTIFIED BY 'it''s'; GRANT ALL ON mail.* TO mail@'{host}'")
