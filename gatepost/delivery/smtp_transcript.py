@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from gatepost.cleanup.interface import Cleanup
-from gatepost.cleanup.to_postmaster import tell_postmaster
+from gatepost.cleanup.to_postmaster import PostmasterMail
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.ipc.messages import DeliveryRequest
-from gatepost.mail.named_address import named_address
 from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.protocol.smtp_client import SmtpClientProtocol
@@ -92,15 +91,7 @@ class ClientTranscripts:
     ) -> None:
         self._classes = transcript_classes(settings)
         self._kind = kind
-        self._recipient = settings.error_notice_recipient
-        self._sender = f"{settings.double_bounce_sender}@{settings.myhostname}"
-        form = settings.header_from_format
-        self._from = named_address("Mail Delivery System", f"MAILER-DAEMON@{settings.myhostname}", form)
-        self._to = named_address("Postmaster", self._recipient, form)
-        self._mail_name = settings.mail_name
-        self._cleanup = cleanup
-        self._log = log
-        self._date = date
+        self._mail = PostmasterMail(settings, cleanup, log, date)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def over(self, session: SmtpSession, request: DeliveryRequest, *, data_error: bool = False) -> None:
@@ -112,9 +103,9 @@ class ClientTranscripts:
         core = cast(_Recording, session.core)
         said, classes = core.said, core.classes | ({"data"} if data_error else set())
         core.begin()
-        to_postmaster = request.sender == self._sender and not request.trace
+        to_postmaster = request.sender == self._mail.sender and not request.trace
         if classes & self._classes and not to_postmaster:
-            task = asyncio.get_running_loop().create_task(self._send(self._text(session.target.namaddrport, said)))
+            task = asyncio.get_running_loop().create_task(self._mail.send(self._text(session.target.namaddrport, said)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -125,11 +116,6 @@ class ClientTranscripts:
 
     def _text(self, namaddrport: str, said: list[str]) -> bytes:
         told = [
-            f"Date: {self._date()}",
-            f"From: {self._from}",
-            f"To: {self._to}",
-            f"Subject: {self._mail_name} {self._kind} client: errors from {namaddrport}",
-            "",
             f"Unexpected response from {namaddrport}.",
             "",
             "Transcript of session follows.",
@@ -138,7 +124,4 @@ class ClientTranscripts:
         for line in said:
             told += [f" {part}" for part in wrapped_lines(line, _LENGTH, _INDENT)]
         told += ["", "For other details, see the local mail logfile"]
-        return "\n".join(told).encode(errors="replace") + b"\n"
-
-    async def _send(self, content: bytes) -> None:
-        await tell_postmaster(self._cleanup, self._log, self._sender, self._recipient, content)
+        return self._mail.text(f"{self._kind} client: errors from {namaddrport}", told)

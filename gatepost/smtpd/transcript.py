@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from gatepost.cleanup.interface import Cleanup
-from gatepost.cleanup.to_postmaster import tell_postmaster
+from gatepost.cleanup.to_postmaster import PostmasterMail
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
-from gatepost.mail.named_address import named_address
 from gatepost.mail.reply import Reply
 from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
@@ -116,15 +115,7 @@ class Transcripts:
         self._classes = CLASSES & frozenset(split_list(settings.notify_classes.lower()))
         self._all = not self._classes <= _OURS  # all that is said is written down
         self._threshold = settings.smtpd_history_flush_threshold
-        self._recipient = settings.error_notice_recipient
-        self._sender = f"{settings.double_bounce_sender}@{settings.myhostname}"
-        form = settings.header_from_format
-        self._from = named_address("Mail Delivery System", f"MAILER-DAEMON@{settings.myhostname}", form)
-        self._to = named_address("Postmaster", self._recipient, form)
-        self._mail_name = settings.mail_name
-        self._cleanup = cleanup
-        self._log = log
-        self._date = date
+        self._mail = PostmasterMail(settings, cleanup, log, date)
         self._post = post
         self._records: dict[SmtpServerProtocol, _Record] = {}
 
@@ -164,15 +155,10 @@ class Transcripts:
             protocol.lines.clear()
             protocol.flush = protocol.lines.clear
         if record.classes & self._classes:
-            self._post(self._send(self._text(namaddr, lines, record.reason)))
+            self._post(self._mail.send(self._text(namaddr, lines, record.reason)))
 
     def _text(self, namaddr: str, lines: list[str], reason: str) -> bytes:
         told = [
-            f"Date: {self._date()}",
-            f"From: {self._from}",
-            f"To: {self._to}",
-            f"Subject: {self._mail_name} SMTP server: errors from {namaddr}",
-            "",
             "Transcript of session follows.",
             "",
         ]
@@ -180,7 +166,4 @@ class Transcripts:
             told += [f" {part}" for part in wrapped_lines(printable(line), _LENGTH, _INDENT)]
         told += ["", *([f"Session aborted, reason: {reason}"] if reason else []), ""]
         told.append("For other details, see the local mail logfile")
-        return "\n".join(told).encode(errors="replace") + b"\n"
-
-    async def _send(self, content: bytes) -> None:
-        await tell_postmaster(self._cleanup, self._log, self._sender, self._recipient, content)
+        return self._mail.text(f"SMTP server: errors from {namaddr}", told)
