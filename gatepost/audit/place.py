@@ -16,6 +16,12 @@ def place(error: ConfigError, settings: Settings, parameter: str = "") -> Config
     return ConfigError(error.message, path=path, line=line, parameter=parameter)
 
 
+def where_set(settings: Settings, parameter: str) -> str:
+    """Where a parameter is set: `/etc/postfix/main.cf, line 12`; else `its default`."""
+    where = settings.where(parameter)
+    return f"{where[0]}, line {where[1]}" if where is not None else "its default"
+
+
 def place_of_table(text: str, places: Iterable[Settings]) -> ConfigError | None:
     """What is wrong with a table, at the parameter that names it; None if none does (it is a default value).
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from gatepost.audit.all_deliverable import AllDeliverable
+from gatepost.audit.stand_ins import AllDeliverable, no_pause
 from gatepost.config.declaration import Type
 from gatepost.config.errors import ConfigError
 from gatepost.config.parameters import find
@@ -76,10 +76,6 @@ class _AsWritten:
             # What is not in virtual_alias_maps is nobody, which the real resolver says in this way, too.
             return Resolved("error", "user unknown", address, address_class)
         return Resolved("unknown", domain, address, address_class)
-
-
-async def _no_pause(seconds: float) -> None:
-    """`sleep` in a list: a script is about answers, not about time."""
 
 
 class SessionScript:
@@ -187,7 +183,7 @@ class SessionScript:
                 hosts=self._hosts,
                 verifier=AllDeliverable(),
                 policy=self._pools,
-                sleep=_no_pause,
+                sleep=no_pause,
             )
             self._policy = AccessPolicy(params, ports)
         return self._policy

@@ -21,6 +21,7 @@ from gatepost.audit.explain.meaning import meaning
 from gatepost.audit.explain.recorder import NotedResolver, Recorder
 from gatepost.audit.explain.replay import without_probes
 from gatepost.audit.explain.report import text_report
+from gatepost.audit.place import where_set
 from gatepost.cleanup.memory_writer import MemoryWriter
 from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.cli.explain_message import history, history_report, is_queue_id
@@ -35,7 +36,6 @@ from gatepost.control.acting_as import acting_as
 from gatepost.dns.names import client_name
 from gatepost.mail.hostname import valid_hostaddr
 from gatepost.maillog.sink import MailLog, MemoryOutput
-from gatepost.master.decision_log import place
 from gatepost.master.foundation import Foundation
 from gatepost.master.privileges import owner_of
 from gatepost.master.servers import server_environment, unprotected_policy
@@ -262,7 +262,7 @@ async def _explained(configuration: Configuration, service: Service, question: _
 
     foundation = Foundation(configuration, log, open_tables)
     settings = configuration.settings_for(service)
-    recorder = Recorder(noted[0], partial(place, settings), time.perf_counter, without_probes)
+    recorder = Recorder(noted[0], partial(where_set, settings), time.perf_counter, without_probes)
     plain = unprotected_policy(foundation, service)
     ports = replace(plain.parts.ports, dns=NotedResolver(foundation.dns, recorder.asked_dns))
     policy = AccessPolicy(plain.params, ports, recorder.bind)
@@ -317,7 +317,7 @@ def _text(explained: Explained, asked: Asked, service: Service, settings: Settin
     yield f"{first}, at listener {service.name}"
     yield from more
     yield ""
-    yield from text_report(explained, asked, partial(place, settings))
+    yield from text_report(explained, asked, partial(where_set, settings))
 
 
 def _painted(line: str, paint: Paint) -> str:

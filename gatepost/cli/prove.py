@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from gatepost.audit.place import where_set
 from gatepost.audit.strangers.inquiry import Answer, inquire
 from gatepost.audit.strangers.report import json_report, text_report
 from gatepost.cli.options import CommandLineError, ManualPage
@@ -81,7 +82,9 @@ def _text(listener: ProvedListener, answer: Answer) -> Iterator[str]:
     service = listener.service
     addresses = ", ".join(map(str, listener.addresses)) or "no address"
     yield f"Listener {service.name} ({service.path}, line {service.line}), on {addresses}:"
-    for line in text_report(answer, listener.lists["mynetworks"], lambda parameter: _place(listener, parameter)):
+    for line in text_report(
+        answer, listener.lists["mynetworks"], lambda parameter: where_set(listener.settings, parameter)
+    ):
         yield f"  {line}"
     yield ""
 
@@ -96,11 +99,9 @@ def _painted(line: str, paint: Paint) -> str:
 
 def _json(listener: ProvedListener, answer: Answer) -> str:
     report = json_report(
-        listener.service.name, answer, listener.lists["mynetworks"], lambda parameter: _place(listener, parameter)
+        listener.service.name,
+        answer,
+        listener.lists["mynetworks"],
+        lambda parameter: where_set(listener.settings, parameter),
     )
     return msgspec.json.encode(report).decode()
-
-
-def _place(listener: ProvedListener, parameter: str) -> str:
-    where = listener.settings.where(parameter)
-    return f"{where[0]}, line {where[1]}" if where is not None else "its default"

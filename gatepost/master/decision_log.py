@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gatepost.audit.explain.decision_files import Decision, DecisionFiles, frame
 from gatepost.audit.explain.replay import Replay, asked_of, kept_facts
+from gatepost.audit.place import where_set
 from gatepost.config.configuration import Configuration
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
@@ -57,12 +58,6 @@ def configuration_values(configuration: Configuration) -> dict[str, dict[str, st
             for service in configuration.master
         },
     }
-
-
-def place(settings: Settings, parameter: str) -> str:
-    """Where a parameter is set: `/etc/postfix/main.cf, line 12`."""
-    where = settings.where(parameter)
-    return f"{where[0]}, line {where[1]}" if where is not None else "its default"
 
 
 class DecisionLog:
@@ -165,7 +160,7 @@ class DecisionLog:
         replay = self._replays.get(listener)
         if replay is None:
             policy, settings = self._policies[listener]
-            replay = self._replays[listener] = Replay(policy, partial(place, settings), time.perf_counter)
+            replay = self._replays[listener] = Replay(policy, partial(where_set, settings), time.perf_counter)
         return replay
 
     async def close(self) -> None:

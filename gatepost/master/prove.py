@@ -32,7 +32,7 @@ from gatepost.audit.transports import missing_transports
 from gatepost.bounce.template_file import Texts
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
-from gatepost.config.gateways import surroundings
+from gatepost.config.gateways import Surroundings, surroundings
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
@@ -144,8 +144,9 @@ class _Prover:
             self._try(lambda: Texts(self.settings, self.proof.remarks.append).check())
             self._try(lambda: self._destinations(foundation))
             self._tables(foundation)
+            around = surroundings()
             for listener in self.proof.listeners:
-                self._try(partial(self._gateways, listener), listener.settings, listener.service)
+                self._try(partial(self._gateways, listener, around), listener.settings, listener.service)
                 self._try(partial(self._strangers, listener), listener.settings, listener.service)
 
     def _destinations(self, foundation: Foundation) -> None:
@@ -209,13 +210,13 @@ class _Prover:
 
         self._try(compiled, settings, service)
 
-    def _gateways(self, listener: ProvedListener) -> None:
+    def _gateways(self, listener: ProvedListener, around: Surroundings) -> None:
         """Refuse to trust the gateway of a container; warn of the router of a network."""
         settings = listener.settings
         if inquired(listener).local_only:
             return
         allowed = split_list(settings.gatepost_trusted_gateways)
-        for gateway in trusted_gateways(surroundings(), trusted_networks(listener.lists["mynetworks"]), allowed):
+        for gateway in trusted_gateways(around, trusted_networks(listener.lists["mynetworks"]), allowed):
             error = place(ConfigError(gateway.text), settings, "mynetworks")
             heading = self.proof.errors if gateway.grave else self.proof.remarks
             heading.append(str(error))

@@ -13,7 +13,6 @@ from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.verification import Ask, ListenerVerifier
 from gatepost.net.stepping import carry_out
-from gatepost.restrictions.compile import require_relay_protection
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.parameters import access_parameters
 from gatepost.restrictions.ports import AddressVerifier, Ports
@@ -26,17 +25,14 @@ from gatepost.smtpd.transcript import Transcripts
 
 def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError, as for one without relay protection."""
-    policy = unprotected_policy(foundation, service, verifier)
-    require_relay_protection(policy.parts)
-    return policy
+    settings = foundation.configuration.settings_for(service)
+    return AccessPolicy.compile(settings, _ports(foundation, settings.syslog_name, verifier))
 
 
-def unprotected_policy(
-    foundation: Foundation, service: Service, verifier: AddressVerifier | None = None
-) -> AccessPolicy:
+def unprotected_policy(foundation: Foundation, service: Service) -> AccessPolicy:
     """The same, whatever they permit: not to serve with. Raises ConfigError."""
     settings = foundation.configuration.settings_for(service)
-    return AccessPolicy(access_parameters(settings), _ports(foundation, settings.syslog_name, verifier))
+    return AccessPolicy(access_parameters(settings), _ports(foundation, settings.syslog_name, None))
 
 
 def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier | None) -> Ports:

@@ -14,6 +14,7 @@ from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.decision_files import Decision
 from gatepost.audit.explain.inquiry import innermost
 from gatepost.audit.explain.recorder import Event, NotedResolver, Recorder
+from gatepost.audit.stand_ins import Silent, no_pause
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.restrictions.check import Run
 from gatepost.restrictions.compile import bound
@@ -30,17 +31,6 @@ _OF_PROBES = ("unverified address", "undeliverable address")
 
 _ASKED = "the policy service, a program of its own, has decided so"
 _PROBED = "no delivery to the address has been found possible"
-
-
-class _Silent:
-    """The log has told it already."""
-
-    def info(self, text: str) -> None: ...
-    def warning(self, text: str) -> None: ...
-    def error(self, text: str) -> None: ...
-
-
-async def _no_pause(seconds: float) -> None: ...
 
 
 async def _not_asked(ctx: Context) -> Verdict:
@@ -97,8 +87,8 @@ class Replay:
                 ports,
                 tables=tables,
                 dns=NotedResolver(ports.dns, self._recorder.asked_dns),
-                log=_Silent(),
-                sleep=_no_pause,
+                log=Silent(),
+                sleep=no_pause,
             ),
             self._recorder.bind,
         )

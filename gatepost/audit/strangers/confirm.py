@@ -6,11 +6,11 @@ from itertools import islice, product
 
 import msgspec
 
-from gatepost.audit.all_deliverable import AllDeliverable
+from gatepost.audit.stand_ins import AllDeliverable, Silent
 from gatepost.audit.strangers.atoms import Atoms
 from gatepost.audit.strangers.paths import Path
-from gatepost.audit.strangers.session import Silent, play
-from gatepost.audit.strangers.universe import HOST, NOBODY, RECIPIENT, SENDER, STRANGER
+from gatepost.audit.strangers.session import play
+from gatepost.audit.strangers.universe import HOST, NOBODY, PASSER_BY, RECIPIENT, SENDER, STRANGER
 from gatepost.dns.answers import Answer, Record, RRType
 from gatepost.restrictions.check import Run
 from gatepost.restrictions.compile import bound
@@ -69,7 +69,7 @@ def _examples(atoms: Atoms, path: Path) -> Iterator[Example]:
 
 
 def _plainest_first(values: frozenset[str], plainest: str) -> list[str]:
-    return sorted(values, key=lambda value: (value != plainest, len(value), value))[:4]
+    return sorted(values, key=lambda value: (value != plainest, PASSER_BY not in value, len(value), value))[:4]
 
 
 class StrangersNames:

@@ -13,13 +13,14 @@ import msgspec
 
 from gatepost.audit.address_set import NOTHING, AddressSet
 from gatepost.audit.networks import trusted_networks
+from gatepost.audit.stand_ins import Silent
 from gatepost.audit.strangers.atoms import LOOPBACK, anybody
 from gatepost.audit.strangers.confirm import Example, confirmed
 from gatepost.audit.strangers.keys import Content
 from gatepost.audit.strangers.paths import DeadEnd, Path, Step, TooManyPaths, all_paths
-from gatepost.audit.strangers.session import Silent, play
+from gatepost.audit.strangers.session import play
 from gatepost.audit.strangers.symbolic import Symbolic
-from gatepost.audit.strangers.universe import HOST, NOBODY, Universe, foreign_recipients
+from gatepost.audit.strangers.universe import NOBODY, Universe, foreign_recipients, is_anybody
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.restrictions.parameters import AccessParameters
@@ -166,7 +167,7 @@ class _Inquiry:
         way = Way(
             tuple(path.steps),
             self._universe.atoms.set_of(path.narrowed["address"]),
-            () if names & {NOBODY, HOST} else tuple(sorted(names)),
+            () if any(map(is_anybody, names)) else tuple(sorted(names)),
             tuple(dict.fromkeys(path.assumptions)),
             tuple(dict.fromkeys(path.trusted_as)),
         )

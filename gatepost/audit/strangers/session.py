@@ -26,11 +26,3 @@ async def play(policy: AccessPolicy, facts: SessionFacts, helo: str | None, send
         return False
     effects = facts.effects
     return not (effects.discard or effects.redirect or effects.hangup)
-
-
-class Silent:
-    """A log that nobody reads."""
-
-    def info(self, text: str) -> None: ...
-    def warning(self, text: str) -> None: ...
-    def error(self, text: str) -> None: ...

@@ -278,7 +278,11 @@ class _Asked:
             if ctx.recipient is None:
                 return None
             turns = await self._by_one(ctx, maps, "recipient", of_recipient)
-        return [*turns, *self._unlisted(maps)]
+        unlisted = list(self._unlisted(maps))
+        if self._prover.unknown(maps) and not any(turn.verdict is DUNNO for turn in (*turns, *unlisted)):
+            # All that was tried is in it; there may be something that is not.
+            unlisted.append(Turn(DUNNO, {}, "", f"{maps.parameter} has nothing for some stranger"))
+        return [*turns, *unlisted]
 
     async def _by_client_table(self, ctx: Context, maps: Maps) -> list[Turn]:
         left = self._prover.path.narrowed

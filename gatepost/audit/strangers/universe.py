@@ -27,6 +27,8 @@ ELSEWHERE = "elsewhere.invalid"
 SENDER = f"someone@{STRANGER}"
 RECIPIENT = f"somebody@{ELSEWHERE}"
 _HELO_LITERAL = "[203.0.113.7]"
+PASSER_BY = "passer-by"
+"""Begins the name of whom no table names, whatever stands in it: even the strangers above may be listed."""
 
 
 class Keys:
@@ -59,11 +61,36 @@ class Universe:
         self.atoms = Atoms(networks)
         self.start: dict[str, Values] = {
             "address": frozenset(self.atoms.ranges),
-            "name": frozenset([NOBODY, HOST, *_names(keys.client.keys)]),
-            "helo": frozenset([STRANGER, _HELO_LITERAL, *_names(keys.helo.keys), *_literals(keys.helo.keys)]),
-            "sender": frozenset(["", SENDER, *_addresses(keys.sender.keys)]),
+            "name": frozenset([NOBODY, HOST, unlisted(keys.client.keys)[1], *_names(keys.client.keys)]),
+            "helo": frozenset(
+                [
+                    STRANGER,
+                    _HELO_LITERAL,
+                    unlisted(keys.helo.keys)[1],
+                    *_names(keys.helo.keys),
+                    *_literals(keys.helo.keys),
+                ]
+            ),
+            "sender": frozenset(["", SENDER, "@".join(unlisted(keys.sender.keys)), *_addresses(keys.sender.keys)]),
             "recipient": frozenset(recipients),
         }
+
+
+def unlisted(keys: Iterable[str]) -> tuple[str, str]:
+    """A local part and a domain that no key is found for, nor for a domain above it."""
+    taken = {key.lstrip(".").lower() for key in keys}
+    taken |= {key.rpartition("@")[2].lstrip(".") for key in taken}
+    number = 0
+    while True:
+        local, top = f"{PASSER_BY}{number}", f"x{number}"
+        if not taken & {f"{local}@", local, f"{local}.{top}", top}:
+            return local, f"{local}.{top}"
+        number += 1
+
+
+def is_anybody(name: str) -> bool:
+    """Is this verified name one that no table can mean by itself?"""
+    return name in (NOBODY, HOST) or name.startswith(PASSER_BY)
 
 
 def _names(keys: Iterable[str]) -> Iterable[str]:
@@ -100,10 +127,11 @@ async def foreign_recipients(
     Ours is what the lists of domains name; a domain that stands nowhere is a stranger's, even if a list has it.
     """
     found = {RECIPIENT}
+    stranger = "@".join(unlisted({*keys.keys, *(key for matches in lists.values() for key in _written(matches))}))
     doubts: list[str] = []
     own = [domain for matches in lists.values() for domain in _one_of(matches)]
     forms = [form for domain in own for form in wrapped(RECIPIENT, domain)]
-    for address in (*_addresses(keys.keys), *forms):
+    for address in (stranger, *_addresses(keys.keys), *forms):
         try:
             if await is_foreign(address, parts, untrusted_routing):
                 found.add(address)
@@ -126,6 +154,10 @@ async def is_foreign(address: str, parts: PolicyParts, untrusted_routing: bool) 
         # The host that it is relayed to may well send it on to where its local part says.
         return resolved.routed and untrusted_routing
     return True
+
+
+def _written(matches: MatchList) -> Iterable[str]:
+    return (item.text for item, _ in matches.items())
 
 
 def _one_of(matches: MatchList) -> Iterable[str]:

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatepost.audit.all_deliverable import AllDeliverable
+from gatepost.audit.stand_ins import AllDeliverable, Silent, no_pause
 from gatepost.audit.strangers.atoms import anybody
 from gatepost.audit.strangers.confirm import Example, StrangersNames, lets_in
 from gatepost.audit.strangers.inquiry import Answer, inquire
-from gatepost.audit.strangers.session import Silent
 from gatepost.audit.strangers.universe import is_foreign, wrapped
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
@@ -145,7 +144,7 @@ async def _attack(listener: ProvedListener, answer: Answer, seed: int) -> Exampl
     """A stranger's session that is accepted for a foreign recipient, if there is one among those that are tried."""
     names = StrangersNames()
     ports = replace(listener.policy.parts.ports, log=Silent(), dns=names, verifier=AllDeliverable(), hosts=None)
-    ports = replace(ports, sleep=_no_pause)
+    ports = replace(ports, sleep=no_pause)
     policy = AccessPolicy(listener.policy.params, ports, names.bind)
     untrusted = listener.policy.params.allow_untrusted_routing
     foreign = [address for address in RECIPIENTS if await _leaves(address, policy, untrusted)]
@@ -161,9 +160,6 @@ async def _attack(listener: ProvedListener, answer: Answer, seed: int) -> Exampl
         if _is_strange(answer, address, name) and await lets_in(policy, example):
             return example
     return None
-
-
-async def _no_pause(seconds: float) -> None: ...
 
 
 async def _leaves(address: str, policy: AccessPolicy, untrusted: bool) -> bool:
