@@ -81,6 +81,7 @@ def test_the_laptop_relays_and_the_log_tells_it_in_postfix_words(world: World) -
     laptop.close()
     queue_id = queued[1]
     world.relay.wait_log(f"{queue_id}: removed")
+    world.relay.wait_log(r"disconnect from laptop\.")
     text = [re.sub(r"\[\d+\]: ", ": ", line, count=1) for line in world.relay.log_lines(f"{queue_id}|laptop")]
     peer = rf"laptop\.home\.example\[{re.escape(LAPTOP)}\]"
     sink = rf"mx\.gmail\.example\[127\.0\.88\.1\]:{world.sink.port}"
