@@ -137,6 +137,21 @@ def open_socket(address: Address) -> socket.socket:
     return sock
 
 
+def take_waiting(sock: socket.socket, limit: int = BACKLOG) -> list[socket.socket]:
+    """The clients who wait in a listening socket that is about to be closed: they are connected, and would be reset."""
+    clients: list[socket.socket] = []
+    while len(clients) < limit:
+        try:
+            client, _ = sock.accept()
+        except ConnectionAbortedError:
+            continue
+        except OSError:  # nobody waits any more, or there are no descriptors
+            break
+        client.setblocking(False)
+        clients.append(client)
+    return clients
+
+
 def _is_taken(address: Address) -> OSError | None:
     """SO_REUSEPORT would let a second server of the same user share the port unseen: try without it first."""
     with socket.socket(address.family, socket.SOCK_STREAM) as probe:

@@ -11,6 +11,7 @@ deliveries under way are told to it, as by workers that meet a new queue manager
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -27,7 +28,7 @@ from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
-from gatepost.master.listeners import BACKLOG
+from gatepost.master.listeners import BACKLOG, take_waiting
 from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
@@ -67,6 +68,7 @@ class Generation:
         self.intake = Intake(0, pause)
         self.listeners: list[tuple[Connections, ServerEnvironment]] = []
         self.servers: list[asyncio.Server] = []
+        self.serving: list[tuple[Callable[[], asyncio.Protocol], socket.socket]] = []
         self.decisions: DecisionLog | None = None
 
     async def listen(self) -> None:
@@ -76,16 +78,22 @@ class Generation:
         loop = asyncio.get_running_loop()
         try:
             for listener, (connections, env) in zip(self.plan.listeners, self.listeners, strict=True):
-                for sock in (sock for row in listener.sockets for sock in row):
-                    factory = connections.factory(env)
-                    self.servers.append(await loop.create_server(factory, sock=sock.dup(), backlog=BACKLOG))
+                factory = connections.factory(env)
+                for sock in (sock.dup() for row in listener.sockets for sock in row):
+                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
+                    self.serving.append((factory, sock))
         except OSError:
-            self.close_listeners()
+            await self.close_listeners()
             raise
 
-    def close_listeners(self) -> None:
+    async def close_listeners(self) -> None:
+        """Take no more clients; those who are connected already are served."""
+        late = [(factory, client) for factory, sock in self.serving for client in take_waiting(sock)]
         for server in self.servers:
             server.close()
+        self.serving.clear()
+        for factory, client in late:
+            await asyncio.get_running_loop().connect_accepted_socket(factory, client)
 
     async def sessions_gone(self, hurry: Callable[[], bool]) -> None:
         await asyncio.gather(*[connections.gone(hurry) for connections, _ in self.listeners])
@@ -258,7 +266,7 @@ class SingleProcess:
             return
         self._anvil.time_unit = plan.settings.anvil_rate_time_unit
         self._statistics.interval = plan.settings.anvil_status_update_time
-        old.close_listeners()
+        await old.close_listeners()
         await self._hand_over(old, new)
         version, directory = plan.settings.mail_version, plan.configuration.directory
         self._master_log.info(f"reload -- version {version}, configuration {directory}")
@@ -296,7 +304,7 @@ class SingleProcess:
 
     async def _stop(self) -> None:
         now = self._now
-        now.close_listeners()
+        await now.close_listeners()
         await asyncio.gather(now.sessions_gone(lambda: True), *self._draining)
         parts = now.parts
         parts.manager.dispatching = False

@@ -9,7 +9,7 @@ import time
 from gatepost.ipc.messages import Flow, Frame, Hello
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.foundation import Foundation
-from gatepost.master.listeners import BACKLOG
+from gatepost.master.listeners import BACKLOG, take_waiting
 from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
@@ -46,6 +46,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     link.start()
     await link.ready.wait()
     servers = []
+    serving = []
     limits = []
     warn = worker.log.program("smtpd").warning
     decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), warn)
@@ -65,14 +66,19 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         limits.append(connections)
         if decisions is not None:
             decisions.watch(env.policy, listener.service)
+        factory = connections.factory(env)
         for sock in listener.sockets[slot]:
-            servers.append(await worker.loop.create_server(connections.factory(env), sock=sock, backlog=BACKLOG))
+            servers.append(await worker.loop.create_server(factory, sock=sock, backlog=BACKLOG))
+            serving.append((factory, sock))
     gc.collect()
     gc.freeze()  # what is here by now stays for good: the collector need not walk it again and again
     worker.serve()
     await worker.over.wait()
+    late = [(factory, client) for factory, sock in serving for client in take_waiting(sock)]
     for server in servers:
         server.close()
+    for factory, client in late:
+        await worker.loop.connect_accepted_socket(factory, client)
     await asyncio.gather(*[connections.gone(lambda: worker.hurry) for connections in limits])
     await link.close()
     if decisions is not None:

@@ -10,7 +10,7 @@ import subprocess
 
 from gatepost.config.errors import ConfigError
 from gatepost.maillog.sink import ProgramLog
-from gatepost.master.listeners import open_socket
+from gatepost.master.listeners import BACKLOG, open_socket, take_waiting
 from gatepost.master.plan import Plan, open_unix_socket
 from gatepost.master.spawn import SpawnService, spawn_lines, spawn_service
 from gatepost.master.workers import Worker
@@ -49,7 +49,13 @@ class CommandServer:
                 self._loop.remove_reader(sock)
 
     def close(self) -> None:
-        """No new connections."""
+        """No new connections but those who wait already, as far as there may be commands for them."""
+        for sock in self._sockets if self._listening else ():
+            room = self._service.limit - len(self._running) if self._service.limit else BACKLOG
+            for client in take_waiting(sock, room):
+                with client:
+                    client.setblocking(True)
+                    self._start(client)
         self._closed = True
         self.listen()
         for sock in self._sockets:

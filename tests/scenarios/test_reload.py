@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -123,6 +124,26 @@ def test_a_mistake_is_named_and_the_old_configuration_goes_on(world: World) -> N
     done = server.command("reload", check=False)
     assert done.returncode == 1 and f"{server.conf}/main.cf, line {line}" in done.stderr
     assert server.workers() == workers
+
+
+def test_who_waits_at_a_listener_that_goes_is_served(world: World) -> None:
+    """127.0.0.1 gives way to all addresses: who has connected to it, and is not accepted yet, must not be reset."""
+    server = world.server
+    workers = server.workers("smtpd")
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        waiting = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(8)]
+        server.write(world.main_cf("127.0.0.1"), MASTER_CF.format(listen=f"0.0.0.0:{server.port}"))
+        world.reload()
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    for client in waiting:
+        with client:
+            assert client.recv(100).startswith(b"220 ")
+    until(lambda: not set(workers) & set(server.workers("smtpd")), "the end of the old workers")
 
 
 def test_a_listener_comes_and_one_goes(world: World) -> None:
