@@ -13,7 +13,7 @@ import msgspec
 
 from gatepost.audit.address_set import NOTHING, AddressSet
 from gatepost.audit.networks import trusted_networks
-from gatepost.audit.stand_ins import Silent
+from gatepost.audit.stand_ins import Silent, no_pause
 from gatepost.audit.strangers.atoms import LOOPBACK, anybody
 from gatepost.audit.strangers.confirm import Example, confirmed
 from gatepost.audit.strangers.keys import Content
@@ -119,7 +119,7 @@ class _Inquiry:
         params = msgspec.structs.replace(
             listener.params, smtpd_reject_unlisted_recipient=False, smtpd_reject_unlisted_sender=False
         )
-        ports = replace(listener.ports, log=Silent())
+        ports = replace(listener.ports, log=Silent(), sleep=no_pause)
         self._policy = AccessPolicy(params, ports, self._symbolic.bind)
         self._universe: Universe
         self.open: list[tuple[Way, Path]] = []
