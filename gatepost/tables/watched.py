@@ -19,7 +19,8 @@ STILL = 0.2
 Signature = tuple[int, int, int, int, int]
 
 
-def _signature(status: os.stat_result) -> Signature:
+def signature_of(status: os.stat_result) -> Signature:
+    """What tells that a file has changed."""
     # The change time notices `cp -p` and `chmod`, after which an unreadable file may be readable.
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
 
@@ -70,7 +71,7 @@ class WatchedFile(Generic[T]):
     def _open(self) -> None:
         self.next_check = self._env.clock() + CHECK_INTERVAL
         try:
-            signature = _signature(self._env.stat_file(self.path))
+            signature = signature_of(self._env.stat_file(self.path))
             data = self._env.read_file(self.path)
         except (OSError, ValueError) as error:
             self._unreadable(error)
@@ -82,7 +83,7 @@ class WatchedFile(Generic[T]):
         now = self._env.clock()
         self.next_check = now + CHECK_INTERVAL
         try:
-            signature = _signature(self._env.stat_file(self.path))
+            signature = signature_of(self._env.stat_file(self.path))
         except (OSError, ValueError) as error:
             self._unreadable(error)
             self._pending = None
@@ -106,7 +107,7 @@ class WatchedFile(Generic[T]):
     def _read_again(self, signature: Signature) -> None:
         try:
             data = self._env.read_file(self.path)
-            after = _signature(self._env.stat_file(self.path))
+            after = signature_of(self._env.stat_file(self.path))
         except (OSError, ValueError) as error:
             self._unreadable(error)
             return
