@@ -17,7 +17,7 @@ from pathlib import Path
 
 GATEPOST = [sys.executable, "-m", "gatepost.cli.program"]
 REPOSITORY = Path(__file__).resolve().parents[2]
-WAIT = 30.0
+WAIT = 60.0
 """Seconds after which something that should happen counts as not happening."""
 
 MASTER_CF = """\
