@@ -2,28 +2,361 @@
 
 Not loop.start_tls: asyncio's and uvloop's lose what is already buffered, and make it hard to refuse plaintext that was
 sent ahead of the handshake (CVE-2011-0411).
+
+Bounded buffers: input is decrypted as it comes and handed on at once, or, while the application does not read, left in
+the kernel but for one piece; output goes to the wire's transport, whose flow control is the application's. What the
+peer can make us say without our wanting to (answers to key updates, refusals of renegotiation) stops its input while
+it does not read. A closing that the peer does not take lasts LINGER seconds.
 """
 
+import _ssl
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from gatepost.net.tls_failure import TlsFailure, library_failure, lost_connection, too_slow
 
-class TlsFailure(Exception):
-    """No handshake. `words`: OpenSSL's, for the log; `lost`: the peer went away; `timed_out`: it was too slow."""
+__all__ = ["TlsFailure", "TlsTransport", "start_tls"]
 
-    def __init__(self, words: str, *, lost: bool = False, timed_out: bool = False) -> None:
-        super().__init__(words)
-        self.words = words
-        self.lost = lost
-        self.timed_out = timed_out
+RECORD = 16384
+"""Octets of plaintext that a record has at most (RFC 8446 5.1)."""
+
+GATHERED = 256 * 1024
+"""Octets of records that are gathered within one turn of the event loop before they are written."""
+
+LINGER = 5.0
+"""Seconds that a peer has to take the alert which ends its connection."""
+
+Done = Callable[["TlsTransport", TlsFailure | None], object]
 
 
 class TlsTransport(asyncio.Transport):
-    """What the application has as its transport."""
+    """What the application has as its transport; the wire's transport has it as its protocol.
 
-    peer_chain: tuple[bytes, ...]
-    reused: bool
+    One object for both: a connection less to allocate, and no cycle that outlives the wire's transport.
+    """
+
+    __slots__ = (
+        "_app", "_app_paused", "_closing", "_done", "_eof", "_eof_told", "_error", "_flushing", "_incoming", "_inside",
+        "_loop", "_outgoing", "_reading_stopped", "_ssl", "_timer", "_unsent", "_user_paused", "_wire",
+        "_wire_deaf", "_wire_full", "truncated",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        wire: asyncio.Transport,
+        app: asyncio.Protocol,
+        ssl_object: tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO],
+        done: Done,
+        limit: float,
+    ) -> None:
+        super().__init__()
+        self._wire = wire
+        self._app: asyncio.Protocol | None = app
+        self._ssl, self._incoming, self._outgoing = ssl_object
+        self._done: Done | None = done  # None once the handshake has come to its end
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(limit, self._timed_out)
+        self._unsent: list[bytes] = []  # plaintext that OpenSSL takes only when it has read more
+        self._error: Exception | None = None
+        self._closing = False
+        self._eof = False  # no more plaintext will come
+        self._eof_told = False
+        self._inside = False  # the application is called by us, who flush when it returns
+        self._flushing = False  # a flush is due in this turn of the loop
+        self._user_paused = False  # the application does not read
+        self._reading_stopped = False  # nor do we
+        self._wire_full = False
+        self._wire_deaf = False  # the peer makes us speak, and does not listen
+        self._app_paused = False  # the application has been told not to write
+        self.truncated = False
+        """Has the peer's side ended without a close_notify?"""
+
+    # Facts.
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        """For questions about the connection; reading and writing are done here."""
+        return self._ssl
+
+    @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The peer's certificates in DER, its own first, as it has sent them: nobody has verified them."""
+        # Private: public in Python 3.13 only (SSLObject.get_unverified_chain).
+        chain = self._ssl._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+        return tuple(each.public_bytes(_ssl.ENCODING_DER) for each in chain or ())
+
+    @property
+    def reused(self) -> bool:
+        """Was an earlier session resumed?"""
+        return bool(self._ssl.session_reused)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "ssl_object":
+            return self._ssl
+        return self._wire.get_extra_info(name, default)
+
+    # The application's side: asyncio.Transport.
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._app = protocol  # type: ignore[assignment]
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._app  # type: ignore[return-value]
+
+    def is_closing(self) -> bool:
+        return self._closing or self._wire.is_closing()
+
+    def is_reading(self) -> bool:
+        return not self._user_paused and not self._closing
+
+    def pause_reading(self) -> None:
+        self._user_paused = True
+        self._regulate()
+
+    def resume_reading(self) -> None:
+        self._user_paused = False
+        self._regulate()
+        if self._incoming.pending or self._eof:
+            self._loop.call_soon(self._advance)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._wire.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._wire.get_write_buffer_limits()
+
+    def get_write_buffer_size(self) -> int:
+        return self._wire.get_write_buffer_size() + self._outgoing.pending + sum(map(len, self._unsent))
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._done is not None:
+            raise RuntimeError("nothing can be written before the handshake is over")
+        if self._closing or not data:
+            return
+        if self._unsent:
+            self._unsent.append(bytes(data))
+            return
+        self._encrypt(data)
+        if self._inside and self._outgoing.pending < GATHERED:
+            return
+        if self._outgoing.pending >= GATHERED:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Say close_notify and close when all is written. The peer's is not waited for (tls_fast_shutdown_enable)."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._done is None:
+            try:
+                self._ssl.unwrap()
+            except ssl.SSLError:
+                pass  # it waits for the peer's close_notify, or has read something else
+        self._flush()
+        self._wire.close()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._wire.abort()
+
+    # The wire's side: asyncio.Protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Never called: the connection was there before."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or self._eof:
+            return
+        self._incoming.write(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        if self._done is not None:
+            self._fail(lost_connection(None))
+        elif not self._closing:
+            self.truncated = not self._eof
+            self._eof = True
+            self._advance()
+        return True  # it is we who close
+
+    def pause_writing(self) -> None:
+        self._wire_full = True
+        self._tell_flow()
+
+    def resume_writing(self) -> None:
+        self._wire_full = self._wire_deaf = False
+        self._regulate()
+        self._tell_flow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._cancel_timer()
+        app, self._app = self._app, None
+        done, self._done = self._done, None
+        self._unsent.clear()
+        if done is not None:
+            done(self, lost_connection(exc))
+        if app is not None:
+            app.connection_lost(self._error or exc)
+
+    # The pump.
+
+    def begin(self, first: bytes) -> None:
+        """Start the handshake."""
+        if not self._closing:
+            self._incoming.write(first)
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go as far as the input that is there allows; then write, once."""
+        self._inside = True
+        try:
+            if self._done is None or self._shake_hands():
+                self._receive()
+        finally:
+            self._inside = False
+            self._flush()
+
+    def _shake_hands(self) -> bool:
+        """True if the application may go on."""
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as exc:
+            self._fail(library_failure(exc))
+            return False
+        self._cancel_timer()
+        done, self._done = self._done, None
+        if done is not None:
+            done(self, None)
+        self._tell_flow()
+        return not self._closing
+
+    def _fail(self, failure: TlsFailure) -> None:
+        """The handshake has failed: the peer gets its alert, the application its answer."""
+        done, self._done = self._done, None
+        self._end(failure)
+        if done is not None:
+            done(self, failure)
+
+    def _end(self, failure: TlsFailure) -> None:
+        self._closing = True
+        self._error = failure
+        self._cancel_timer()
+        if failure.timed_out:
+            self._wire.abort()
+            return
+        self._flush()
+        self._wire.close()
+        self._timer = self._loop.call_later(LINGER, self._wire.abort)
+
+    def _receive(self) -> None:
+        if self._user_paused or self._closing:
+            self._regulate()
+            return
+        own = self._outgoing.pending
+        data = self._decrypt()
+        if self._wire_full and self._outgoing.pending > own:
+            self._wire_deaf = True
+            self._regulate()
+        if self._unsent and not self._closing:
+            self._send_rest()
+        if data and self._app is not None:
+            self._app.data_received(data)
+        if self._eof and not self._eof_told and not self._closing and not self._user_paused and self._app is not None:
+            self._eof_told = True
+            if not self._app.eof_received():
+                self.close()
+
+    def _decrypt(self) -> bytes:
+        """All plaintext that is there."""
+        pieces = []
+        incoming, tls = self._incoming, self._ssl
+        try:
+            # Without this look OpenSSL would end each turn with an exception.
+            while incoming.pending or tls.pending():
+                piece = tls.read(RECORD)
+                if not piece:
+                    self._eof = True
+                    incoming.read()  # nothing counts behind a close_notify
+                    break
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._eof = True
+        except ssl.SSLError as exc:
+            self._end(library_failure(exc))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:  # one record at a time
+                rest = rest[self._ssl.write(rest) :]
+        except ssl.SSLWantReadError:
+            # Only a part has come of what the peer says behind its handshake (TLSv1.3: tickets, key updates).
+            self._unsent.append(bytes(rest))
+            self._tell_flow()
+        except ssl.SSLError as exc:
+            self._end(library_failure(exc))
+
+    def _send_rest(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        self._encrypt(b"".join(unsent))
+        self._tell_flow()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._outgoing.pending and not self._wire.is_closing():
+            self._wire.write(self._outgoing.read())
+
+    # Flow control.
+
+    def _regulate(self) -> None:
+        """Read from the wire, or do not."""
+        stop = self._wire_deaf or (self._user_paused and self._done is None)
+        if stop == self._reading_stopped or self._wire.is_closing():
+            return
+        self._reading_stopped = stop
+        if stop:
+            self._wire.pause_reading()
+        else:
+            self._wire.resume_reading()
+
+    def _tell_flow(self) -> None:
+        """Have the application write, or not."""
+        pause = self._wire_full or bool(self._unsent)
+        if pause == self._app_paused or self._done is not None or self._app is None:
+            return
+        self._app_paused = pause
+        if pause:
+            self._app.pause_writing()
+        else:
+            self._app.resume_writing()
+
+    # Time.
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        self._fail(too_slow())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def start_tls(
@@ -32,7 +365,7 @@ def start_tls(
     context: ssl.SSLContext,
     *,
     server_side: bool,
-    done: Callable[[TlsTransport, TlsFailure | None], None],
+    done: Done,
     limit: float,
     server_hostname: str | None = None,
     session: ssl.SSLSession | None = None,
@@ -44,5 +377,13 @@ def start_tls(
     pause_writing, resume_writing and connection_lost, but no connection_made. After a failure an alert is sent, the
     connection is closed, and `app` gets connection_lost. `first`: octets already read that belong to TLS (wrapper mode
     only: what a client sends behind STARTTLS in plaintext is no part of TLS).
+
+    Raises ValueError for a `server_hostname` that cannot be one, or a `session` of another context.
     """
-    raise NotImplementedError
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+    pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit)
+    transport.set_protocol(pump)  # type: ignore[arg-type]
+    transport.resume_reading()
+    asyncio.get_running_loop().call_soon(pump.begin, first)
+    return pump
