@@ -2,7 +2,7 @@
 
     ┌─────────┐  a line: Command   ┌────────────┐
     │ COMMAND │ ─────────────────▶ │ REPLY_OWED │   next_event() is PAUSED until send_reply(): pipelined input waits
-    └─────────┘ ◀───────────────── └────────────┘
+    └─────────┘ ◀───────────────── └────────────┘   read_response(): a 334 was given, the next line is a Response
          ▲        send_reply()        │ read_data() / read_chunk()
          │                            ▼
          │   last Content      ┌──────────────┐
@@ -26,6 +26,7 @@ class State(enum.Enum):
     REPLY_OWED = "reply owed"
     DATA = "data"
     CHUNK = "chunk"
+    RESPONSE = "response"
     CLOSED = "closed"
 
 
@@ -56,6 +57,19 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     last: bool
 
 
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """The client's answer to a challenge of AUTH (RFC 4954): a line of base64, or `*`.
+
+    `too_long`: it was longer than may be, and is not kept.
+    """
+
+    text: str
+    too_long: bool = False
+
+    def __repr__(self) -> str:
+        return "Response(...)"  # most of them hold a password
+
+
 class Waiting(enum.Enum):
     NEED_DATA = "need data"
     PAUSED = "paused"
@@ -64,13 +78,15 @@ class Waiting(enum.Enum):
 NEED_DATA = Waiting.NEED_DATA
 PAUSED = Waiting.PAUSED
 
-Event = Command | Content | Waiting
+Event = Command | Content | Response | Waiting
 
 
 class SmtpServerProtocol:
     """One connection. `line_limit` in octets is line_length_limit: longer commands are cut (as Postfix 3.7 does)."""
 
-    __slots__ = ("_buffer", "_chunk", "_line_limit", "_out", "_scanner", "_searched", "_skipping", "state")
+    __slots__ = (
+        "_buffer", "_chunk", "_line_limit", "_out", "_response_limit", "_scanner", "_searched", "_skipping", "state",
+    )  # fmt: skip
 
     def __init__(self, line_limit: int = 2048) -> None:
         self.state = _COMMAND
@@ -81,6 +97,7 @@ class SmtpServerProtocol:
         self._out: list[bytes] = []
         self._scanner: DataScanner | None = None
         self._chunk: ChunkReader | None = None
+        self._response_limit = 0
 
     # Input.
 
@@ -111,6 +128,8 @@ class SmtpServerProtocol:
             return self._next_content()
         if state is State.CHUNK:
             return self._next_chunk()
+        if state is State.RESPONSE:
+            return self._next_response()
         return PAUSED if state is _REPLY_OWED else NEED_DATA
 
     def _next_command(self) -> Event:
@@ -174,6 +193,25 @@ class SmtpServerProtocol:
         self.state = State.REPLY_OWED
         return Content(data, True)
 
+    def _next_response(self) -> Event:
+        buffer, limit = self._buffer, self._response_limit
+        end = buffer.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(buffer)
+            if self._searched > limit + 1:
+                self._skipping = True
+                self._buffer = buffer[-1:]
+                self._searched = 1
+            return NEED_DATA
+        self.state = _REPLY_OWED
+        self._buffer = buffer[end + 1 :]
+        self._searched = 0
+        # As with Postfix, a carriage return counts, a line feed does not.
+        if self._skipping or end > limit:
+            self._skipping = False
+            return Response("", True)
+        return Response(buffer[:end].rstrip(b"\r").partition(b"\0")[0].decode("latin-1"))
+
     # Output.
 
     def send_reply(self, wire: bytes) -> None:
@@ -193,6 +231,11 @@ class SmtpServerProtocol:
         reader.left = octets
         self._chunk = reader
         self.state = State.CHUNK
+
+    def read_response(self, limit: int) -> None:
+        """A challenge was sent: the next line, of at most `limit` octets, is a Response."""
+        self._response_limit = limit
+        self.state = State.RESPONSE
 
     def close(self) -> None:
         """No further input counts."""

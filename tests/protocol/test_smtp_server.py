@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.protocol.data_scanner import ChunkReader
-from gatepost.protocol.smtp_server import NEED_DATA, PAUSED, Command, Content, SmtpServerProtocol, State
+from gatepost.protocol.smtp_server import NEED_DATA, PAUSED, Command, Content, Response, SmtpServerProtocol, State
 
 
 def commands(pieces: list[bytes], limit: int = 2048) -> list[Command]:
@@ -137,3 +137,40 @@ def test_no_input_raises(parts: list[bytes]) -> None:
                     protocol.read_data()
             assert event is not PAUSED
         assert protocol.buffered <= 1200
+
+
+def responses(pieces: list[bytes], limit: int) -> list[Response]:
+    protocol = SmtpServerProtocol()
+    protocol.send_reply(b"334 \r\n")
+    protocol.read_response(limit)
+    found = []
+    for piece in pieces:
+        protocol.receive_data(piece)
+        while isinstance(event := protocol.next_event(), Response):
+            found.append(event)
+            assert protocol.next_event() is PAUSED
+            protocol.send_reply(b"334 \r\n")
+            protocol.read_response(limit)
+        assert event is NEED_DATA
+    return found
+
+
+def test_responses_of_auth() -> None:
+    wire = b"abcd\r\n*\n\r\n" + b"x" * 19 + b"\r\n" + b"x" * 20 + b"\r\n" + b"x" * 500 + b"\r\nQUIT\0x\r\n\xff\r\n"
+    for pieces in ([wire], octets(wire)):
+        found = responses(pieces, 20)
+        assert [event.text for event in found] == ["abcd", "*", "", "x" * 19, "", "", "QUIT", "\xff"]
+        assert [event.too_long for event in found] == [False, False, False, False, True, True, False, False]
+
+
+def test_a_response_does_not_show() -> None:
+    assert "abcd" not in repr(Response("abcd"))
+
+
+def test_a_command_follows_the_last_response() -> None:
+    protocol = SmtpServerProtocol()
+    protocol.read_response(12288)
+    protocol.receive_data(b"abcd\r\nQUIT\r\n")
+    assert protocol.next_event() == Response("abcd")
+    protocol.send_reply(b"235 2.7.0 Authentication successful\r\n")
+    assert protocol.next_event() == Command("QUIT", "", "QUIT")
