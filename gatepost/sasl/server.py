@@ -6,6 +6,7 @@ gives them so. Nothing here raises for what a client says; a back end that canno
 `temporary`.
 """
 
+import enum
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -36,6 +37,15 @@ class Peers(msgspec.Struct, frozen=True):
     binding: Callable[[str], bytes | None] = no_binding
 
 
+class Kept(enum.Enum):
+    """As Postfix, which goes on with the name of the session's attempt before."""
+
+    KEPT = enum.auto()
+
+
+KEPT = Kept.KEPT
+
+
 class Challenge(msgspec.Struct, frozen=True):
     """The client is to answer this base64 text, which may be empty."""
 
@@ -49,11 +59,16 @@ class Success(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """It is not, or (`temporary`) nobody can tell now. `reason` is for reply and log; `warnings` are log lines."""
+    """It is not, or (`temporary`) nobody can tell now.
+
+    `reason` is for reply and log. `username` is whom the client claims to be, for the log: None, nobody knows; KEPT,
+    the back end has not heard this time. `warning` is one more line of the log.
+    """
 
     reason: str = ""
     temporary: bool = False
-    warnings: tuple[str, ...] = ()
+    username: str | Kept | None = None
+    warning: str = ""
 
 
 Step = Challenge | Success | Failed
@@ -81,9 +96,9 @@ class SaslServer(Protocol):
         """
         ...
 
-    def start(self, mechanism: str, initial: str | None, options: SecurityOptions, peers: Peers) -> Awaitable[
-        tuple[Step, Exchange | None]
-    ]:
+    def start(
+        self, mechanism: str, initial: str | None, options: SecurityOptions, peers: Peers
+    ) -> Awaitable[tuple[Step, Exchange | None]]:
         """Begin with a mechanism as the client spells it; `initial`: its initial response, None if it gave none.
 
         The exchange goes on if the step is a Challenge.
