@@ -11,7 +11,9 @@ import msgspec
 
 from gatepost.maillog import lines
 
-Event = Literal["connect", "mail", "rcpt", "newtls", "auth"]
+Event = Literal["connect", "mail", "rcpt", "newtls", "auth", "newtls_stat"]
+"""`newtls_stat` is none: it asks how many `newtls` there have been."""
+
 EVENTS: tuple[tuple[Event, str], ...] = (
     ("connect", "connection"),
     ("mail", "message"),
@@ -63,6 +65,8 @@ class Anvil:
         """
         key = (service, client)
         counts = self._of(key, int(now))
+        if what == "newtls_stat":
+            return counts.connections, counts.rates.get("newtls", 0)
         rate = counts.rates[what] = counts.rates.get(what, 0) + 1
         peak = self._peaks[what]
         if rate > peak.value:

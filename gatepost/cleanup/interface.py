@@ -64,7 +64,8 @@ class Transaction(msgspec.Struct):
     """The envelope of one MAIL ... end-of-data, or of one locally made message.
 
     `received`: write a Received: header from `origin` (one without an address: as for mail made on this host).
-    `prepend`: header lines (no line end) above it. `encrypted`: by TLS. `namaddr` is for cleanup's own log lines.
+    `prepend`: header lines (no line end) above it. `encrypted`: by TLS; `tls_lines`: what the
+    Received: header says of that, with line ends. `namaddr` is for cleanup's own log lines.
     Effects of access(5): hold, discard, filter, redirect, bcc.
     Addresses are internal forms; cleanup brings them to standard form itself where that has not been done.
     """
@@ -76,6 +77,7 @@ class Transaction(msgspec.Struct):
     body: Body = ""
     smtputf8: bool = False
     encrypted: bool = False
+    tls_lines: str = ""
     ret: Ret = ""
     envid: str = ""
     received: bool = True

@@ -49,7 +49,8 @@ def received_header(
         # RFC 3848 has no such words for the protocol without extensions.
         protocol += ("S" if transaction.encrypted else "") + ("A" if origin.login else "")
     login = f"\t(Authenticated sender: {comment_text(origin.login)})\n" if login_shown and origin.login else ""
-    head = f"Received: from {origin.helo or name} ({name} [{address}])\n{login}\tby {myhostname} ({mail_name}) "
+    client = f"{origin.helo or name} ({name} [{address}])\n{transaction.tls_lines}{login}"
+    head = f"Received: from {client}\tby {myhostname} ({mail_name}) "
     if len(transaction.recipients) == 1:
         recipient = transaction.recipients[0]
         shown = quote_822_local(recipient.original or recipient.address)

@@ -265,5 +265,56 @@ def discarding_keywords(keywords: str) -> str:
     return f"discarding EHLO keywords: {keywords}"
 
 
+# TLS in smtpd(8).
+
+
+def tls_begins(namaddr: str) -> str:
+    return f"setting up TLS connection from {namaddr}"
+
+
+def tls_cipherlist(namaddr: str, ciphers: str) -> str:
+    return f'{namaddr}: TLS cipher list "{ciphers}"'
+
+
+def tls_certificate(namaddr: str, subject: str, issuer: str, certificate: str, public_key: str) -> str:
+    """Of the peer; the last two are fingerprints."""
+    return f"{namaddr}: subject_CN={subject}, issuer={issuer}, fingerprint={certificate}, pkey_fingerprint={public_key}"
+
+
+def tls_established(status: str, namaddr: str, server_name: str, summary: str) -> str:
+    """`status`: Anonymous, Untrusted, Trusted; `server_name`: the one by which our certificate was chosen."""
+    return f"{status} TLS connection established from {namaddr}{' to ' if server_name else ''}{server_name}: {summary}"
+
+
+def tls_accept_error(namaddr: str, why: str) -> str:
+    """`why`: `lost connection`, the system's words, or `-1` for what tls_library_problem tells."""
+    return f"SSL_accept error from {namaddr}: {why}"
+
+
+def tls_library_problem(words: str) -> str:
+    return f"TLS library problem: {words}"
+
+
+def tls_abort(namaddr: str, why: str) -> str:
+    return f"NOQUEUE: abort: TLS from {namaddr}: {why}"
+
+
+def refusing_starttls(what: str, namaddr: str, service: str) -> str:
+    """`what`: STARTTLS, or TLS service (of a port that begins with TLS)."""
+    return f"Refusing {what} request from {namaddr} for service {service}"
+
+
+def wrapper_dropped(namaddr: str, service: str) -> str:
+    return (
+        f"Wrapper-mode request dropped from {namaddr} for service {service}. TLS context initialization failed. "
+        "For details see earlier warnings in your logs."
+    )
+
+
+def unknown_keywords(namaddr: str) -> str:
+    """smtpd_discard_ehlo_keyword_address_maps cannot tell."""
+    return f"don't know what EHLO features to announce to {namaddr}"
+
+
 def unknown_offer(keyword: str, namaddr: str) -> str:
     return f"don't know if EHLO feature {keyword} should be announced to {namaddr}"

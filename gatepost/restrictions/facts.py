@@ -58,6 +58,19 @@ class Pending(msgspec.Struct):
     defer_if_permit: Reply | None = None
 
 
+class Encryption(msgspec.Struct, frozen=True):
+    """What is told of a session's TLS: `TLSv1.3`, OpenSSL's name of the cipher, the bits of the key in use.
+
+    `subject`, `issuer`: names in the client's certificate, empty if it is not trusted.
+    """
+
+    protocol: str
+    cipher: str
+    keysize: int
+    subject: str = ""
+    issuer: str = ""
+
+
 class SessionFacts(msgspec.Struct):
     """One SMTP session as the restrictions see it. The server keeps it up to date; the evaluator owns `*_pending`.
 
@@ -87,6 +100,7 @@ class SessionFacts(msgspec.Struct):
     ccert_name: str = ""  # its common name
     ccert_trusted: bool = False
     encrypted: bool = False
+    encryption: Encryption | None = None  # more about it, for policy services
     sent_ahead: bool = False  # improper pipelining was seen (reject_unauth_pipelining)
     server_address: str = ""  # asked for only if there is a policy service: it costs a system call
     server_port: str = ""

@@ -7,8 +7,10 @@ from gatepost.config.values import parse_int, parse_time, split_list
 from gatepost.mail.hostname import valid_hostaddr, valid_hostname
 from gatepost.net.policy_client import Leases, PolicyPool, PolicyPools, PolicyTimes
 from gatepost.net.policy_connection import split_endpoint
+from gatepost.protocol import xtext
 from gatepost.restrictions.access import apply_result
 from gatepost.restrictions.context import Context
+from gatepost.restrictions.facts import Encryption
 from gatepost.restrictions.parameters import AccessParameters
 from gatepost.restrictions.registry import restriction
 from gatepost.restrictions.verdict import Verdict
@@ -22,6 +24,7 @@ _TEXTS = {"default_action": 1, "policy_context": 0}
 _LAST_RESORT = "451 4.3.5 Server configuration problem"
 _COUNTED = frozenset(("DATA", "BDAT", "END-OF-MESSAGE"))
 _DATUM = "policy query"
+_PLAINTEXT = Encryption("", "", 0)
 
 
 class PolicyService(msgspec.Struct, frozen=True):
@@ -159,10 +162,16 @@ def _text(ctx: Context, answer: bytes, server: str) -> str | None:
         return None
 
 
+def _quoted(name: str) -> str:
+    """A name of the client's choice as xtext (RFC 3461 section 4), so that it stays on its line."""
+    return xtext.encode(name).replace("+3D", "=")
+
+
 def _request(ctx: Context, policy_context: str) -> bytes:
     facts, client = ctx.facts, ctx.client
     stage = facts.stage
     certificate, public_key = facts.fingerprints or ("", "")
+    encryption = facts.encryption or _PLAINTEXT
     return (
         f"request=smtpd_access_policy\n"
         f"protocol_state={'DATA' if stage == 'BDAT' else stage}\n"
@@ -185,13 +194,13 @@ def _request(ctx: Context, policy_context: str) -> bytes:
         f"sasl_method={facts.sasl_method}\n"
         f"sasl_username={facts.sasl_username}\n"
         f"sasl_sender={facts.sasl_sender}\n"
-        f"ccert_subject=\n"
-        f"ccert_issuer=\n"
+        f"ccert_subject={_quoted(encryption.subject)}\n"
+        f"ccert_issuer={_quoted(encryption.issuer)}\n"
         f"ccert_fingerprint={certificate}\n"
         f"ccert_pubkey_fingerprint={public_key}\n"
-        f"encryption_protocol=\n"
-        f"encryption_cipher=\n"
-        f"encryption_keysize=0\n"
+        f"encryption_protocol={encryption.protocol}\n"
+        f"encryption_cipher={encryption.cipher}\n"
+        f"encryption_keysize={encryption.keysize}\n"
         f"policy_context={policy_context}\n"
         f"\n"
     ).encode()

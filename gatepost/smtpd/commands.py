@@ -16,6 +16,7 @@ from gatepost.smtpd import (
     commands_greeting,
     commands_mail,
     commands_other,
+    commands_tls,
     replies,
     xclient,
 )
@@ -60,7 +61,8 @@ _ROWS = (
         limited=True, last=True),
     Row("XCLIENT", xclient.check_xclient, xclient.restrict_xclient, later=xclient.proceed_xclient, last=True),
     Row("XFORWARD", xclient.check_xforward, xclient.restrict_xforward, xclient.proceed_xforward),
-    Row("STARTTLS", commands_other.check_starttls, last=True),
+    # It need not be waited for: what comes behind it is not looked at.
+    Row("STARTTLS", commands_tls.check_starttls, later=commands_tls.proceed_starttls),
     Row("AUTH", commands_other.check_nothing, commands_other.restrict_auth, commands_other.proceed_auth),
     Row("MAIL", commands_mail.check_mail, commands_mail.restrict_mail, commands_mail.proceed_mail),
     Row("RCPT", commands_mail.check_rcpt, commands_mail.restrict_rcpt, commands_mail.proceed_rcpt),
@@ -100,6 +102,13 @@ async def _execute_odd(session: Session, command: Command) -> None:
         if row is None:
             command = _first_word_parted(command)
             row = TABLE.get(command.verb)
+        tls = session.env.tls
+        if tls is not None and tls.enforced:
+            if await commands_tls.unwelcome(session):
+                return
+            if row is not None and await commands_tls.refused_before_tls(session, row.name, row.key):
+                await _limit_errors(session)
+                return
         if row is not None:
             await _run(session, row, command)
             return

@@ -8,6 +8,7 @@ from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD, Parameters
 from gatepost.smtpd.replies import Refused, fixed
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
+from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -54,17 +55,24 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     session.reset()
     session.facts.helo_name = neutral_helo(name)
     session.facts.protocol = "ESMTP"
-    params, env = session.params, session.env
+    env = session.env
+    lists = env.lists
+    if lists.discarded_keywords is not None:
+        session.params = await _params_of_client(session, lists.discarded_keywords)
+    params = session.params
     if params.discard_ehlo and SILENT_DISCARD not in params.discard_ehlo:
         named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in params.discard_ehlo)
         env.log.info(lines.discarding_keywords(named))
-    lists = env.lists
     may_verp = lists.verp_clients is not None and await _may(session, lists.verp_clients, "XVERP")
     may_xclient = lists.xclient_hosts is not None and await _may(session, lists.xclient_hosts, "XCLIENT")
-    key = (params is env.stressed, may_verp, may_xclient, session.may_xforward())
+    starttls = env.tls is not None and env.tls.offered and not session.facts.encrypted
+    may_xforward = session.may_xforward()
+    stressed = (session.own_params or params) is env.stressed
+    key = (stressed, session.own_params and params.discard_ehlo, may_verp, may_xclient, may_xforward, starttls)
     reply = env.ehlo_replies.get(key)
     if reply is None:
-        reply = fixed(250, "", "\n".join([params.myhostname, *_offers(params, *key[1:])]))
+        offers = _offers(params, may_verp, may_xclient, may_xforward, starttls)
+        reply = fixed(250, "", "\n".join([params.myhostname, *offers]))
         env.ehlo_replies[key] = reply
     return reply
 
@@ -78,12 +86,25 @@ async def _may(session: Session, hosts: MatchList, what: str) -> bool:
         raise
 
 
-def _offers(params: Parameters, verp: bool, xclient: bool, xforward: bool) -> list[str]:
+async def _params_of_client(session: Session, maps: Maps) -> Parameters:
+    """smtpd_discard_ehlo_keyword_address_maps: what is found counts instead of smtpd_discard_ehlo_keywords."""
+    own = session.own_params = session.own_params or session.params
+    try:
+        found = await maps.find(session.facts.client.address)
+    except LookupTemporaryFailure:
+        session.env.log.warning(lines.unknown_keywords(session.facts.client.namaddr))
+        raise
+    return own if found is None else own.discarding(found.value)
+
+
+def _offers(params: Parameters, verp: bool, xclient: bool, xforward: bool, starttls: bool) -> list[str]:
     discard = params.discard_ehlo
     offers = ["PIPELINING", f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"]
     if not params.disable_vrfy_command:
         offers.append("VRFY")
     offers.append("ETRN")
+    if starttls:
+        offers.append("STARTTLS")
     if verp:
         offers.append("XVERP")
     if xclient:

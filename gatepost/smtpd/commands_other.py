@@ -1,4 +1,4 @@
-"""RSET, NOOP, VRFY, ETRN, QUIT, and the commands that are not there yet (STARTTLS, AUTH)."""
+"""RSET, NOOP, VRFY, ETRN, QUIT, and the command that is not there yet (AUTH)."""
 
 from typing import NamedTuple
 
@@ -118,12 +118,6 @@ async def _flush(session: Session, name: str) -> Reply | None:
 
 def proceed_etrn(session: Session, name: str) -> Reply:
     return replies.ETRN_STARTED
-
-
-def check_starttls(session: Session, command: Command) -> None:
-    if command.argument.strip():
-        raise Refused(replies.SYNTAX_STARTTLS)
-    raise Refused(replies.NOT_IMPLEMENTED)
 
 
 async def restrict_auth(session: Session, found: None) -> Reply | None:

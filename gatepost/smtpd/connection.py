@@ -8,15 +8,18 @@ and the timer, when it goes off, looks at that.
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import Coroutine
 from typing import Any, cast
 
 from gatepost.mail.reply import Reply
 from gatepost.net import stepping
+from gatepost.net.tls_pump import TlsFailure, TlsTransport, start_tls
 from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, SmtpServerProtocol
 from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.smtpd import commands_data
 from gatepost.smtpd.commands import execute
+from gatepost.smtpd.commands_tls import wrap
 from gatepost.smtpd.deadlines import Deadlines, Timed
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.session import Session
@@ -55,6 +58,8 @@ class SmtpConnection(asyncio.Protocol):
         limit, transcripts = params.line_length_limit, env.transcripts
         self.protocol = SmtpServerProtocol(limit) if transcripts is None else transcripts.protocol(limit)
         self.session = Session(env, self.protocol, params, SessionFacts(_NOBODY))
+        if env.tls is not None:
+            self.session.upgrade = self._upgrade
         self._busy = False  # a command waits for something
         self._blocked = False  # the client does not read our replies
         self._paused = False  # we do not read the client's input
@@ -80,7 +85,8 @@ class SmtpConnection(asyncio.Protocol):
             facts.server_address, facts.server_port = plain_address(self.transport.get_extra_info("sockname"))
             facts.stress = "yes" if self.session.params is self.env.stressed else ""
         address, port = plain_address(self.transport.get_extra_info("peername"))
-        if self._start(self.session.begin(address, port)):
+        tls = self.env.tls
+        if self._start(self.session.begin(address, port, wrap if tls is not None and tls.wrapper else None)):
             self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -115,6 +121,28 @@ class SmtpConnection(asyncio.Protocol):
             self._due = None
         if not self._busy:
             self._end()
+
+    # TLS.
+
+    def _upgrade(self, context: ssl.SSLContext, limit: float) -> "asyncio.Future[TlsTransport | TlsFailure]":
+        """Go on in TLS; the session waits for what comes of it, and nothing that it has not answered yet counts."""
+        self._flush()
+        # A port that begins with TLS has been sent no commands: what is there belongs to the handshake.
+        first = b"" if self.session.stage == "STARTTLS" else self.protocol.sent_ahead(self.protocol.buffered)
+        self.protocol.drop_input()
+        self._paused = self._blocked = False
+        future: asyncio.Future[TlsTransport | TlsFailure] = self.loop.create_future()
+
+        def done(transport: TlsTransport, failure: TlsFailure | None) -> None:
+            self.transport = transport
+            if not future.done():
+                future.set_result(failure or transport)
+
+        if self._eof or self._lost:
+            future.set_result(TlsFailure("lost connection", lost=True))
+        else:
+            start_tls(self.transport, self, context, server_side=True, done=done, limit=limit, first=first)
+        return future
 
     # Stepping.
 
@@ -213,6 +241,7 @@ class SmtpConnection(asyncio.Protocol):
                 session.lost("lost connection")
             session.closing = True
             session.end()
+        session.upgrade = None  # or we and our session would hold each other
         self.connections.discard(self)
 
     def _watch(self) -> None:

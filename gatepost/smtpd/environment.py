@@ -16,10 +16,14 @@ from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.tls import ListenerTls
 from gatepost.smtpd.transcript import Transcripts
+from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import Table
+
+_DISCARDED = "smtpd_discard_ehlo_keyword_address_maps"
 
 
 class AccessPolicy(Protocol):
@@ -39,7 +43,8 @@ class AccessPolicy(Protocol):
         ...
 
 
-RatedEvent = Literal["mail", "rcpt", "auth", "newtls"]
+RatedEvent = Literal["mail", "rcpt", "auth", "newtls", "newtls_stat"]
+"""`newtls_stat` counts nothing: it asks for the rate of `newtls`."""
 
 
 class RateCounter(Protocol):
@@ -69,6 +74,7 @@ class SessionLists:
     forbidden_commands: MatchList | None
     command_filter: Table | None
     verp_clients: MatchList | None = None
+    discarded_keywords: Maps | None = None  # smtpd_discard_ehlo_keyword_address_maps
 
     @property
     def look_at_lines(self) -> bool:
@@ -94,6 +100,7 @@ class SessionLists:
             compiled("smtpd_forbidden_commands"),
             tables.open(settings.smtpd_command_filter) if settings.smtpd_command_filter else None,
             compiled("smtpd_authorized_verp_clients"),
+            tables.maps(_DISCARDED, settings.text(_DISCARDED)) or None,
         )
 
 
@@ -128,15 +135,17 @@ class ServerEnvironment:
     tells_server_address: bool = False
     looks_at_lines: bool = field(init=False)
     is_stressed: Callable[[], bool] = lambda: False
-    # Replies to EHLO, kept by what they depend on beside the listener: stress, XVERP, XCLIENT, XFORWARD.
-    ehlo_replies: dict[tuple[bool, bool, bool, bool], Reply] = field(default_factory=dict)
+    # Replies to EHLO, kept by what they depend on beside the listener.
+    ehlo_replies: dict[tuple[object, ...], Reply] = field(default_factory=dict)
+    # None: the listener has no TLS.
+    tls: ListenerTls | None = None
     # None: nobody wants to know of sessions that went wrong.
     transcripts: Transcripts | None = None
     # Of its connections, from the first of them on.
     deadlines: Deadlines | None = None
 
     def __post_init__(self) -> None:
-        self.looks_at_lines = self.lists.look_at_lines
+        self.looks_at_lines = self.lists.look_at_lines or (self.tls is not None and self.tls.enforced)
 
 
 class CountedRates:
@@ -162,6 +171,8 @@ class CountedRates:
             self._open.pop(key, None)
 
     async def rate(self, event: RatedEvent, service: str, client: str) -> int | None:
+        if event == "newtls_stat":
+            return self._rates.get(("newtls", service, client), (0.0, 0))[1]
         return self._count(event, service, client)
 
     def _count(self, what: str, service: str, client: str) -> int:

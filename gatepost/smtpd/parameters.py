@@ -25,7 +25,12 @@ _DERIVED = frozenset(("discard_ehlo", "address_mappings", "any_client_limit", "g
 _CLIENT_LIMITS = (
     "smtpd_client_connection_count_limit", "smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit",
     "smtpd_client_recipient_rate_limit", "smtpd_client_auth_rate_limit",
+    "smtpd_client_new_tls_session_rate_limit",
 )  # fmt: skip
+
+
+def _keywords(text: str) -> frozenset[str]:
+    return frozenset(split_list(text.upper()))
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -66,6 +71,9 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_client_message_rate_limit: int
     smtpd_client_recipient_rate_limit: int
     smtpd_client_auth_rate_limit: int
+    smtpd_client_new_tls_session_rate_limit: int
+    smtpd_starttls_timeout: int
+    smtpd_tls_auth_only: bool
     inet_protocols: str
     content_filter: str
     discard_ehlo: frozenset[str]
@@ -86,11 +94,15 @@ class Parameters(msgspec.Struct, frozen=True):
             raise ConfigError(text, parameter="default_verp_delimiters")
         return cls(
             **values,
-            discard_ehlo=frozenset(split_list(settings.smtpd_discard_ehlo_keywords.upper())),
+            discard_ehlo=_keywords(settings.smtpd_discard_ehlo_keywords),
             address_mappings="no_address_mappings" not in options,
             any_client_limit=any(getattr(settings, name) for name in _CLIENT_LIMITS),
             greeting=fixed(220, "", settings.smtpd_banner),
         )
+
+    def discarding(self, keywords: str) -> "Parameters":
+        """These, with other EHLO keywords left out (a list as in smtpd_discard_ehlo_keywords)."""
+        return msgspec.structs.replace(self, discard_ehlo=_keywords(keywords))
 
     @property
     def ipv6(self) -> bool:

@@ -4,12 +4,15 @@ The session knows no sockets: it is driven by `connection.py` with the events of
 through that protocol object.
 """
 
+import ssl
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
 
 from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
+from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.protocol.smtp_server import SmtpServerProtocol
 from gatepost.restrictions.facts import (
     NAME_PERMANENT,
@@ -25,6 +28,8 @@ from gatepost.tables.table import LookupTemporaryFailure
 
 Chunking = Literal["", "chunks", "error"]
 """BDAT: not begun; under way; a chunk was refused, so are all that follow until RSET or LAST."""
+
+Upgrade = Callable[[ssl.SSLContext, float], Awaitable[TlsTransport | TlsFailure]]
 
 _RATES: dict[RatedEvent, str] = {
     "mail": "Message delivery request rate",
@@ -68,12 +73,20 @@ class Session(msgspec.Struct, eq=False):
     forwarder: bool | None = False
     last_chunk: Chunk | None = None
     counted_address: str = ""  # for which anvil(8) has counted the connection
+    # Have the connection go on in TLS, within so many seconds; None: the listener has none.
+    upgrade: Upgrade | None = None
+    tls_lines: str = ""  # of the Received: header
+    unwelcome: Reply | None = None  # all that this client will hear: it has not the certificate that it must have
+    own_params: Parameters | None = None  # those of the listener, where the client has others (EHLO keywords)
     unmarked: bool = False  # the reply under way is no error although its code is one
 
     # The client.
 
-    async def begin(self, address: str, port: str) -> None:
-        """A connection from `address` (plain form): find its name, judge it, greet it."""
+    async def begin(self, address: str, port: str, wrap: "Callable[[Session], Awaitable[bool]] | None" = None) -> None:
+        """A connection from `address` (plain form): find its name, judge it, greet it.
+
+        `wrap`: shakes hands before all else; False: that was the end.
+        """
         env, params = self.env, self.params
         facts = self.facts
         self.peer = address
@@ -94,6 +107,8 @@ class Session(msgspec.Struct, eq=False):
                 self.forwarder = None
         env.log.info(lines.connect_from(facts.client.namaddr))
         try:
+            if wrap is not None and not await wrap(self):
+                return
             if await self._too_many_connections():
                 return
             await self.greet()

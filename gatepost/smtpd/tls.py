@@ -1,0 +1,124 @@
+"""TLS of one listener: its context, what a handshake has come to, and what is told of it."""
+
+import ssl
+from collections.abc import Callable
+
+import msgspec
+
+from gatepost.cleanup.received import comment_text
+from gatepost.maillog import lines
+from gatepost.maillog.sink import ProgramLog
+from gatepost.net.tls_pump import TlsFailure, TlsTransport
+from gatepost.restrictions.facts import Encryption
+from gatepost.smtpd.tls_settings import CERTIFICATE, SUMMARY, UNTRUSTED, VERBOSE, TlsSettings
+from gatepost.tls.certificate import Certificate, certificate_facts
+from gatepost.tls.sni import sni_name
+from gatepost.tls.summary import Summary, connection_summary, received_lines, summarize
+from gatepost.tls.values import BadTlsValue
+from gatepost.tls.verification import Verification, status, verification
+
+
+class Secured(msgspec.Struct, frozen=True):
+    """A handshake that has succeeded. `present`, `trusted`: the client's certificate. `received`: for Received:."""
+
+    encryption: Encryption
+    present: bool
+    trusted: bool
+    fingerprints: tuple[str, str] | tuple[()]
+    ccert_name: str
+    received: str
+
+
+class ListenerTls:
+    """What sessions ask. `context` is to be asked anew for each handshake: certificates are renewed."""
+
+    def __init__(
+        self, settings: TlsSettings, context: Callable[[], ssl.SSLContext | None], cipherlist: str, log: ProgramLog
+    ) -> None:
+        """`cipherlist`: for the log. `context` gives None while it cannot be made."""
+        self.offered = settings.offered
+        self.enforced = settings.enforced
+        self.wrapper = settings.wrapper
+        self.requires_certificate = settings.requires
+        self.context = context
+        self._settings = settings
+        self._cipherlist = cipherlist
+        self._log = log
+
+    def begins(self, namaddr: str) -> None:
+        """A handshake with this client."""
+        if VERBOSE in self._settings.log:
+            self._log.info(lines.tls_begins(namaddr))
+            self._log.info(lines.tls_cipherlist(namaddr, self._cipherlist))
+
+    def failed(self, failure: TlsFailure, namaddr: str) -> None:
+        """Tell why there is none."""
+        library = not (failure.lost or failure.timed_out)
+        self._log.info(lines.tls_accept_error(namaddr, "-1" if library else failure.words))
+        if library:
+            self._log.warning(lines.tls_library_problem(failure.words))
+
+    def established(self, transport: TlsTransport, namaddr: str) -> Secured:
+        """Read and tell what has been agreed upon."""
+        tls, told = transport.ssl_object, self._settings.log
+        checked = verification(tls, "client")
+        certificate = self._certificate(transport) if checked.present else None
+        summary = summarize(tls)
+        if certificate is not None and told & {VERBOSE, CERTIFICATE}:
+            self._tell_certificate(certificate, namaddr)
+        if checked.complaint and (self.requires_certificate or UNTRUSTED in told):
+            self._log.info(checked.complaint.replace("{peer}", namaddr))
+        if SUMMARY in told:
+            words = connection_summary(summary)
+            self._log.info(lines.tls_established(status(checked), namaddr, sni_name(tls), words))
+        return self._secured(summary, checked, certificate)
+
+    def _certificate(self, transport: TlsTransport) -> Certificate | None:
+        try:
+            return certificate_facts(transport.peer_chain[0], self._settings.digest)
+        except (BadTlsValue, IndexError) as error:
+            self._log.warning(f"a client's certificate cannot be read: {error}")
+            return None
+
+    def _tell_certificate(self, certificate: Certificate, namaddr: str) -> None:
+        self._log.info(
+            lines.tls_certificate(
+                namaddr,
+                certificate.subject_CN,
+                certificate.issuer_CN,
+                certificate.fingerprint,
+                certificate.pkey_fingerprint,
+            )
+        )
+
+    def _secured(self, summary: Summary, checked: Verification, certificate: Certificate | None) -> Secured:
+        subject = issuer = name = ""
+        fingerprints: tuple[str, str] | tuple[()] = ()
+        if certificate is not None:
+            name = certificate.subject_CN
+            fingerprints = (certificate.fingerprint, certificate.pkey_fingerprint)
+            if checked.trusted:
+                subject, issuer = name, certificate.issuer_CN
+        return Secured(
+            Encryption(summary.protocol, summary.cipher, summary.cipher_usebits, subject, issuer),
+            certificate is not None,
+            certificate is not None and checked.trusted,
+            fingerprints,
+            name,
+            self._received(summary, checked, certificate) if self._settings.received_header else "",
+        )
+
+    def _received(self, summary: Summary, checked: Verification, certificate: Certificate | None) -> str:
+        if certificate is not None:
+            verified = "verified OK" if checked.trusted else "not verified"
+            subject, issuer = comment_text(certificate.subject_CN), comment_text(certificate.issuer_CN)
+            about = f'(Client CN "{subject}", Issuer "{issuer}" ({verified}))'
+        elif self._settings.asks:
+            about = "(Client did not present a certificate)"
+        else:
+            about = "(No client certificate requested)"
+        return "".join(f"\t{line}\n" for line in (*_closed(received_lines(summary)), about))
+
+
+def _closed(told: tuple[str, ...]) -> tuple[str, ...]:
+    return (*told[:-1], told[-1] + ")")
