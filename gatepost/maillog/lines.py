@@ -227,6 +227,15 @@ def request_too_long(namaddr: str, limit: int, text: str) -> str:
     return f"{namaddr}: request longer than {limit}: {text}..."
 
 
+def authentication_aborted(namaddr: str, mechanism: str) -> str:
+    return f"{namaddr}: SASL {mechanism} authentication aborted"
+
+
+def authentication_failed(namaddr: str, mechanism: str, reason: str, username: str) -> str:
+    """`username`: whom the client claims to be."""
+    return f"{namaddr}: SASL {mechanism} authentication failed: {reason}, sasl_username={username}"
+
+
 def non_smtp_command(namaddr: str, text: str) -> str:
     """`text`: the first 100 characters."""
     return f"non-SMTP command from {namaddr}: {text}"

@@ -12,6 +12,7 @@ from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import Command
 from gatepost.protocol.smtp_server_tokens import words
 from gatepost.smtpd import (
+    commands_auth,
     commands_data,
     commands_greeting,
     commands_mail,
@@ -63,7 +64,7 @@ _ROWS = (
     Row("XFORWARD", xclient.check_xforward, xclient.restrict_xforward, xclient.proceed_xforward),
     # It need not be waited for: what comes behind it is not looked at.
     Row("STARTTLS", commands_tls.check_starttls, later=commands_tls.proceed_starttls),
-    Row("AUTH", commands_other.check_nothing, commands_other.restrict_auth, commands_other.proceed_auth),
+    Row("AUTH", commands_auth.check_auth, commands_auth.restrict_auth, later=commands_auth.proceed_auth),
     Row("MAIL", commands_mail.check_mail, commands_mail.restrict_mail, commands_mail.proceed_mail),
     Row("RCPT", commands_mail.check_rcpt, commands_mail.restrict_rcpt, commands_mail.proceed_rcpt),
     Row("DATA", commands_data.check_data, commands_data.restrict_data, later=commands_data.proceed_data, last=True),

@@ -67,11 +67,14 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     may_xclient = lists.xclient_hosts is not None and await _may(session, lists.xclient_hosts, "XCLIENT")
     starttls = env.tls is not None and env.tls.offered and not session.facts.encrypted
     may_xforward = session.may_xforward()
+    auth: tuple[str, ...] = ()
+    if env.sasl is not None and "AUTH" not in params.discard_ehlo:
+        auth = await env.sasl.offers(session.facts)
     stressed = (session.own_params or params) is env.stressed
-    key = (stressed, session.own_params and params.discard_ehlo, may_verp, may_xclient, may_xforward, starttls)
+    key = (stressed, session.own_params and params.discard_ehlo, may_verp, may_xclient, may_xforward, starttls, auth)
     reply = env.ehlo_replies.get(key)
     if reply is None:
-        offers = _offers(params, may_verp, may_xclient, may_xforward, starttls)
+        offers = _offers(params, may_verp, may_xclient, may_xforward, starttls, auth)
         reply = fixed(250, "", "\n".join([params.myhostname, *offers]))
         env.ehlo_replies[key] = reply
     return reply
@@ -97,7 +100,9 @@ async def _params_of_client(session: Session, maps: Maps) -> Parameters:
     return own if found is None else own.discarding(found.value)
 
 
-def _offers(params: Parameters, verp: bool, xclient: bool, xforward: bool, starttls: bool) -> list[str]:
+def _offers(
+    params: Parameters, verp: bool, xclient: bool, xforward: bool, starttls: bool, auth: tuple[str, ...]
+) -> list[str]:
     discard = params.discard_ehlo
     offers = ["PIPELINING", f"SIZE {params.message_size_limit}" if params.message_size_limit > 0 else "SIZE"]
     if not params.disable_vrfy_command:
@@ -105,6 +110,7 @@ def _offers(params: Parameters, verp: bool, xclient: bool, xforward: bool, start
     offers.append("ETRN")
     if starttls:
         offers.append("STARTTLS")
+    offers += auth
     if verp:
         offers.append("XVERP")
     if xclient:

@@ -1,4 +1,4 @@
-"""RSET, NOOP, VRFY, ETRN, QUIT, and the command that is not there yet (AUTH)."""
+"""RSET, NOOP, VRFY, ETRN, QUIT."""
 
 from typing import NamedTuple
 
@@ -118,16 +118,3 @@ async def _flush(session: Session, name: str) -> Reply | None:
 
 def proceed_etrn(session: Session, name: str) -> Reply:
     return replies.ETRN_STARTED
-
-
-async def restrict_auth(session: Session, found: None) -> Reply | None:
-    limit = session.params.smtpd_client_auth_rate_limit
-    if limit > 0 and await session.too_many("auth", limit):
-        return Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.facts.client.address}")
-    return None
-
-
-def proceed_auth(session: Session, found: None) -> Reply:
-    if session.params.smtpd_helo_required and session.facts.helo_name is None:
-        return replies.SEND_HELO_FIRST
-    return replies.NO_AUTH

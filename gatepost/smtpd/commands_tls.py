@@ -5,6 +5,7 @@ from gatepost.maillog import lines
 from gatepost.net.tls_pump import TlsFailure
 from gatepost.protocol.smtp_server import Command
 from gatepost.smtpd import replies
+from gatepost.smtpd.commands_auth import forget
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.tls import ListenerTls
@@ -53,6 +54,7 @@ async def proceed_starttls(session: Session, tls: ListenerTls) -> Reply | None:
     await session.answer(replies.TLS_READY)
     # RFC 3207 4.2: what was said so far does not count any more.
     session.reset()
+    forget(session)
     session.facts.helo_name = None
     if await _shake_hands(session, tls):
         session.counts["starttls"][0] += 1

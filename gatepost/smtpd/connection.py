@@ -15,9 +15,9 @@ from typing import Any, cast
 from gatepost.mail.reply import Reply
 from gatepost.net import stepping
 from gatepost.net.tls_pump import TlsFailure, TlsTransport, start_tls
-from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, SmtpServerProtocol
+from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, Response, SmtpServerProtocol
 from gatepost.restrictions.facts import Client, SessionFacts
-from gatepost.smtpd import commands_data
+from gatepost.smtpd import commands_auth, commands_data
 from gatepost.smtpd.commands import execute
 from gatepost.smtpd.commands_tls import wrap
 from gatepost.smtpd.deadlines import Deadlines, Timed
@@ -206,6 +206,9 @@ class SmtpConnection(asyncio.Protocol):
             elif type(event) is Content:
                 commands_data.content(session, event)
                 if event.last and not self._start(commands_data.end_of_content(session)):
+                    return
+            elif type(event) is Response:
+                if not self._start(commands_auth.respond(session, event)):
                     return
             elif event is NEED_DATA and self._eof:
                 self._client_gone()

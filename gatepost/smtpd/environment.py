@@ -12,6 +12,7 @@ from gatepost.mail.reply import Reply
 from gatepost.maillog.sink import ProgramLog
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.ports import AddressResolver, Rewriter
+from gatepost.smtpd.authentication import ListenerSasl
 from gatepost.smtpd.deadlines import Deadlines
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.intake import Intake
@@ -139,6 +140,8 @@ class ServerEnvironment:
     ehlo_replies: dict[tuple[object, ...], Reply] = field(default_factory=dict)
     # None: the listener has no TLS.
     tls: ListenerTls | None = None
+    # None: nobody can log in.
+    sasl: ListenerSasl | None = None
     # None: nobody wants to know of sessions that went wrong.
     transcripts: Transcripts | None = None
     # Of its connections, from the first of them on.

@@ -20,6 +20,7 @@ from gatepost.restrictions.facts import (
     Effects,
     SessionFacts,
 )
+from gatepost.smtpd.authentication import Dialogue
 from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.replies import FixedReply
@@ -75,6 +76,7 @@ class Session(msgspec.Struct, eq=False):
     counted_address: str = ""  # for which anvil(8) has counted the connection
     # Have the connection go on in TLS, within so many seconds; None: the listener has none.
     upgrade: Upgrade | None = None
+    dialogue: Dialogue | None = None  # of AUTH: the one under way, or the last
     tls_lines: str = ""  # of the Received: header
     unwelcome: Reply | None = None  # all that this client will hear: it has not the certificate that it must have
     own_params: Parameters | None = None  # those of the listener, where the client has others (EHLO keywords)
@@ -328,6 +330,8 @@ class Session(msgspec.Struct, eq=False):
         if not self.connected:
             return
         self.connected = False
+        if self.dialogue is not None:
+            self.dialogue.abandon()
         if self.transaction is not None:
             self.reset()
         if self.counted_address:
