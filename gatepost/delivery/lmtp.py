@@ -4,9 +4,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from gatepost.delivery.smtp import SmtpAgent, take_left
+from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_addresses import Target
-from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
 from gatepost.delivery.smtp_destination import Destination
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
@@ -69,7 +69,7 @@ class LmtpAgent(SmtpAgent):
         target = Target(self._params.myhostname, path, 0)
         delivery.final_server = True
         if not await self._reuse(delivery, content, path, target):
-            session = await self._connect(delivery, target)
+            session = await self._opener.open(delivery, target)
             if session is not None:
                 await self._use(delivery, content, session, path)
         if delivery.left:

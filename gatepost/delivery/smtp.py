@@ -11,11 +11,12 @@ from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, BackupTargets, NoAddress, Target
 from gatepost.delivery.smtp_cache import SessionCache
-from gatepost.delivery.smtp_connect import Connector, ignored_line
-from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
+from gatepost.delivery.smtp_connect import Connector
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_dns import FilteredResolver
 from gatepost.delivery.smtp_handshake import Handshake
+from gatepost.delivery.smtp_opening import SessionOpener
 from gatepost.delivery.smtp_output import ContentReader, FileReader, changed
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_probe import DataProbeTransaction, ProbeTransaction, Withheld
@@ -25,8 +26,7 @@ from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.delivery.smtp_transcript import ClientTranscripts, recording
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
-from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
-from gatepost.net.connect import ConnectFailure
+from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_commands import xforward_commands
 from gatepost.tables.match_list import MatchList
@@ -82,10 +82,11 @@ class SmtpAgent:
         self._converts = not params.disable_mime_output_conversion
         self._transcripts = transcripts
         protocol = self.protocol if transcripts is None else recording(self.protocol)
-        self._connector = Connector(params, protocol, warn, tables)
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
+        connector = Connector(params, protocol, warn, tables)
+        self._opener = SessionOpener(connector, self._handshake, self._transaction, log, clock, transcripts)
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
@@ -246,7 +247,7 @@ class SmtpAgent:
                 ends = ends or at_limit
             else:
                 delivery.final_server = last and ends
-                session = await self._connect(delivery, target)
+                session = await self._opener.open(delivery, target)
                 if session is not None:
                     ends = ends or at_limit
                     delivery.final_server = last and ends
@@ -261,55 +262,6 @@ class SmtpAgent:
             if await self._use(delivery, content, session, site):
                 return True
         return False
-
-    async def _connect(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
-        """A session that is past EHLO, or None; then the recipients that are left know why."""
-        try:
-            session = await self._connector.open(target)
-        except LookupTemporaryFailure:
-            self._transaction(delivery, target, 0).local_error()
-            return None
-        except ConnectFailure as exc:
-            text = f"connect to {target.namaddrport}: {exc}"
-            self._log(text)
-            delivery.why = Failure("4.4.1", text)
-            return None
-        if session is None:
-            delivery.why = Failure("4.4.0", "server configuration error")
-            return None
-        try:
-            reply = await session.handshake()
-        except SessionLost as lost:
-            delivery.attempt.connected()
-            self._transaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
-            return None
-        except LocalDataError:
-            delivery.attempt.connected()
-            self._transaction(delivery, target, 0).local_error()
-            session.quit()
-            if self._transcripts is not None:
-                self._transcripts.over(session, delivery.request, data_error=True)
-            return None
-        except asyncio.CancelledError:
-            session.abort()
-            raise
-        hands = self._handshake
-        hands.warn_about(session, delivery.request.queue_id)
-        if session.core.behind_pix:
-            hands.work_around(session, delivery.request, self._clock())
-        if session.core.ignored and session.core.capabilities.keywords and (line := ignored_line(session.core.ignored)):
-            self._log(line)
-        failure = (
-            hands.refused(session, reply) if reply is not None else hands.looped(session, delivery.request.nexthop)
-        )
-        if failure is None:
-            return session
-        delivery.attempt.connected()
-        delivery.fail_site(take_left(delivery), target, failure)
-        session.quit()
-        if self._transcripts is not None:
-            self._transcripts.over(session, delivery.request)
-        return None
 
     async def _use(self, delivery: SmtpDelivery, content: bytes | BinaryIO, session: SmtpSession, site: str) -> bool:
         """Send the message over a session; keep the session or let it go. False if it was dead from the start."""
@@ -380,9 +332,3 @@ class SmtpAgent:
         if 0 < params.reuse_count_limit <= session.uses:
             return False
         return asyncio.get_running_loop().time() < session.expires
-
-
-def take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:
-    """The recipients without an outcome, for one who gives them theirs."""
-    left, delivery.left = delivery.left, []
-    return left

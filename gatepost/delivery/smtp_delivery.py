@@ -128,3 +128,9 @@ class SmtpDelivery:
         hopeless = self.final_server or not (failure.soft or self._soft_bounce)
         if not self.complete and hopeless and self.site_failure is None:
             self.site_failure = failure
+
+
+def take_left(delivery: SmtpDelivery) -> list[DeliveryRecipient]:
+    """The recipients without an outcome, for one who gives them theirs."""
+    left, delivery.left = delivery.left, []
+    return left

@@ -10,6 +10,7 @@ from typing import cast
 
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_checks import CheckFailure
+from gatepost.delivery.smtp_delivery import Failure
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.net.stepping import Signal
@@ -33,6 +34,14 @@ class SessionLost(Exception):
 
 class LocalDataError(Exception):
     """The content could not be read."""
+
+
+class NoTls(Exception):
+    """There was no TLS handshake, and so there is no session; `failure` is for the mail."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class SmtpSession(asyncio.Protocol):
@@ -65,7 +74,7 @@ class SmtpSession(asyncio.Protocol):
         self._transaction: SmtpTransaction | None = None
         self._content: bytes | None = None
         self._refusal: SmtpReply | None = None
-        self._gone: SessionLost | LocalDataError | None = None
+        self._gone: SessionLost | LocalDataError | NoTls | None = None
         self._left = False
         self.dot_delay = 0.0
         self.waits_for_bye = False
@@ -84,7 +93,7 @@ class SmtpSession(asyncio.Protocol):
         return self._gone is None and self._transport is not None and self.core.idle
 
     async def handshake(self) -> SmtpReply | None:
-        """Wait for greeting and EHLO; the refusing reply, or None. Raises SessionLost, LocalDataError."""
+        """Wait for greeting and EHLO; the refusing reply, or None. Raises SessionLost, LocalDataError, NoTls."""
         await self._wait()
         return self._refusal
 
@@ -278,7 +287,7 @@ class SmtpSession(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _lose(self, lost: "SessionLost | LocalDataError") -> None:
+    def _lose(self, lost: SessionLost | LocalDataError | NoTls) -> None:
         if self._gone is None:
             self._gone = lost
         if self._waiter is not None and not self._waiter.done():

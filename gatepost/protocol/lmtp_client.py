@@ -12,6 +12,8 @@ class LmtpClientProtocol(SmtpClientProtocol):
 
     __slots__ = ("_answered", "_taken")
 
+    hello = Stage.LHLO
+
     def start_transaction(self, mail: bytes, recipients: list[bytes], *, keep: bool, probe: bool = False) -> None:
         self._taken: list[int] = []  # accepted recipients
         self._answered = 0

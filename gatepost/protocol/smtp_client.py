@@ -3,7 +3,7 @@
 How to use it: feed `receive_data`, then take `next_event` until it is NEED_DATA, then write `data_to_send`.
 `stage` says what we are waiting for (for error texts and time limits).
 
-    GREETING -> EHLO (-> HELO) -> IDLE -> start_transaction -> MAIL, RCPT..., DATA
+    GREETING -> EHLO (-> HELO) (-> STARTTLS -> TLS -> EHLO) -> IDLE -> start_transaction -> MAIL, RCPT..., DATA
       -> CONTENT event: the caller sends the content, then calls content_sent -> END -> IDLE, or CLOSED
 
 Where the server offers PIPELINING, MAIL, all RCPT and DATA go out together (RFC 2920); otherwise each waits for the
@@ -24,7 +24,7 @@ _OVER = Event(Kind.OVER)
 
 # Looking a member up costs more than a comparison; these are asked for with every message.
 _MAIL_SENT, _RCPT_SENT, _DATA_SENT = Stage.MAIL, Stage.RCPT, Stage.DATA
-_BODY, _BODY_SENT, _IDLE = Stage.CONTENT, Stage.END, Stage.IDLE
+_BODY, _BODY_SENT, _IDLE, _CLOSED, _TLS = Stage.CONTENT, Stage.END, Stage.IDLE, Stage.CLOSED, Stage.TLS
 
 _QUIT = b"QUIT\r\n"
 _RSET = b"RSET\r\n"
@@ -37,13 +37,16 @@ class SmtpClientProtocol:
 
     `helo_name`: what we call ourselves. `ehlo`: `always`, `if ESMTP` (is in the greeting) or `never`.
     `ignored_keywords`: EHLO keywords to overlook, lower case. `pix`: smtp_pix_workarounds, for servers whose greeting a
-    PIX firewall has covered with asterisks; `behind_pix` is true then.
+    PIX firewall has covered with asterisks; `behind_pix` is true then. `starttls`: `never`; `may`, if it is offered;
+    `must`, or there will be no session; `cannot`, though it must.
     """
+
+    hello = Stage.EHLO
 
     __slots__ = (
         "_accepted", "_ahead", "_ehlo", "_events", "_expected", "_fresh", "_helo_name", "_ignored", "_keep", "_out",
-        "_pix", "_queue", "_reader", "_recipient", "_refused_mail", "behind_pix", "capabilities", "greeting", "stage",
-        "warnings",
+        "_queue", "_reader", "_recipient", "_refused_mail", "_starttls", "behind_pix", "capabilities", "greeting",
+        "pix", "stage", "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -53,9 +56,11 @@ class SmtpClientProtocol:
         ehlo: str = "always",
         ignored_keywords: frozenset[str] = frozenset(),
         pix: frozenset[str] = frozenset(),
+        starttls: str = "never",
     ) -> None:
         self.behind_pix = False
-        self._pix = pix
+        self._starttls = starttls
+        self.pix = pix
         self._ahead: list[tuple[Stage, bytes]] = []
         self.stage = Stage.GREETING
         self.capabilities: Capabilities = NOTHING
@@ -74,11 +79,6 @@ class SmtpClientProtocol:
         self._recipient = 0
         self._refused_mail = False
         self._fresh = True
-
-    @property
-    def pix(self) -> frozenset[str]:
-        """The workarounds that are in force `behind_pix`."""
-        return self._pix
 
     @property
     def ignored(self) -> frozenset[str]:
@@ -130,7 +130,8 @@ class SmtpClientProtocol:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self.stage is _BODY or self.stage is Stage.CLOSED or (self.stage is _IDLE and self._fresh):
+            stage = self.stage
+            if stage is _BODY or stage is _CLOSED or stage is _TLS or (stage is _IDLE and self._fresh):
                 return NEED_DATA
             reply = self._reader.next_reply()
             if reply is None:
@@ -256,10 +257,14 @@ class SmtpClientProtocol:
             self._greet(self._hello(reply))
         elif (stage is Stage.EHLO or stage is Stage.LHLO) and positive:
             self.capabilities = parse_capabilities(reply, self._ignored, self.warnings.append)
-            self._ready()
+            self._protect()
         elif stage is Stage.HELO and positive:
-            hostname = (reply.text[4:].split(None, 1) or [""])[0]
-            self.capabilities = Capabilities(hostname=hostname)
+            self.capabilities = Capabilities(hostname=(reply.text[4:].split(None, 1) or [""])[0])
+            self._protect()
+        elif stage is Stage.STARTTLS and positive:
+            self.stage = Stage.TLS
+            self._events.append(Event(Kind.STARTTLS))
+        elif stage is Stage.STARTTLS and self._starttls == "may":
             self._ready()
         elif stage is Stage.EHLO and reply.code != 421:
             self._greet(Stage.HELO)
@@ -268,9 +273,9 @@ class SmtpClientProtocol:
 
     def _hello(self, greeting: SmtpReply) -> Stage:
         """What answers the greeting."""
-        if self._pix and not greeting.text.strip("20 *\t\n"):
+        if self.pix and not greeting.text.strip("20 *\t\n"):
             self.behind_pix = True
-            if "disable_esmtp" in self._pix:
+            if "disable_esmtp" in self.pix:
                 return Stage.HELO
         esmtp = self._ehlo == "always" or (self._ehlo != "never" and "ESMTP" in greeting.text.upper().split())
         return Stage.EHLO if esmtp else Stage.HELO
@@ -279,6 +284,26 @@ class SmtpClientProtocol:
         self.stage = stage
         self._expected.append(stage)
         self._out.append(stage.name.encode() + b" " + self._helo_name + b"\r\n")
+
+    def _protect(self) -> None:
+        """We know what the server offers: is it TLS, and do we want that?"""
+        wanted = self._starttls
+        if self.capabilities.starttls and wanted in ("may", "must"):
+            self.stage = Stage.STARTTLS
+            self._expected.append(Stage.STARTTLS)
+            self._out.append(b"STARTTLS\r\n")
+        elif wanted in ("must", "cannot"):
+            self._events.append(Event(Kind.NO_TLS))
+        else:
+            self._ready()
+
+    def encrypted(self) -> None:
+        """The TLS handshake is done. What was said before, read or not, counts for nothing (RFC 3207 4.2)."""
+        self._starttls = "never"
+        self._reader = ReplyReader()
+        self.capabilities = NOTHING
+        if self.stage is Stage.TLS:
+            self._greet(self.hello)
 
     def _ready(self) -> None:
         self.stage = Stage.IDLE

@@ -17,6 +17,8 @@ class Stage(enum.Enum):
     EHLO = "performing the EHLO handshake"
     HELO = "performing the HELO handshake"
     LHLO = "performing the LHLO handshake"
+    STARTTLS = "receiving the STARTTLS response"
+    TLS = "performing the TLS handshake"
     IDLE = "waiting for the next message"
     XFORWARD_CLIENT = "sending XFORWARD name/address"
     XFORWARD_SESSION = "sending XFORWARD protocol/helo_name"
@@ -34,7 +36,7 @@ class Kind(enum.Enum):
 
     NEED_DATA = 0  # nothing until more octets come
     READY = 1  # the handshake is done: `capabilities` are known, a transaction may start
-    REFUSED = 2  # greeting, EHLO or HELO was refused; `stage` tells which
+    REFUSED = 2  # greeting, EHLO or HELO was refused, or STARTTLS where it is a must; `stage` tells which
     MAIL = 3  # reply to MAIL FROM
     RCPT = 4  # reply to RCPT TO number `recipient`
     DATA = 5  # reply to DATA
@@ -42,6 +44,8 @@ class Kind(enum.Enum):
     END = 7  # reply to the end of the content: the transaction is done
     OVER = 8  # the transaction is done without content
     STRAY = 9  # a reply nobody asked for (421 on an idle session): the session is of no more use
+    STARTTLS = 11  # the server waits for the TLS handshake; `encrypted` goes on
+    NO_TLS = 12  # the session must be encrypted, and cannot be
     ANSWER = 10  # LMTP: reply to the end of the content for RCPT TO number `recipient`, where END is yet to come
 
 

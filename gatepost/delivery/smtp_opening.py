@@ -1,0 +1,95 @@
+"""New sessions: from a server's address to a session that is past EHLO, or to why there is none."""
+
+import asyncio
+from collections.abc import Callable
+
+from gatepost.delivery.interface import Log
+from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_connect import Connector, ignored_line
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
+from gatepost.delivery.smtp_handshake import Handshake
+from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
+from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.delivery.smtp_transcript import ClientTranscripts
+from gatepost.net.connect import ConnectFailure
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+class SessionOpener:
+    """`transaction`: how the transport tells recipients of failures. `clock` gives wall-clock seconds."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        handshake: Handshake,
+        transaction: type[SmtpTransaction],
+        log: Log,
+        clock: Callable[[], float],
+        transcripts: ClientTranscripts | None,
+    ) -> None:
+        self._connector = connector
+        self._handshake = handshake
+        self._transaction = transaction
+        self._log = log
+        self._clock = clock
+        self._transcripts = transcripts
+
+    async def open(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
+        """A session that is past EHLO, or None; then the recipients that are left know why."""
+        session = await self._connected(delivery, target)
+        if session is None:
+            return None
+        try:
+            reply = await session.handshake()
+        except SessionLost as lost:
+            delivery.attempt.connected()
+            self._transaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
+            return None
+        except LocalDataError:
+            delivery.attempt.connected()
+            self._transaction(delivery, target, 0).local_error()
+            self._leave(session, delivery, data_error=True)
+            return None
+        except asyncio.CancelledError:
+            session.abort()
+            raise
+        self._look_at(session, delivery)
+        hands = self._handshake
+        failure = (
+            hands.refused(session, reply) if reply is not None else hands.looped(session, delivery.request.nexthop)
+        )
+        if failure is None:
+            return session
+        delivery.attempt.connected()
+        delivery.fail_site(take_left(delivery), target, failure)
+        self._leave(session, delivery)
+        return None
+
+    async def _connected(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
+        try:
+            session = await self._connector.open(target)
+        except LookupTemporaryFailure:
+            self._transaction(delivery, target, 0).local_error()
+            return None
+        except ConnectFailure as exc:
+            text = f"connect to {target.namaddrport}: {exc}"
+            self._log(text)
+            delivery.why = Failure("4.4.1", text)
+            return None
+        if session is None:
+            delivery.why = Failure("4.4.0", "server configuration error")
+        return session
+
+    def _look_at(self, session: SmtpSession, delivery: SmtpDelivery) -> None:
+        """Log what deserves it in the server's greeting and offers."""
+        hands, core = self._handshake, session.core
+        hands.warn_about(session, delivery.request.queue_id)
+        if core.behind_pix:
+            hands.work_around(session, delivery.request, self._clock())
+        if core.ignored and core.capabilities.keywords and (line := ignored_line(core.ignored)):
+            self._log(line)
+
+    def _leave(self, session: SmtpSession, delivery: SmtpDelivery, *, data_error: bool = False) -> None:
+        session.quit()
+        if self._transcripts is not None:
+            self._transcripts.over(session, delivery.request, data_error=data_error)
