@@ -15,7 +15,7 @@ from gatepost.master.reload import reason, renewed
 from gatepost.master.services import smtpd_services
 from gatepost.master.spawn import spawn_lines
 from gatepost.master.supervisor import Place, Supervisor
-from gatepost.master.workers import delivery_entry, local_needed, queue_entry, smtpd_entry, spawn_entry
+from gatepost.master.workers import delivery_entry, local_needed, opener_entry, queue_entry, smtpd_entry, spawn_entry
 
 
 class Daemon:
@@ -39,6 +39,7 @@ class Daemon:
         plan.listen(open_listeners(smtpd_services(self._configuration), settings, plan.smtpd_processes(), master_cf))
         plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
         plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
+        plan.prepare_files()
         self._new_log()
 
     def _new_log(self) -> None:
@@ -82,7 +83,8 @@ class Daemon:
 
     def _places(self) -> list[Place]:
         plan = self._plan
-        places = [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True)]
+        places = [Place("opener", opener_entry(plan), late=True)] if plan.opener is not None else []
+        places += [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True)]
         places += [Place(f"smtpd[{slot}]", smtpd_entry(plan, slot)) for slot in range(plan.smtpd_processes())]
         places += [
             Place(f"delivery[{slot}]", delivery_entry(plan, "delivery")) for slot in range(plan.delivery_processes())

@@ -22,6 +22,7 @@ from gatepost.dns.hosts import HostsFile
 from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
 from gatepost.maillog.sink import MailLog
+from gatepost.master.file_access import FileAccess, access_here
 from gatepost.master.plan import half_the_processors
 from gatepost.master.spawn import socket_names
 from gatepost.net.policy_client import PolicyPools
@@ -47,15 +48,22 @@ class Foundation:
     """`settings` are main.cf's (as Postfix's cleanup and trivial-rewrite, which see no smtpd `-o`)."""
 
     def __init__(
-        self, configuration: Configuration, log: MailLog, open_tables: Callable[[TableEnvironment], Tables] = Tables
+        self,
+        configuration: Configuration,
+        log: MailLog,
+        open_tables: Callable[[TableEnvironment], Tables] = Tables,
+        files: FileAccess | None = None,
     ) -> None:
-        """`open_tables`: who is to tell which tables were asked has tables that take note. Raises ConfigError."""
+        """`open_tables`: who is to tell which tables were asked has tables that take note. `files`: how tables and keys
+        are opened, if not as this process can. Raises ConfigError.
+        """
         self.configuration = configuration
         self.settings: Settings = configuration.settings
         self.mail_log = log
         settings = self.settings
         warn = log.program("trivial-rewrite").warning
-        self.tables = open_tables(table_environment(settings, warn))
+        self.files = files or access_here(configuration)
+        self.tables = open_tables(table_environment(settings, warn, self.files))
         self.own_addresses = _own_addresses(settings)
         services = address_services(
             settings,
@@ -100,8 +108,11 @@ class Foundation:
         return (Path(self.settings.gatepost_queue_directory) / "content" / name).open("rb")
 
 
-def table_environment(settings: Settings, warn: Callable[[str], None]) -> TableEnvironment:
+def table_environment(
+    settings: Settings, warn: Callable[[str], None], files: FileAccess | None = None
+) -> TableEnvironment:
     """What the tables of a process need: of the mail system, and of commands that look into tables."""
+    files = files or FileAccess()
     return TableEnvironment(
         clock=time.monotonic,
         warn=warn,
@@ -110,6 +121,9 @@ def table_environment(settings: Settings, warn: Callable[[str], None]) -> TableE
         environ=dict(os.environ),
         openers={"nis": _nis},
         parameter=lambda name: settings.text(name) if settings.defined(name) else None,
+        stat_file=files.stat,
+        read_file=files.read,
+        open_file=files.open,
     )
 
 

@@ -12,8 +12,11 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import LogOutput, MailLog
+from gatepost.master.file_access import FileAccess, asked_access, needs_root
+from gatepost.master.file_opener import FileOpener
 from gatepost.master.listeners import Listener
 from gatepost.master.load import ListenerLoad, SharedLoad, warnings_of
+from gatepost.master.named_files import NamedFiles
 from gatepost.master.privileges import group_id, owner_of
 
 QUEUE_FOLDERS = (("pid", 0o755), ("private", 0o700), ("public", 0o750), ("content", 0o700))
@@ -31,6 +34,8 @@ class Plan:
     load: SharedLoad | None = None
     queue_socket: socket.socket | None = None
     control_socket: socket.socket | None = None
+    named_files: NamedFiles | None = None
+    opener: FileOpener | None = None
 
     @property
     def settings(self) -> Settings:
@@ -51,6 +56,22 @@ class Plan:
     def new_log(self) -> MailLog:
         """A log for the calling process."""
         return MailLog(self.output, self.settings.syslog_name, os.getpid())
+
+    def prepare_files(self, *, always: bool = False) -> None:
+        """Have files opened for the workers that only root may read, if there are any (or `always`). Raises OSError."""
+        if self.owner is None:
+            return
+        self.named_files = NamedFiles.of(self.configuration)
+        if self.opener is not None:
+            self.opener.learn(self.named_files)
+        elif os.geteuid() == 0 and (always or needs_root(self.named_files, self.owner)):
+            self.opener = FileOpener(self.configuration.directory, self.owner, self.named_files)
+
+    def files(self, role: str) -> FileAccess:
+        """How this process, a worker of this kind, opens files."""
+        if self.opener is None or self.named_files is None:
+            return FileAccess()
+        return asked_access(self.opener, self.named_files, role, time.monotonic)
 
     def load_of(self, number: int, slot: int, warn: Callable[[str], None]) -> ListenerLoad:
         """What the worker in this slot knows of the load on the listener of this number."""

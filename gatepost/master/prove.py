@@ -34,12 +34,15 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.gateways import Surroundings, surroundings
 from gatepost.config.master_cf import Service
+from gatepost.config.parameters import find
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.control.acting_as import acting_as
 from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.master.file_access import FileAccess, refusal
 from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
+from gatepost.master.named_files import NamedFiles
 from gatepost.master.privileges import owner_of
 from gatepost.master.servers import unprotected_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
@@ -99,18 +102,23 @@ def _is_loopback(host: str) -> bool:
     return ip_address(host.partition("%")[0]).is_loopback
 
 
-def prove(configuration: Configuration) -> Proof:
-    """Try everything that a start would do, but for binding ports and writing files. Raises nothing."""
-    return _Prover(configuration).run()
+def prove(configuration: Configuration, files: FileAccess | None = None) -> Proof:
+    """Try everything that a start would do, but for binding ports and writing files. Raises nothing.
+
+    `files`: how tables and keys are opened, if not as this process can.
+    """
+    return _Prover(configuration, files).run()
 
 
 class _Prover:
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, files: FileAccess | None) -> None:
         self.configuration = configuration
+        self.files = files
         self.settings = configuration.settings
         self.output = MemoryOutput()
         self.log = MailLog(self.output, "postfix", os.getpid())
         self.proof = Proof()
+        self._refused: tuple[str, ...] = ()
 
     def run(self) -> Proof:
         proof, configuration = self.proof, self.configuration
@@ -143,6 +151,7 @@ class _Prover:
             self._try(lambda: cache_place(self.settings))
             self._try(lambda: Texts(self.settings, self.proof.remarks.append).check())
             self._try(lambda: self._destinations(foundation))
+            self._secrets(foundation)
             self._tables(foundation)
             around = surroundings()
             for listener in self.proof.listeners:
@@ -183,7 +192,7 @@ class _Prover:
             self.proof.errors.append(str(placed))
 
     def _foundation(self) -> None:
-        self.proof.foundation = Foundation(self.configuration, self.log)
+        self.proof.foundation = Foundation(self.configuration, self.log, files=self.files)
 
     def _transport(self, service: Service) -> None:
         foundation = self.proof.foundation
@@ -254,6 +263,22 @@ class _Prover:
 
         self._try(compiled, settings)
 
+    def _secrets(self, foundation: Foundation) -> None:
+        """Files that not even who opens them for the workers may read, or may open for them: nobody will ever."""
+        services = {service.key: service for service in self.configuration.master}
+        for file in NamedFiles.of(self.configuration).files:
+            settings = self.settings
+            if file.scope:
+                settings = self.configuration.settings_for(services[file.scope])
+            parameter = find(file.parameter)
+            if not settings.defined(file.parameter) or (parameter is not None and not parameter.honoured):
+                continue
+            if why := refusal(foundation.files, file.path):
+                text = f"open {file.path}: {why}"
+                self._refused += (text,)
+                error = place(ConfigError(text), settings, file.parameter)
+                self.proof.errors.append(str(error))
+
     def _tables(self, foundation: Foundation) -> None:
         """What was wrong with the tables that all these parts have opened, and what they said meanwhile."""
         proof = self.proof
@@ -261,6 +286,8 @@ class _Prover:
         told = set()
         for problem in foundation.tables.problems():
             told.add(problem.text)
+            if problem.text.endswith(self._refused):
+                continue  # told already, as an error
             placed = place_of_table(problem.text, places)
             # Nobody chose a default value: that its file is missing must not stand in the way of a reload.
             heading = proof.faults if problem.skipped and placed is not None else proof.remarks

@@ -1,10 +1,14 @@
 """A changed configuration in the place of the old one: proved in full before anything of it is used."""
 
+import os
+import time
 import traceback
 
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
+from gatepost.master.file_access import asked_access
 from gatepost.master.listeners import open_listeners
+from gatepost.master.named_files import NamedFiles
 from gatepost.master.plan import Plan
 from gatepost.master.prove import prove
 from gatepost.master.services import smtpd_services
@@ -20,7 +24,10 @@ def renewed(old: Plan) -> Plan:
     Raises ConfigError and OSError; then nothing has changed.
     """
     configuration = Configuration.read(old.configuration.directory)
-    problems = prove(configuration).refusals(strict=True)
+    files = None
+    if old.opener is not None and os.geteuid() != 0:  # the only process, which has given up root
+        files = asked_access(old.opener, NamedFiles.of(configuration), "single", time.monotonic)
+    problems = prove(configuration, files).refusals(strict=True)
     if problems:
         raise ConfigError(problems[0])
     for name in RESTART_ONLY:
@@ -35,6 +42,8 @@ def renewed(old: Plan) -> Plan:
     )
     plan = Plan(configuration, old.owner, old.output, old.log_descriptor)
     plan.queue_socket, plan.control_socket = old.queue_socket, old.control_socket
+    plan.opener = old.opener
+    plan.prepare_files()
     plan.listen(listeners)
     return plan
 

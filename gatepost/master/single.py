@@ -38,7 +38,7 @@ from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import STOP_PATIENCE, Connections
 from gatepost.master.worker_delivery import make_agents
 from gatepost.master.worker_queue import SPACE_INTERVAL, SWITCH_INTERVAL, QueueParts, lock_store, new_epoch
-from gatepost.master.workers import ProcessLog, run_loop, set_name
+from gatepost.master.workers import ProcessLog, fork_opener, run_loop, set_name
 from gatepost.queue.store import StoreFailure, StoreFull
 from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.intake import Intake
@@ -147,7 +147,7 @@ class SingleProcess:
     # --- generations ----------------------------------------------------------------------------------------------
 
     def _make(self, plan: Plan, earlier: QueueParts | None) -> Generation:
-        foundation = Foundation(plan.configuration, self._log)
+        foundation = Foundation(plan.configuration, self._log, files=plan.files("single"))
         dispatcher = DirectDelivery()
         epoch = new_epoch(self._lock, time.time())
         parts = QueueParts(plan, foundation, self._log, dispatcher, self._store_failed, epoch, earlier)
@@ -327,6 +327,8 @@ def run_single(plan: Plan, on_serving: Callable[[], object]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
     set_name("single")
     if plan.owner is not None:
+        plan.prepare_files(always=True)
+        fork_opener(plan)
         drop_to(plan.owner)
     sys.setswitchinterval(SWITCH_INTERVAL)
     failed: list[Exception] = []

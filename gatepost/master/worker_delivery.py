@@ -49,7 +49,7 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
 
 async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
     worker = Worker(plan, leash)
-    foundation = Foundation(plan.configuration, worker.log)
+    foundation = Foundation(plan.configuration, worker.log, files=None if role == "local" else plan.files(role))
     agents: dict[str, DeliveryAgent] = {}
 
     def report(done: DeliveryDone) -> None:

@@ -166,7 +166,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     sys.setswitchinterval(SWITCH_INTERVAL)
     lock = lock_store(plan)
     worker = Worker(plan, leash)
-    foundation = Foundation(plan.configuration, worker.log)
+    foundation = Foundation(plan.configuration, worker.log, files=plan.files("qmgr"))
     settings = foundation.settings
     failed: list[StoreFailure] = []
 

@@ -22,7 +22,7 @@ from gatepost.smtpd.intake import Intake
 
 async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     worker = Worker(plan, leash)
-    foundation = Foundation(plan.configuration, worker.log)
+    foundation = Foundation(plan.configuration, worker.log, files=plan.files("smtpd"))
     settings = foundation.settings
     intake = Intake(settings.in_flow_delay, pause)
 

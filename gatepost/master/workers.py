@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Callable, Coroutine
@@ -125,6 +126,8 @@ def _entry(
         set_name(name)
         if not privileged:
             take_long_turns()
+        if plan.opener is not None:
+            plan.opener.become("" if privileged else name)
         if plan.owner is not None and not privileged:
             drop_to(plan.owner)
         run_loop(work(plan, leash))
@@ -158,6 +161,42 @@ def spawn_entry(plan: Plan) -> Entry:
     from gatepost.master.worker_spawn import serve_spawn
 
     return _entry(plan, "spawn", serve_spawn, privileged=True)
+
+
+def opener_entry(plan: Plan) -> Entry:
+    """What opens files for the others, that only root may read."""
+
+    def entry(leash: socket.socket) -> None:
+        set_name("opener")
+        _open_files(plan, leash)
+
+    return entry
+
+
+def fork_opener(plan: Plan) -> None:
+    """Have it beside a process that is about to give up root and has no master. It ends with that process."""
+    assert plan.opener is not None
+    if os.fork() == 0:
+        try:
+            set_name("opener")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_IGN)  # a terminal's reaches both, and this one must be the last
+            _open_files(plan, None)
+        finally:
+            os._exit(0)
+    plan.opener.become("single")
+
+
+def _open_files(plan: Plan, leash: socket.socket | None) -> None:
+    mail_log = plan.new_log()
+    log = mail_log.program("master")
+
+    def warn(text: str) -> None:
+        log.warning(text)
+        mail_log.flush()
+
+    assert plan.opener is not None
+    plan.opener.serve(leash, plan.log_descriptor, warn)
 
 
 def local_needed(plan: Plan) -> bool:

@@ -21,6 +21,11 @@ def read_file(path: str) -> bytes:
         return stream.read()
 
 
+def open_file(path: str) -> int:
+    """A descriptor for reading, on the same terms. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
@@ -37,8 +42,8 @@ class TableEnvironment:
     `clock` gives monotonic seconds. `warn` takes the text of a log line, without the word `warning: `.
     `directory` is where relative file names start. `alias_tables` names the tables of alias_maps and
     alias_database (`hash:/etc/aliases`): their sources have the syntax of aliases(5), whichever parameter
-    opens them. `parameter` gives the value of any name in main.cf, None if it is not set there. `stat_file` and
-    `read_file` may be replaced where another process opens the files.
+    opens them. `parameter` gives the value of any name in main.cf, None if it is not set there. `stat_file`,
+    `read_file` and `open_file` may be replaced where another process opens the files.
     """
 
     clock: Callable[[], float]
@@ -52,6 +57,7 @@ class TableEnvironment:
     wall_clock: Callable[[], float] = time.time
     stat_file: Callable[[str], os.stat_result] = os.stat
     read_file: Callable[[str], bytes] = read_file
+    open_file: Callable[[str], int] = open_file
     choose: Callable[[list[str]], str] = random.choice
 
     def path(self, name: str) -> str:

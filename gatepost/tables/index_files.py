@@ -44,9 +44,9 @@ class CdbFile:
 
     __slots__ = ("_file",)
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError, IndexFailure."""
-        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, descriptor: int) -> None:
+        """Of an open file, which is closed with this. Raises OSError, IndexFailure."""
+        self._file = descriptor
         try:
             self._look_over()
         except BaseException:
@@ -101,9 +101,9 @@ class LmdbFile:
 
     __slots__ = ("_file",)
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError, IndexFailure."""
-        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, descriptor: int) -> None:
+        """Of an open file, which is closed with this. Raises OSError, IndexFailure."""
+        self._file = descriptor
         try:
             snapshot(self._file)
         except DamagedLmdb as error:
@@ -233,10 +233,10 @@ class IndexTable:
         if self._file is not None and now < self._next_check:
             return self._file
         try:
-            status = os.stat(self._path)  # noqa: PTH116
+            status = self._env.stat_file(self._path)
             signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if self._file is None or signature != self._signature:
-                file = self._open(self._path)
+                file = self._open(self._env.open_file(self._path))
                 self.close()
                 self._file, self._signature = file, signature
             self._complaint = ""

@@ -1,3 +1,4 @@
+import errno
 import os
 import pwd
 import tempfile
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gatepost.config.configuration import Configuration
+from gatepost.master.file_access import FileAccess
 from gatepost.master.prove import Proof, prove
 
 MASTER_CF = "127.0.0.1:2525 inet n - n - - smtpd\nsmtp unix - - n - - smtp\nlocal unix - n n - - local\n"
@@ -137,12 +139,42 @@ def test_one_bad_listener_hides_nothing_of_the_others() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")
 def test_root_sees_the_tables_as_mail_owner_will() -> None:
+    """Only root may read it: it is opened for the workers. Who could replace it could have any file opened."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
+        Path(folder).chmod(0o700)
         table = Path(folder) / "transport"
         table.write_text("a.example smtp:\n")
         table.chmod(0o600)
-        proof = proof_of(f"transport_maps = hash:{table}\nmail_owner = nobody\n")
-    assert len(proof.faults) == 1
-    assert "Permission denied" in proof.faults[0]
+        main_cf = f"transport_maps = hash:{table}\nmail_owner = nobody\n"
+        proof = proof_of(main_cf)
+        assert (proof.errors, proof.faults) == ([], [])
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+        proof = proof_of(main_cf, directory=folder)
+    assert proof.errors == [
+        f"{folder}/main.cf, line 5: parameter transport_maps: open {table}: in a folder that nobody can write in"
+    ]
+    assert proof.faults == []
     assert os.geteuid() == 0
+
+
+def test_without_root_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """At start, and not when mail comes: with file, line and parameter."""
+    table = tmp_path / "table"
+    table.write_text("a b\n")
+    table.chmod(0)
+    main_cf = f"compatibility_level = 3.6\ntransport_maps = hash:{table}\ninet_interfaces = 127.0.0.1\nalias_maps =\n"
+    configuration = Configuration.parse(main_cf, MASTER_CF, directory="/etc/gatepost")
+
+    def refused(path: str) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    class Without(FileAccess):
+        """The rights of an ordinary user, whoever runs the test."""
+
+        def open(self, path: str) -> int:
+            return os.open(path, os.O_RDONLY) if Path(path).stat().st_mode & 0o444 else refused(path)
+
+    proof = prove(configuration, Without())
+    named = [error for error in proof.errors if "mail_owner" not in error]
+    assert f"/etc/gatepost/main.cf, line 2: parameter transport_maps: open {table}: Permission denied" in named
+    assert not any("transport_maps" in fault for fault in proof.faults)
