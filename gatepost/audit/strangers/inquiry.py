@@ -30,6 +30,7 @@ from gatepost.tables.match_list import MatchList
 
 Outcome = Literal["proved", "refuted", "depends"]
 PATH_LIMIT = 20_000
+_SHOWN = 4
 _DEFAULT_ACCESS = ("check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access", "")
 _STRANGERS = "so many addresses that whoever has one may be anybody"
 
@@ -66,8 +67,8 @@ class Answer:
     """What came out.
 
     refuted: `example` is a session that was accepted, `way` how. depends: on `conditions`. Who else can relay:
-    `addresses`, clients with a verified name in `names`, and those that are trusted as `others` say. `notes` are
-    assumptions of the proof.
+    `addresses`, clients with a verified name in `names`, and those that are trusted as `others` say; under conditions
+    that these name, `perhaps`. `notes` are assumptions of the proof.
     """
 
     outcome: Outcome
@@ -75,6 +76,7 @@ class Answer:
     example: Example | None = None
     conditions: list[str] = field(default_factory=list)
     addresses: AddressSet = NOTHING
+    perhaps: AddressSet = NOTHING
     names: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     xclient: AddressSet = NOTHING
@@ -192,13 +194,16 @@ class _Inquiry:
             if way.trusted_as:
                 answer.others.append(" and ".join(way.trusted_as))
             elif way.assumptions and not way.names:
-                answer.others += [f"clients among {len(way.steps)} rules' trust, if {text}" for text in way.assumptions]
+                answer.perhaps |= way.addresses
+                answer.others.append(f"{_some(way.addresses)}, if {' and '.join(way.assumptions)}")
             elif way.names:
                 answer.names += way.names
             else:
                 answer.addresses |= way.addresses
         answer.others = list(dict.fromkeys(answer.others))
         answer.names = sorted(set(answer.names))
+        if anybody(answer.addresses | answer.perhaps) and not anybody(answer.addresses):
+            self.conditions.append("whether so many addresses are trusted that whoever has one may be anybody")
         if answer.outcome == "proved" and anybody(answer.addresses):
             answer.outcome = "refuted"
             widest = max(self.trusted, key=lambda way: way.addresses.count(32) if not way.trusted_as else -1)
@@ -233,6 +238,12 @@ def _unlisted(parameter: str, matches: MatchList) -> Iterable[str]:
         if isinstance(item, TableItem):
             content.add(item.table)
     return [f"{unknown.table} ({parameter}) has no domain of a stranger" for unknown in content.unknown]
+
+
+def _some(addresses: AddressSet) -> str:
+    """These addresses, for people: the first few of them."""
+    words = addresses.in_words()
+    return f"clients in {', '.join(words[:_SHOWN])}{', ...' if len(words) > _SHOWN else ''}"
 
 
 def _steps(way: Way) -> str:
