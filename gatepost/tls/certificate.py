@@ -1,30 +1,111 @@
 """What Postfix wants to know of a certificate (tls_verify.c, tls_fprint.c)."""
 
-from collections.abc import Sequence
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from gatepost.tls import der as der_octets
+from gatepost.tls.values import BadTlsValue
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+Warn = Callable[[str], object]
+
 
 class Certificate(msgspec.Struct, frozen=True):
-    """Facts of a leaf certificate. Names with a NUL or a control character are not names: they are left out."""
+    """Facts of a leaf certificate. A name with a NUL or a control character is no name: empty, or left out.
+
+    `has_dns_names`: there is a dNSName, be it one that is left out; then the CN stands for no host.
+    """
 
     subject_CN: str
     issuer_CN: str  # the issuer's organization if it has no CN
     dns_names: tuple[str, ...]
-    fingerprint: str  # AB:CD:…
+    has_dns_names: bool
+    fingerprint: str  # AB:CD:..
     pkey_fingerprint: str
 
 
+@functools.lru_cache(maxsize=256)
 def certificate_facts(der: bytes, digest: str) -> Certificate:
-    """Raises BadTlsValue for a digest that is not known, or a certificate that cannot be parsed."""
-    raise NotImplementedError
+    """`digest`: smtpd_tls_fingerprint_digest. Raises BadTlsValue: no such digest, or the octets are no certificate."""
+    from cryptography import x509
+
+    key = der_octets.public_key_info(der)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        subject, issuer = _names(lambda: certificate.subject), _names(lambda: certificate.issuer)
+    except ValueError:
+        raise BadTlsValue("error decoding peer certificate") from None
+    has_names, names = _dns_names(certificate)
+    oid = x509.NameOID
+    return Certificate(
+        subject_CN=_text(subject, oid.COMMON_NAME),
+        issuer_CN=_text(issuer, oid.COMMON_NAME) or _text(issuer, oid.ORGANIZATION_NAME),
+        dns_names=names,
+        has_dns_names=has_names,
+        fingerprint=fingerprint(der, digest),
+        pkey_fingerprint=fingerprint(key, digest),
+    )
 
 
 def fingerprint(octets: bytes, digest: str) -> str:
-    """`AB:CD:…`, by OpenSSL's name of the digest (sha256, sha1, md5). Raises BadTlsValue."""
-    raise NotImplementedError
+    """`AB:CD:..`, by OpenSSL's name of the digest (sha256, sha1, md5). Raises BadTlsValue."""
+    try:
+        # Not for security as such: the administrator has chosen, and may have to live with md5.
+        made = hashlib.new(digest, octets, usedforsecurity=False).digest()
+    except (ValueError, TypeError):  # TypeError: shake_128 and such, which have no size of their own
+        raise BadTlsValue(f'Digest algorithm "{digest}" not found') from None
+    return made.hex(":").upper()
 
 
-def fingerprints_match(certificate: Certificate, wanted: Sequence[str]) -> bool:
+def fingerprints_match(certificate: Certificate, wanted: Iterable[str]) -> bool:
     """Is the certificate's or its public key's fingerprint among them? Case does not matter."""
-    raise NotImplementedError
+    own = (certificate.fingerprint, certificate.pkey_fingerprint)
+    return any(each.upper() in own for each in wanted)
+
+
+def _names(read: "Callable[[], x509.Name]") -> "x509.Name | None":
+    try:
+        return read()
+    except ValueError:  # parsed only when it is asked for
+        return None
+
+
+def _text(name: "x509.Name | None", oid: "x509.ObjectIdentifier") -> str:
+    """The first value of that kind."""
+    if name is None:
+        return ""
+    found = name.get_attributes_for_oid(oid)
+    if not found:
+        return ""
+    value = found[0].value
+    text = (value if isinstance(value, str) else value.decode("utf-8", "replace")).strip()
+    return text if _is_clean(text) else ""
+
+
+def _is_clean(text: str) -> bool:
+    """No NUL, no control character, and nothing that was no text: it goes into the log and into comparisons."""
+    return not any(each < " " or each == "\x7f" or "\x80" <= each <= "\x9f" or each == "�" for each in text)
+
+
+def _dns_names(certificate: "x509.Certificate") -> tuple[bool, tuple[str, ...]]:
+    from cryptography import x509
+
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False, ()
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return True, ()  # there is something that we cannot read: on the safe side, a name that does not match
+    names = extension.value.get_values_for_type(x509.DNSName)
+    return bool(names), tuple(name for name in names if name and name.isascii() and name.isprintable())
+
+
+def clean_fingerprints(text: str) -> Sequence[str]:
+    """The fingerprints of a policy's `match=` (`|` between them): upper case."""
+    return [each.upper() for each in text.replace("|", " ").split()]

@@ -1,6 +1,6 @@
 """Which names a server's certificate must have (`smtp_tls_verify_cert_match`, `_secure_cert_match`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gatepost.tls.certificate import Certificate
 
@@ -8,15 +8,43 @@ from gatepost.tls.certificate import Certificate
 def expected_names(strategies: Sequence[str], *, nexthop: str, hostname: str) -> tuple[str, ...]:
     """`nexthop`, `hostname`, `dot-nexthop` replaced by what they stand for; other words are names by themselves.
 
-    `.example.com` matches any name below it.
+    `.example.com` matches any name below it. Without brackets and port, and in ASCII: both arguments are domain names.
     """
-    raise NotImplementedError
+    meaning = {"nexthop": nexthop, "hostname": hostname, "dot-nexthop": f".{nexthop}"}
+    return tuple(meaning.get(word.lower(), word).lower() for word in strategies)
 
 
-def matching_name(certificate: Certificate, wanted: Sequence[str], *, multiple_labels: bool) -> str:
+def matching_name(certificate: Certificate, wanted: Iterable[str], *, multiple_labels: bool) -> str:
     """The name of the certificate that matches, empty if none does.
 
     The CN counts only if there is no dNSName at all (RFC 6125 6.4.4). `multiple_labels`: may `*.a.example` in a
     certificate stand for x.y.a.example (`tls_wildcard_matches_multiple_labels`)?
     """
-    raise NotImplementedError
+    names = certificate.dns_names if certificate.has_dns_names else (certificate.subject_CN,)
+    patterns = tuple(wanted)
+    for name in names:
+        if name and any(_matches(name.lower(), each.lower(), multiple_labels) for each in patterns):
+            return name
+    return ""
+
+
+def peer_name(certificate: Certificate, matched: str = "") -> str:
+    """`subject_CN=` of the client's log line: the name that has matched, else the first dNSName, else the CN."""
+    if matched:
+        return matched
+    if certificate.has_dns_names:
+        return certificate.dns_names[0] if certificate.dns_names else ""
+    return certificate.subject_CN
+
+
+def _matches(name: str, wanted: str, multiple_labels: bool) -> bool:
+    """tls_client.c, match_servername."""
+    if wanted.startswith("."):
+        return len(name) > len(wanted) and name.endswith(wanted)
+    if name == wanted:
+        return True
+    if not name.startswith("*.") or len(name) == 2:
+        return False
+    _, dot, rest = wanted.partition(".")
+    below, parent = name[1:], dot + rest
+    return parent.endswith(below) if multiple_labels else parent == below

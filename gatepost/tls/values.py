@@ -4,7 +4,16 @@ import msgspec
 
 
 class BadTlsValue(ValueError):
-    """A value that no context can be made of; the message is Postfix's for the log, and never holds key material."""
+    """A value that no context can be made of.
+
+    `lines`: Postfix's for the log, the first is the message; never with key material. `per_session`: Postfix finds it
+    only when there is a session, and writes `name[address]: ` before the first line.
+    """
+
+    def __init__(self, *lines: str, per_session: bool = False) -> None:
+        super().__init__(lines[0])
+        self.lines = lines
+        self.per_session = per_session
 
 
 class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,8 +26,6 @@ class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
     tls_null_cipherlist: str = "eNULL:!aNULL"
     tls_preempt_cipherlist: bool = False
     tls_eecdh_auto_curves: str = "X25519 X448 prime256v1 secp521r1 secp384r1"
-    tls_eecdh_strong_curve: str = "prime256v1"
-    tls_eecdh_ultra_curve: str = "secp384r1"
     tls_disable_workarounds: str = ""
     tls_ssl_options: str = ""
     tls_append_default_CA: bool = False
@@ -26,18 +33,18 @@ class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
-    """Private keys and certificates. Give octets where the reader may not open the file; `*_name` is for messages.
+    """Private keys and certificates as octets: who uses them may not be allowed to open the files.
 
-    Without `key` it is a chain file: each key is followed by its certificate and that one's issuers, any number of
-    times (`smtpd_tls_chain_files`, SNI values). With `key`: a certificate file (leaf first) and a key file
-    (`smtpd_tls_cert_file` and its kin); they may be the same.
+    Without `key` it is one of the chain files: each key is followed by its certificate and that one's issuers, any
+    number of times; what one file begins the next may go on with (`smtpd_tls_chain_files`). With `key`: a certificate
+    file, leaf first, and a key file, which may be the same (`smtpd_tls_cert_file` and its kin).
     """
 
     name: str  # the path, as it is named in messages
     certificates: bytes
     key_name: str = ""
     key: bytes = b""
-    algorithm: str = ""  # "RSA", "DSA", "EC": of a certificate and key pair, for messages
+    algorithm: str = "RSA"  # of a certificate and key pair, for messages: RSA, DSA, ECDSA
 
     def __repr__(self) -> str:
         return f"Chain({self.name!r})"
@@ -55,8 +62,9 @@ class ServerValues(msgspec.Struct, frozen=True, kw_only=True):
     ask_ccert: bool = False
     req_ccert: bool = False
     ccert_verifydepth: int = 9
-    eecdh_grade: str = "auto"
-    dh1024_param: bytes = b""  # what is in smtpd_tls_dh1024_param_file; empty: the library's choice
+    eecdh_grade: str = "auto"  # Postfix 3.6 and later take any value for that
+    dh1024_param_file: str = ""  # its name for messages
+    dh1024_param: bytes = b""  # what is in it; empty: OpenSSL's choice
     session_cache_timeout: int = 3600  # seconds; 0 or less: no tickets
     chains: tuple[Chain, ...] = ()
 
