@@ -85,7 +85,11 @@ class TlsTransport(asyncio.Transport):
         """The peer's certificates in DER, its own first, as it has sent them: nobody has verified them."""
         # Private: public in Python 3.13 only (SSLObject.get_unverified_chain).
         chain = self._ssl._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
-        return tuple(each.public_bytes(_ssl.ENCODING_DER) for each in chain or ())
+        if chain:
+            return tuple(each.public_bytes(_ssl.ENCODING_DER) for each in chain)
+        # A server that resumes a session still has the client's own certificate.
+        own = self._ssl.getpeercert(True)
+        return (own,) if own else ()
 
     @property
     def reused(self) -> bool:

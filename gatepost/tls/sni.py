@@ -24,7 +24,7 @@ _HOSTNAME = re.compile(r"(?=.{1,255}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[
 
 
 class SniUnavailable(Exception):
-    """It cannot be told now: the handshake fails with an alert."""
+    """It cannot be told now, and who says so has logged why: the handshake fails with an alert."""
 
 
 def serve_names(context: ssl.SSLContext, values: ServerValues, find: Find, warn: Warn, cached: int = 1000) -> None:
@@ -74,8 +74,7 @@ class _Names:
                 _remark(tls, f"TLS SNI {name} from {{peer}} not matched, using default chain")
                 return None
             tls.context = self._context(pem, name)
-        except SniUnavailable as exc:
-            self._warn(str(exc))
+        except SniUnavailable:
             return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
         except BadTlsValue as bad:
             for line in bad.lines:
