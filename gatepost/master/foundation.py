@@ -27,6 +27,7 @@ from gatepost.master.plan import half_the_processors
 from gatepost.master.spawn import socket_names
 from gatepost.net.policy_client import PolicyPools
 from gatepost.rewrite.assemble import address_services
+from gatepost.sasl.back_ends import BackEnds
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import Table
@@ -100,6 +101,16 @@ class Foundation:
         )
 
     @cached_property
+    def sasl(self) -> BackEnds:
+        """Who knows the passwords of those who log in."""
+        return BackEnds(
+            self.tables,
+            configuration=self.configuration.directory,
+            warn=self.mail_log.program("smtpd").warning,
+            secret=_host_secret(),
+        )
+
+    @cached_property
     def hosts(self) -> HostsFile:
         return HostsFile(time.monotonic)
 
@@ -129,6 +140,14 @@ def table_environment(
 
 def _nis(spec: str, name: str) -> Table:
     return NisTable(spec)
+
+
+def _host_secret() -> bytes:
+    """What strangers cannot guess, and is the same in all processes of this host: machine-id(5) is there for that."""
+    try:
+        return Path("/etc/machine-id").read_bytes().strip() or secrets.token_bytes(16)
+    except OSError:
+        return secrets.token_bytes(16)
 
 
 def _own_addresses(settings: Settings) -> frozenset[str]:

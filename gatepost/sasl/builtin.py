@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gatepost.sasl import base64_text
+from gatepost.sasl.exchange import CannotTell, MechanismExchange
 from gatepost.sasl.libcrypt import NoLibcrypt
-from gatepost.sasl.mechanism import Check, Done, Fetch, Mechanism, Refused, Say, Secret, Wish
+from gatepost.sasl.mechanism import Mechanism, Secret
 from gatepost.sasl.passwords import (
     SCRAM_ITERATIONS,
     PasswordThreads,
@@ -19,19 +20,16 @@ from gatepost.sasl.plain_mechanisms import CramMd5, External, Login, Plain
 from gatepost.sasl.scram import HASHES, Hash, ScramKeys, keys_of
 from gatepost.sasl.scram_mechanism import Scram
 from gatepost.sasl.security import MECHANISMS, SecurityOptions, allowed
-from gatepost.sasl.server import KEPT, Challenge, Exchange, Failed, Peers, Step, Success
+from gatepost.sasl.server import KEPT, Exchange, Failed, Peers, Step
 from gatepost.sasl.verifier import BadVerifier, Verifier, verifiers
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
 T = TypeVar("T")
 
+_BAD_BASE64 = Failed("Invalid base64 data in continued response", username=KEPT)
+
 BINDINGS = ("tls-exporter", "tls-server-end-point", "tls-unique")
-_UNAVAILABLE = "authentication back end unavailable"
-
-
-class _CannotTell(Exception):
-    """There is no telling now; the message is for the log."""
 
 
 class TableServer:
@@ -82,7 +80,7 @@ class TableServer:
         data = None if initial is None else b"" if initial == base64_text.NOTHING else base64_text.decode(initial)
         if data is None and initial is not None:
             return Failed("Invalid base64 data in initial response", username=KEPT), None
-        exchange = TableExchange(self, name, self._machine(name, peers))
+        exchange = MechanismExchange(self, name, self._machine(name, peers), _BAD_BASE64)
         return await exchange.begin(data), exchange
 
     def _machine(self, name: str, peers: Peers) -> Mechanism:
@@ -110,28 +108,28 @@ class TableServer:
     # What mechanisms want to know.
 
     async def known(self, username: str) -> tuple[str, str | None]:
-        """The name by which the table knows the user, and what it says. Raises _CannotTell."""
+        """The name by which the table knows the user, and what it says. Raises CannotTell."""
         try:
             found = await self._users.find(username)
             if found is None and self._domain and "@" not in username:
                 username = f"{username}@{self._domain}"
                 found = await self._users.find(username)
         except LookupTemporaryFailure as failure:
-            raise _CannotTell(f"gatepost_sasl_users: {failure}") from None
+            raise CannotTell(f"gatepost_sasl_users: {failure}") from None
         return username, None if found is None else found.value
 
     async def verifiers(self, username: str) -> tuple[str, tuple[Verifier, ...]]:
-        """With the name; empty: there is no such user. Raises _CannotTell."""
+        """With the name; empty: there is no such user. Raises CannotTell."""
         name, text = await self.known(username)
         if text is None:
             return name, ()
         try:
             return name, verifiers(text)
         except BadVerifier as bad:
-            raise _CannotTell(f"gatepost_sasl_users: what it says of a user is of no use: {bad}") from None
+            raise CannotTell(f"gatepost_sasl_users: what it says of a user is of no use: {bad}") from None
 
     async def check(self, username: str, password: str) -> tuple[str, bool]:
-        """Raises _CannotTell."""
+        """Raises CannotTell."""
         name, known = await self.verifiers(username)
         # The first that is not SCRAM's: those are for machines with less time.
         best = min(known, key=lambda verifier: verifier.kind == "scram", default=None)
@@ -147,7 +145,7 @@ class TableServer:
         return self._nobody
 
     async def secret_of(self, username: str, name: Hash | None) -> tuple[str, Secret | None]:
-        """For SCRAM with this hash, or (None) the password. Raises _CannotTell."""
+        """For SCRAM with this hash, or (None) the password. Raises CannotTell."""
         known_as, known = await self.verifiers(username)
         for verifier in known:
             if verifier.keys is not None and verifier.keys.hash == name:
@@ -162,60 +160,10 @@ class TableServer:
         try:
             return await self._threads.run(work)
         except TooManyWaiting:
-            raise _CannotTell("too many passwords wait to be verified") from None
+            raise CannotTell("too many passwords wait to be verified") from None
         except NoLibcrypt:
-            raise _CannotTell("gatepost_sasl_users: there is no crypt(3) on this host") from None
+            raise CannotTell("gatepost_sasl_users: there is no crypt(3) on this host") from None
 
 
 def _can_bind(peers: Peers) -> bool:
     return peers.encrypted and any(peers.binding(kind) is not None for kind in BINDINGS)
-
-
-class TableExchange:
-    """One AUTH: grants the mechanism its wishes."""
-
-    def __init__(self, server: TableServer, name: str, machine: Mechanism) -> None:
-        self._server = server
-        self._name = name
-        self._machine = machine
-        self._known_as = ""
-
-    async def begin(self, initial: bytes | None) -> Step:
-        return await self._granted(self._machine.begin(initial))
-
-    async def step(self, response: str) -> Step:
-        data = base64_text.decode(response)
-        if data is None:
-            return Failed("Invalid base64 data in continued response", username=KEPT)
-        return await self._granted(self._machine.respond(data))
-
-    def abort(self) -> None:
-        pass
-
-    async def _granted(self, wish: Wish) -> Step:
-        try:
-            while True:
-                if isinstance(wish, Say):
-                    return Challenge(base64_text.encode(wish.data))
-                if isinstance(wish, Refused):
-                    return Failed(wish.reason, username=wish.username)
-                if isinstance(wish, Done):
-                    return await self._done(wish)
-                wish = await self._known(wish)
-        except _CannotTell as cannot:
-            return Failed(_UNAVAILABLE, temporary=True, username=KEPT, warning=str(cannot))
-
-    async def _known(self, wish: Check | Fetch) -> Wish:
-        if isinstance(wish, Check):
-            self._known_as, right = await self._server.check(wish.username, wish.password)
-            return self._machine.checked(right)
-        self._known_as, secret = await self._server.secret_of(wish.username, wish.hash)
-        return self._machine.fetched(secret)
-
-    async def _done(self, done: Done) -> Step:
-        if self._name == "EXTERNAL":
-            # A certificate says who it is; whether we want to know them is for the table to say.
-            self._known_as, text = await self._server.known(done.username)
-            if text is None:
-                return Failed("authentication failure", username=done.username)
-        return Success(self._known_as)

@@ -7,7 +7,7 @@ import msgspec
 from gatepost.config.errors import ConfigError
 
 DEFAULT_PATH = "/etc/postfix/sasl:/etc/sasl2:/usr/lib/sasl2"
-"""Where Debian's Postfix and its Cyrus SASL look if cyrus_sasl_config_path is empty."""
+"""Where Debian's Postfix and its Cyrus SASL look if cyrus_sasl_config_path is empty; first there is our own folder."""
 
 SOCKET = "/var/run/saslauthd/mux"
 MECHANISMS = ("PLAIN", "LOGIN")
@@ -24,9 +24,12 @@ class CyrusConfig(msgspec.Struct, frozen=True):
     mechanisms: tuple[str, ...] = MECHANISMS
 
 
-def read_config(name: str, search_path: str) -> CyrusConfig:
-    """The file `name`.conf in the first folder of `search_path` (colons between) that has it. Raises ConfigError."""
-    folders = [folder for folder in (search_path or DEFAULT_PATH).split(":") if folder]
+def read_config(name: str, search_path: str, directory: str) -> CyrusConfig:
+    """The file `name`.conf in the first folder of `search_path` (colons between) that has it.
+
+    `directory` is that of main.cf: its folder `sasl` is looked into if there is no search path. Raises ConfigError.
+    """
+    folders = [folder for folder in (search_path or f"{directory}/sasl:{DEFAULT_PATH}").split(":") if folder]
     for folder in folders:
         path = Path(folder, f"{name}.conf")
         try:
@@ -53,18 +56,19 @@ def parse_config(text: str, path: str) -> CyrusConfig:
         if not colon:
             raise ConfigError("`name: value' expected", path=path, line=number)
         values[name.strip().lower()] = (value.strip(), number)
-    method, line = values.pop("pwcheck_method", ("auxprop", 0))
+    method, number = values.pop("pwcheck_method", ("auxprop", 0))
     if method.split() != ["saslauthd"]:
         raise ConfigError(
             f"pwcheck_method: {method} is not supported, only saslauthd is"
             " (for passwords in a table see gatepost_sasl_users)",
             path=path,
-            line=line,
+            line=number,
         )
-    socket, line = values.pop("saslauthd_path", (SOCKET, 0))
+    socket, number = values.pop("saslauthd_path", (SOCKET, 0))
     if not socket.startswith("/"):
-        raise ConfigError(f"saslauthd_path: {socket}: not an absolute path", path=path, line=line)
-    mechanisms = _mechanisms(*values.pop("mech_list", ("", 0)), path)
+        raise ConfigError(f"saslauthd_path: {socket}: not an absolute path", path=path, line=number)
+    listed, number = values.pop("mech_list", ("", 0))
+    mechanisms = _mechanisms(listed, number, path)
     for name, (_, number) in values.items():
         if name not in _IGNORED:
             raise ConfigError(f"{name}: not supported", path=path, line=number)

@@ -38,6 +38,17 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="all",
         honoured=True,
     ),
+    # The mechanisms of smtpd_sasl_type = gatepost.
+    text(
+        "gatepost_sasl_mechanisms",
+        "PLAIN LOGIN SCRAM-SHA-256",
+        kind="list",
+        since="gatepost 0.1",
+        owner="smtpd",
+        honoured=True,
+    ),
+    # Who may log in where smtpd_sasl_type = gatepost: login names, and what verifies their passwords.
+    text("gatepost_sasl_users", "", kind="lookup tables", since="gatepost 0.1", owner="smtpd", honoured=True),
     # How many SMTP server worker processes; 0 = as many as there are processors.
     number("gatepost_smtpd_processes", "0", minimum=0, since="gatepost 0.1", owner="master", honoured=True),
     # Sessions at one time, where master.cf says `-` for the process limit of an inet smtpd line.

@@ -3,8 +3,8 @@
 from gatepost.config.declaration import Parameter, boolean, number, text, time
 
 PARAMETERS: tuple[Parameter, ...] = (
-    boolean("broken_sasl_auth_clients", "no", since="<=1.0", owner="smtpd"),
-    text("cyrus_sasl_config_path", "", kind="pathname", since="2.5", owner="smtp smtpd"),
+    boolean("broken_sasl_auth_clients", "no", since="<=1.0", owner="smtpd", honoured=True),
+    text("cyrus_sasl_config_path", "", kind="pathname", since="2.5", owner="smtp smtpd", honoured=True),
     text("lmtp_sasl_auth_cache_name", "", since="2.5", owner="lmtp"),
     time("lmtp_sasl_auth_cache_time", "90d", since="2.5", owner="lmtp"),
     boolean("lmtp_sasl_auth_enable", "no", since="<2.1", owner="lmtp", harmless=("no",)),
@@ -30,15 +30,24 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("smtp_sasl_tls_security_options", "$smtp_sasl_security_options", kind="list", since="2.2", owner="smtp"),
     text("smtp_sasl_tls_verified_security_options", "$smtp_sasl_tls_security_options", since="2.6", owner="smtp"),
     text("smtp_sasl_type", "cyrus", shortest=1, since="2.3", owner="smtp"),
-    boolean("smtpd_sasl_auth_enable", "no", since="<=1.0", owner="smtpd"),
+    boolean("smtpd_sasl_auth_enable", "no", since="<=1.0", owner="smtpd", honoured=True),
     boolean("smtpd_sasl_authenticated_header", "no", since="2.3", owner="smtpd", honoured=True),
-    text("smtpd_sasl_exceptions_networks", "", kind="address match list", since="2.1", owner="smtpd"),
-    text("smtpd_sasl_local_domain", "", since="<=1.0", owner="smtpd"),
-    text("smtpd_sasl_mechanism_filter", "!external, static:rest", kind="list", since="3.6", owner="smtpd"),
-    text("smtpd_sasl_path", "smtpd", kind="pathname", shortest=1, since="2.3", owner="smtpd"),
-    number("smtpd_sasl_response_limit", "12288", minimum=12288, since="3.4", owner="smtpd"),
-    text("smtpd_sasl_security_options", "noanonymous", kind="list", since="<2.1", owner="smtpd"),
-    text("smtpd_sasl_service", "smtp", kind="service", shortest=1, since="2.11", owner="smtpd"),
-    text("smtpd_sasl_tls_security_options", "$smtpd_sasl_security_options", kind="list", since="2.2", owner="smtpd"),
-    text("smtpd_sasl_type", "cyrus", shortest=1, since="2.3", owner="smtpd"),
+    text("smtpd_sasl_exceptions_networks", "", kind="address match list", since="2.1", owner="smtpd", honoured=True),
+    text("smtpd_sasl_local_domain", "", since="<=1.0", owner="smtpd", honoured=True),
+    text(
+        "smtpd_sasl_mechanism_filter", "!external, static:rest", kind="list", since="3.6", owner="smtpd", honoured=True
+    ),
+    text("smtpd_sasl_path", "smtpd", kind="pathname", shortest=1, since="2.3", owner="smtpd", honoured=True),
+    number("smtpd_sasl_response_limit", "12288", minimum=12288, since="3.4", owner="smtpd", honoured=True),
+    text("smtpd_sasl_security_options", "noanonymous", kind="list", since="<2.1", owner="smtpd", honoured=True),
+    text("smtpd_sasl_service", "smtp", kind="service", shortest=1, since="2.11", owner="smtpd", honoured=True),
+    text(
+        "smtpd_sasl_tls_security_options",
+        "$smtpd_sasl_security_options",
+        kind="list",
+        since="2.2",
+        owner="smtpd",
+        honoured=True,
+    ),
+    text("smtpd_sasl_type", "cyrus", shortest=1, since="2.3", owner="smtpd", honoured=True),
 )
