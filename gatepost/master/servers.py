@@ -22,6 +22,7 @@ from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.transcript import Transcripts
 
+from gatepost.smtpd.tls_listener import listener_tls
 
 def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError, as for one without relay protection."""
@@ -73,7 +74,8 @@ def server_environment(
     policy: AccessPolicy | None = None,
 ) -> ServerEnvironment:
     """One listener's world; `ask` verifies addresses, `flush` serves ETRN; `policy`: another than the listener's own.
-    Raises ConfigError."""
+    `ticket_secret`: of all who serve this listener, for TLS; empty: nobody else does. Raises ConfigError."""
+    ticket_secret: bytes = b"",
     settings = foundation.configuration.settings_for(service)
     stressed = foundation.configuration.settings_for(service, stress="yes")
     parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
@@ -112,6 +114,7 @@ def server_environment(
 
 def _transcripts(settings: Settings, cleanup: Cleanup, log: ProgramLog) -> Transcripts | None:
     dates, tasks = Dates(time.localtime), set[asyncio.Task[None]]()
+        tls=listener_tls(settings, foundation.tables, log, service.name, ticket_secret),
     transcripts = Transcripts(
         settings, cleanup, log, lambda: dates.at(time.time()).date, lambda post: carry_out(post, tasks)
     )

@@ -8,7 +8,6 @@ from gatepost.smtpd.parameters import EHLO_KEYWORDS, SILENT_DISCARD, Parameters
 from gatepost.smtpd.replies import Refused, fixed
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import neutral_helo
-from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -58,7 +57,11 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     env = session.env
     lists = env.lists
     if lists.discarded_keywords is not None:
-        session.params = await _params_of_client(session, lists.discarded_keywords)
+        try:
+            await session.find_keywords(lists.discarded_keywords)
+        except LookupTemporaryFailure:
+            env.log.warning(lines.unknown_keywords(session.facts.client.namaddr))
+            raise
     params = session.params
     if params.discard_ehlo and SILENT_DISCARD not in params.discard_ehlo:
         named = " ".join(keyword for keyword in EHLO_KEYWORDS if keyword in params.discard_ehlo)
@@ -87,17 +90,6 @@ async def _may(session: Session, hosts: MatchList, what: str) -> bool:
     except LookupTemporaryFailure:
         session.env.log.warning(lines.unknown_offer(what, client.namaddr))
         raise
-
-
-async def _params_of_client(session: Session, maps: Maps) -> Parameters:
-    """smtpd_discard_ehlo_keyword_address_maps: what is found counts instead of smtpd_discard_ehlo_keywords."""
-    own = session.own_params = session.own_params or session.params
-    try:
-        found = await maps.find(session.facts.client.address)
-    except LookupTemporaryFailure:
-        session.env.log.warning(lines.unknown_keywords(session.facts.client.namaddr))
-        raise
-    return own if found is None else own.discarding(found.value)
 
 
 def _offers(

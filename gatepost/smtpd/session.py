@@ -25,6 +25,7 @@ from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
 from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.replies import FixedReply
 from gatepost.smtpd.transaction import Chunk, MailTransaction
+from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
 Chunking = Literal["", "chunks", "error"]
@@ -111,11 +112,27 @@ class Session(msgspec.Struct, eq=False):
         try:
             if wrap is not None and not await wrap(self):
                 return
+            if env.lists.discarded_keywords is not None:
+                try:
+                    await self.find_keywords(env.lists.discarded_keywords)
+                except LookupTemporaryFailure:
+                    pass  # EHLO will tell
             if await self._too_many_connections():
                 return
             await self.greet()
         except LookupTemporaryFailure:
             self.data_error()
+
+    async def find_keywords(self, maps: Maps) -> None:
+        """smtpd_discard_ehlo_keyword_address_maps: what is found there counts instead of smtpd_discard_ehlo_keywords.
+
+        Raises LookupTemporaryFailure.
+        """
+        own = self.own_params = self.own_params or self.params
+        self.params = own
+        found = await maps.find(self.facts.client.address)
+        if found is not None:
+            self.params = own.discarding(found.value)
 
     def set_client(self, client: Client) -> None:
         if self.params.smtpd_client_port_logging:

@@ -12,7 +12,7 @@ from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.restrictions.facts import Encryption
 from gatepost.smtpd.tls_settings import CERTIFICATE, SUMMARY, UNTRUSTED, VERBOSE, TlsSettings
 from gatepost.tls.certificate import Certificate, certificate_facts
-from gatepost.tls.sni import sni_name
+from gatepost.tls.sni import sni_name, sni_remark
 from gatepost.tls.summary import Summary, connection_summary, received_lines, summarize
 from gatepost.tls.values import BadTlsValue
 from gatepost.tls.verification import Verification, status, verification
@@ -61,7 +61,10 @@ class ListenerTls:
     def established(self, transport: TlsTransport, namaddr: str) -> Secured:
         """Read and tell what has been agreed upon."""
         tls, told = transport.ssl_object, self._settings.log
-        checked = verification(tls, "client")
+        remark = sni_remark(tls).replace("{peer}", namaddr)
+        if remark:
+            (self._log.warning if "is invalid" in remark else self._log.info)(remark)
+        checked = verification(tls)
         certificate = self._certificate(transport) if checked.present else None
         summary = summarize(tls)
         if certificate is not None and told & {VERBOSE, CERTIFICATE}:
@@ -75,8 +78,9 @@ class ListenerTls:
 
     def _certificate(self, transport: TlsTransport) -> Certificate | None:
         try:
-            return certificate_facts(transport.peer_chain[0], self._settings.digest)
-        except (BadTlsValue, IndexError) as error:
+            # Not the chain's first: a resumed session has no chain.
+            return certificate_facts(transport.ssl_object.getpeercert(True) or b"", self._settings.digest)
+        except BadTlsValue as error:
             self._log.warning(f"a client's certificate cannot be read: {error}")
             return None
 
@@ -117,8 +121,4 @@ class ListenerTls:
             about = "(Client did not present a certificate)"
         else:
             about = "(No client certificate requested)"
-        return "".join(f"\t{line}\n" for line in (*_closed(received_lines(summary)), about))
-
-
-def _closed(told: tuple[str, ...]) -> tuple[str, ...]:
-    return (*told[:-1], told[-1] + ")")
+        return "".join(f"\t{line}\n" for line in (*received_lines(summary), about))

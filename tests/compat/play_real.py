@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import placed, unplaced
 from tests.compat.real_postfix import RealPostfix
 from tests.dialogs.dialog import FOLDER, Dialog, normal_log, parse, record, transcript
 from tests.dns_server import DnsServer
@@ -27,7 +28,7 @@ _SERVER_ONLY = re.compile(
     r"smtpd_.*|.*_reject_code|.*_defer_code|strict_.*|disable_vrfy_command|mynetworks|local_recipient_maps|"
     r"relay_recipient_maps|virtual_mailbox_maps|allow_untrusted_routing|receive_override_options|queue_minfree|"
     r"line_length_limit|soft_bounce|unknown_.*_action|stress|inet_protocols|"
-    r"rbl_reply_maps|default_rbl_reply|permit_mx_backup_networks|[a-z]+_class"
+    r"rbl_reply_maps|default_rbl_reply|permit_mx_backup_networks|[a-z]+_class|tls_.*|relay_clientcerts"
 )
 AT_A_TIME = 12
 POSTFIXES = 6
@@ -63,7 +64,7 @@ async def _main(recording: bool, paths: list[str]) -> dict[str, Any]:
         results.update(played)
     for name, server in servers.items():
         results[name]["log"] = [server.unplaced(line) for line in results[name]["log"]]
-        results[name]["requests"] = [normal_request(request) for request in server.requests]
+        results[name]["requests"] = [unplaced(normal_request(request)) for request in server.requests]
         await server.close()
     await dns.stop()
     return results
@@ -76,7 +77,9 @@ async def _play_group(
     tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
     listeners = {
         tags[d.name]: {
-            name: servers[d.name].placed(value) for name, value in d.parameters.items() if _SERVER_ONLY.fullmatch(name)
+            name: placed(servers[d.name].placed(value))
+            for name, value in d.parameters.items()
+            if _SERVER_ONLY.fullmatch(name)
         }
         for d in dialogs
     }

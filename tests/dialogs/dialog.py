@@ -11,6 +11,9 @@ A file is head lines, then steps. `#` begins a comment line.
 
     C: text                   a line of the client
     c: text                   octets of the client: \\r \\n \\x41 are understood, nothing is added
+    T: words                  the client shakes hands in TLS: cert=NAME (of tests/certificates.py), name=HOST (asked for
+                              by SNI), version=1.2 (the highest); `fails`: nothing comes of it. CERTS/ in parameters is
+                              the folder of certificates
     S: text                   a line of the server; `<closed>`: it has closed the connection
     L: text                   a line of the log, in their order, those of the whole session
     P: attributes             what the policy server was asked, if it is said at all
@@ -21,8 +24,11 @@ Queue IDs are written QID, the times in message IDs TIME.
 import asyncio
 import codecs
 import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.certificates import certificates, unplaced
 
 FOLDER = Path(__file__).parent
 CLOSED = "<closed>"
@@ -66,25 +72,33 @@ class Dialog:
         reverse = f" REVERSE_NAME={options['reverse']}" if "reverse" in options else ""
         return f"XCLIENT NAME={name} ADDR={prefix}{address}{reverse}"
 
-    def exchanges(self) -> list[tuple[bytes, list[str]]]:
+    def exchanges(self) -> list["Exchange"]:
         """What the client sends in one go, and the server's lines before it sends again."""
-        result: list[tuple[bytes, list[str]]] = [(b"", [])]
+        result: list[Exchange] = [(b"", [])]
         for kind, text in self.steps:
             if kind == "S":
                 result[-1][1].append(text)
-                continue
-            if result[-1][1] or len(result) == 1:
-                result.append((b"", []))
-            result[-1] = (result[-1][0] + octets(kind, text), result[-1][1])
+            elif kind == "T":
+                result.append((Handshake.parse(text), []))
+            else:
+                sent = result[-1][0]
+                if result[-1][1] or len(result) == 1 or isinstance(sent, Handshake):
+                    sent = b""
+                    result.append((b"", []))
+                result[-1] = (sent + octets(kind, text), result[-1][1])
         return result
 
-    def pipelined(self) -> list[tuple[bytes, list[str]]]:
+    def pipelined(self) -> list["Exchange"]:
         """The same with commands sent together wherever RFC 2920 allows it."""
-        result: list[tuple[bytes, list[str]]] = []
+        result: list[Exchange] = []
         may_join = extended = False
         for data, replies in self.exchanges():
-            if may_join and result:
-                before, owed = result[-1]
+            if isinstance(data, Handshake):
+                result.append((data, replies))
+                may_join = extended = False
+                continue
+            before, owed = result[-1] if result else (b"", [])
+            if may_join and isinstance(before, bytes):
                 result[-1] = (before + data, owed + replies)
             else:
                 result.append((data, replies))
@@ -97,6 +111,25 @@ class Dialog:
             fine = all(reply[:3] not in ("354", "421", "521") and reply != CLOSED for reply in replies)
             may_join = extended and one and fine and command.startswith(tuple(p.encode() for p in _PIPELINABLE[:3]))
         return result
+
+
+@dataclass
+class Handshake:
+    """What the client does in TLS."""
+
+    certificate: str = ""
+    name: str = ""
+    version: str = ""
+    fails: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Handshake":
+        words = dict(word.partition("=")[::2] for word in text.split())
+        fails = words.pop("fails", None) is not None
+        return cls(words.pop("cert", ""), words.pop("name", ""), words.pop("version", ""), fails)
+
+
+Exchange = tuple[bytes | Handshake, list[str]]
 
 
 def octets(kind: str, text: str) -> bytes:
@@ -114,7 +147,7 @@ def parse(path: Path) -> Dialog:
         text = text.removeprefix(" ")
         if not line.strip() or line.startswith("#"):
             dialog.head.append(line)
-        elif kind in ("C", "c", "S"):
+        elif kind in ("C", "c", "S", "T"):
             dialog.steps.append((kind, text))
         elif kind == "L":
             dialog.log.append(text)
@@ -152,8 +185,9 @@ def normal_log(lines: list[str]) -> list[str]:
     found = []
     for line in _message_ids_moved(lines):
         line = re.sub(r"message-id=<\d{14}\.\w+@", "message-id=<TIME.QID@", line)
+        line = re.sub(r"(TLS library problem: error:[^/]*?)(:\.\./[\w/.]+:\d+)?:?$", r"\1", unplaced(line))
         line = re.sub(r"mail queue: \d+ bytes", "mail queue: N bytes", line)
-        line = re.sub(r"for service \S+$", "for service SERVICE", line)
+        line = re.sub(r"for service \S+?(\.? TLS context .*)?$", r"for service SERVICE\1", line)
         line = re.sub(r"^(warning: )?(?=[0-9A-F]*[0-9])[0-9A-F]{9,16}: ", r"\1QID: ", line)
         found.append(line)
     return found
@@ -184,11 +218,30 @@ class Line:
         """The next line of the server, CLOSED at the end."""
         try:
             line = await asyncio.wait_for(self.reader.readline(), limit)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             return CLOSED
         if not line:
             return CLOSED
         return normal_reply(line.decode("utf-8", "backslashreplace").removesuffix("\r\n"))
+
+    async def send(self, data: bytes | Handshake) -> str:
+        """Send it, or shake hands; what went otherwise than the file has it."""
+        if isinstance(data, bytes):
+            if data:
+                self.writer.write(data)
+            return ""
+        try:
+            await asyncio.wait_for(self._shake_hands(data), LIMIT)
+        except (ssl.SSLError, ConnectionError) as error:
+            return "" if data.fails else f"TLS: {error}"
+        return "TLS: it succeeds" if data.fails else ""
+
+    async def _shake_hands(self, asked: Handshake) -> None:
+        context = certificates().client_context(asked.certificate, asked.version)
+        await self.writer.start_tls(context, server_hostname=asked.name or None)
+        if asked.fails:
+            # With TLSv1.3 the client thinks itself ready before the server has seen all.
+            await self.reader.read(1)
 
     async def begin(self, dialog: Dialog) -> None:
         if dialog.preamble:
@@ -208,8 +261,8 @@ async def transcript(dialog: Dialog, host: str, port: int) -> list[tuple[str, st
         await line.begin(dialog)
         for number, (data, replies) in enumerate(exchanges):
             steps += sends[number]
-            if data:
-                writer.write(data)
+            if trouble := await line.send(data):
+                steps.append(("S", trouble))
             for _ in replies:
                 try:
                     got = await line.next()
@@ -231,8 +284,8 @@ async def play(dialog: Dialog, host: str, port: int, *, pipelined: bool = False)
     try:
         await line.begin(dialog)
         for data, replies in dialog.pipelined() if pipelined else dialog.exchanges():
-            if data:
-                writer.write(data)
+            if trouble := await line.send(data):
+                return [*differences, trouble]
             for wanted in replies:
                 try:
                     got = await line.next()
@@ -246,7 +299,7 @@ async def play(dialog: Dialog, host: str, port: int, *, pipelined: bool = False)
         writer.close()
         try:
             await writer.wait_closed()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             pass
     return differences
 
@@ -258,7 +311,7 @@ async def record(dialog: Dialog, host: str, port: int, quiet: float = 0.4) -> li
     steps: list[tuple[str, str]] = []
     try:
         await line.begin(dialog)
-        closed = await _gather(line, steps, quiet)
+        closed = dialog.steps[0][0] != "T" and await _gather(line, steps, quiet)
         asked = [step for step in dialog.steps if step[0] != "S"]
         # A step is sent together with the next if the file has no reply between them.
         for number, data in enumerate(_sends(dialog)):
@@ -266,7 +319,8 @@ async def record(dialog: Dialog, host: str, port: int, quiet: float = 0.4) -> li
                 break
             block, steps_of_block = data
             steps.extend(steps_of_block)
-            writer.write(block)
+            if trouble := await line.send(block):
+                steps.append(("S", trouble))
             closed = await _gather(line, steps, quiet, number)
         assert asked or closed or steps
     finally:
@@ -274,19 +328,21 @@ async def record(dialog: Dialog, host: str, port: int, quiet: float = 0.4) -> li
     return steps
 
 
-def _sends(dialog: Dialog) -> list[tuple[bytes, list[tuple[str, str]]]]:
-    blocks: list[tuple[bytes, list[tuple[str, str]]]] = []
-    open_ = False
+def _sends(dialog: Dialog) -> list[tuple[bytes | Handshake, list[tuple[str, str]]]]:
+    blocks: list[tuple[bytes | Handshake, list[tuple[str, str]]]] = []
+    open_ = b""
     for kind, text in dialog.steps:
         if kind == "S":
-            open_ = False
-            continue
-        data = octets(kind, text)
-        if open_:
-            blocks[-1] = (blocks[-1][0] + data, [*blocks[-1][1], (kind, text)])
+            open_ = b""
+        elif kind == "T":
+            open_ = b""
+            blocks.append((Handshake.parse(text), [(kind, text)]))
+        elif open_:
+            open_ += octets(kind, text)
+            blocks[-1] = (open_, [*blocks[-1][1], (kind, text)])
         else:
-            blocks.append((data, [(kind, text)]))
-        open_ = True
+            open_ = octets(kind, text)
+            blocks.append((open_, [(kind, text)]))
     return blocks
 
 

@@ -23,6 +23,7 @@ from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
+from gatepost.smtpd.tls_listener import listener_tls
 from tests.smtpd.probes import Probing
 
 BASE = """
@@ -104,6 +105,7 @@ class World:
                 settings, self.writer, log.program("cleanup"), services.rewriter, services.virtual_aliases
             ),
             rates=CountedRates(time.monotonic),
+            tls=listener_tls(settings, tables, program, service),
             client_name=self.client_name,
             resolver=services.resolver,
             rewriter=services.rewriter,
