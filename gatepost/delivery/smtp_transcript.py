@@ -17,6 +17,7 @@ from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_client_events import Stage
+from gatepost.protocol.smtp_client_login import LoginProtocol
 from gatepost.protocol.smtp_reply import SmtpReply
 
 _LENGTH, _INDENT = 78, 4
@@ -29,7 +30,7 @@ def transcript_classes(settings: Settings) -> frozenset[str]:
 
 
 class _Recording(SmtpClientProtocol):
-    """Writes down what is said, content excepted. `classes`: what has gone wrong."""
+    """Writes down what is said, content and logins excepted. `classes`: what has gone wrong."""
 
     said: list[str]
     classes: set[str]
@@ -49,14 +50,19 @@ class _Recording(SmtpClientProtocol):
         return self._recorded(super().quit())
 
     def _recorded(self, data: bytes) -> bytes:
-        self.said += [f"Out: {line}" for line in data.decode("utf-8", "replace").splitlines()]
+        self.said += [f"Out: {line}" for line in self._shown(data.decode("utf-8", "replace")).splitlines()]
         return data
 
+    def _shown(self, text: str) -> str:
+        """Mail may be read by many: what would log in is left out (Postfix has it in its transcripts)."""
+        return self.conceal(text) if isinstance(self, LoginProtocol) else text
+
     def _take_reply(self, reply: SmtpReply) -> None:
-        self.said += [f"In:  {line}" for line in reply.text.split("\n")]
+        self.said += [f"In:  {line}" for line in self._shown(reply.text).split("\n")]
         stage = self._expected[0] if self._expected else Stage.IDLE
         if (
             stage not in _UNJUDGED
+            and not (isinstance(self, LoginProtocol) and self.logging_in)
             and not (self._refused_mail and stage is not Stage.MAIL)
             and _is_protocol_error(reply.code, stage)
         ):

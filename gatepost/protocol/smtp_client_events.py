@@ -46,6 +46,7 @@ class Kind(enum.Enum):
     STRAY = 9  # a reply nobody asked for (421 on an idle session): the session is of no more use
     STARTTLS = 11  # the server waits for the TLS handshake; `encrypted` goes on
     NO_TLS = 12  # the session must be encrypted, and cannot be
+    LOGIN = 13  # reply to AUTH, or to what answers a challenge (smtp_client_login)
     ANSWER = 10  # LMTP: reply to the end of the content for RCPT TO number `recipient`, where END is yet to come
 
 
