@@ -239,9 +239,13 @@ class FileTrouble(ConfigError):
         if failed is _CHAIN:
             self.lines: tuple[str, ...] = (f"{failed.format(path)}: {why}",)
         else:
-            number = 0x80000000 | _NUMBERS.get(why, 0)
-            library = f"error:{number:08X}:system library::{why}:calling fopen({path}, r)"
-            self.lines = (failed.format(path), lines.tls_library_problem(library))
+            number = _NUMBERS.get(why, 0)
+            problems = (
+                f"error:{0x80000000 | number:08X}:system library::{why}:calling fopen({path}, r)",
+                f"error:{0x10080000 | number:08X}:BIO routines::system lib",
+                f"error:{0x0A080000 | number:08X}:SSL routines::system lib",
+            )
+            self.lines = (failed.format(path), *map(lines.tls_library_problem, problems))
 
 
 _NUMBERS = {os.strerror(number): number for number in errno.errorcode}

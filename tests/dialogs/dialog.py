@@ -185,7 +185,9 @@ def normal_log(lines: list[str]) -> list[str]:
     found = []
     for line in _message_ids_moved(lines):
         line = re.sub(r"message-id=<\d{14}\.\w+@", "message-id=<TIME.QID@", line)
-        line = re.sub(r"(TLS library problem: error:[^/]*?)(:\.\./[\w/.]+:\d+)?:?$", r"\1", unplaced(line))
+        line = unplaced(line)
+        if line.startswith("warning: TLS library problem: "):  # Postfix tells the line of OpenSSL's source
+            line = re.sub(r":\.\./[\w/.]+:\d+", "", line).removesuffix(":")
         line = re.sub(r"mail queue: \d+ bytes", "mail queue: N bytes", line)
         line = re.sub(r"for service \S+?(\.? TLS context .*)?$", r"for service SERVICE\1", line)
         line = re.sub(r"^(warning: )?(?=[0-9A-F]*[0-9])[0-9A-F]{9,16}: ", r"\1QID: ", line)
