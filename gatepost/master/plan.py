@@ -2,10 +2,12 @@
 
 import os
 import pwd
+import secrets
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from gatepost.config.configuration import Configuration
@@ -34,6 +36,8 @@ class Plan:
     load: SharedLoad | None = None
     queue_socket: socket.socket | None = None
     control_socket: socket.socket | None = None
+    # Of the keys of TLS session tickets, which all who serve a listener must agree upon.
+    ticket_secret: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
     named_files: NamedFiles | None = None
     opener: FileOpener | None = None
 

@@ -171,6 +171,7 @@ class SingleProcess:
                 verify,
                 self._flush,
                 made.intake,
+                ticket_secret=plan.ticket_secret,
             )
             made.listeners.append((connections, env))
             if made.decisions is not None:

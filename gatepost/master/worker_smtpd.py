@@ -62,6 +62,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
             verification.ask,
             verification.flush,
             intake,
+            ticket_secret=plan.ticket_secret,
         )
         limits.append(connections)
         if decisions is not None:
