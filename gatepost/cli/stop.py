@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from gatepost.cli.certificates import certificate_lines
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
@@ -53,9 +54,10 @@ _PAGES = {
     ),
     "status": ManualPage(
         "gatepost status",
-        "is the mail system running, and how much mail waits",
+        "is the mail system running, how much mail waits, how long are certificates good",
         "[-c DIR]",
-        "Shows the process ID of the master process, and the number of messages in each queue.",
+        "Shows the process ID of the master process, the number of messages in each queue, and for how many days the "
+        "certificates are good.",
         "0: it is running. 1: it is not.",
     ),
 }
@@ -228,6 +230,8 @@ def _status(configuration: Configuration) -> int:
         for sick in resting_nexthops(settings.gatepost_queue_directory):
             until = time.strftime("%H:%M:%S", time.localtime(sick.until))
             print(f"next hop {sick.nexthop} of transport {sick.transport} rests until {until}: {sick.reason}")
+    for line in certificate_lines(configuration, time.time()):
+        print(line)
     return 0
 
 

@@ -24,6 +24,7 @@ _KEYS = re.compile(rf"(?:smtpd|smtp|lmtp)_tls_(?:{'|'.join(FILE_SUFFIXES)}|dh102
 _TABLE = re.compile(
     r"\b(texthash|hash|btree|dbm|sdbm|lmdb|cdb|cidr|regexp|pcre|ldap|mysql|pgsql|sqlite|memcache):(/[^\s,{}]+)"
 )
+_VALUE = re.compile(r"(?<=[\s,={:])/[^\s,{}]+")
 _INDEX = {"lmdb": ".lmdb", "cdb": ".cdb"}
 """Of the indexes that postmap(1) makes, those that are read where there is no source text."""
 
@@ -130,6 +131,8 @@ def _paths_in(name: str, text: str) -> Iterator[str]:
     if _KEYS.fullmatch(name):
         yield from named(text)
         return
+    if name == SNI_MAPS:
+        yield from _VALUE.findall(text)  # inline:{www.example.com = /file}
     for kind, path in _TABLE.findall(text):
         yield path
         if kind in _INDEX:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 
+from gatepost.audit.certificates import certificate_files
 from gatepost.audit.classes import in_two_classes
 from gatepost.audit.destinations import bad_values, unknown_transports
 from gatepost.audit.gateways import trusted_gateways
@@ -152,6 +153,7 @@ class _Prover:
             self._try(lambda: Texts(self.settings, self.proof.remarks.append).check())
             self._try(lambda: self._destinations(foundation))
             self._secrets(foundation)
+            self._certificates(foundation)
             self._tables(foundation)
             around = surroundings()
             for listener in self.proof.listeners:
@@ -262,6 +264,17 @@ class _Prover:
             self._tell(proof.remarks, missing_transports(settings, transports(self.configuration)))
 
         self._try(compiled, settings)
+
+    def _certificates(self, foundation: Foundation) -> None:
+        """Those that are not there, have expired or soon will."""
+        now = time.time()
+        for file in certificate_files(self.configuration, foundation.tables):
+            if file.problem and file.problem not in self._refused:
+                self.proof.remarks.append(str(place(ConfigError(file.problem), file.settings, file.parameter)))
+            for certificate in file.certificates:
+                if trouble := certificate.trouble(now):
+                    text = f"{file.path}: the certificate of {certificate.name} {trouble}"
+                    self.proof.remarks.append(str(place(ConfigError(text), file.settings, file.parameter)))
 
     def _secrets(self, foundation: Foundation) -> None:
         """Files that not even who opens them for the workers may read, or may open for them: nobody will ever."""

@@ -9,6 +9,7 @@ import pytest
 from gatepost.config.configuration import Configuration
 from gatepost.master.file_access import FileAccess
 from gatepost.master.prove import Proof, prove
+from tests.audit.expiring import certificate
 
 MASTER_CF = "127.0.0.1:2525 inet n - n - - smtpd\nsmtp unix - - n - - smtp\nlocal unix - n n - - local\n"
 
@@ -178,3 +179,22 @@ def test_without_root_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> 
     named = [error for error in proof.errors if "mail_owner" not in error]
     assert f"/etc/gatepost/main.cf, line 2: parameter transport_maps: open {table}: Permission denied" in named
     assert not any("transport_maps" in fault for fault in proof.faults)
+
+
+def test_certificates_that_end_soon_have_ended_or_are_not_there(tmp_path: Path) -> None:
+    for name, days in (("good", 300), ("soon", 3.5), ("old", -2)):
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(certificate(days, f"{name}.example")))
+    proof = proof_of(
+        f"smtpd_tls_chain_files = {tmp_path}/good.pem\nsmtp_tls_cert_file = {tmp_path}/soon.pem\n"
+        f"smtp_tls_eccert_file = {tmp_path}/old.pem\nsmtp_tls_dcert_file = {tmp_path}/gone.pem\n"
+    )
+    assert proof.errors == []
+    place = "/etc/gatepost/main.cf, line {}: parameter smtp_tls_{}: "
+    soon, old, gone = (text for text in proof.remarks if text.startswith("/etc/gatepost/main.cf"))
+    assert soon.startswith(
+        f"{place.format(6, 'cert_file')}{tmp_path}/soon.pem: the certificate of soon.example expires in 3 days, on 2"
+    )
+    assert old.startswith(
+        f"{place.format(7, 'eccert_file')}{tmp_path}/old.pem: the certificate of old.example expired on 2"
+    )
+    assert gone == f"{place.format(8, 'dcert_file')}open {tmp_path}/gone.pem: No such file or directory"

@@ -4,6 +4,7 @@ import re
 import stat
 from collections.abc import Iterator
 
+from gatepost.audit.certificates import Certificate, CertificateFile, certificate_files
 from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.subject import Place, Subject
@@ -54,6 +55,40 @@ def file_missing(subject: Subject) -> Iterator[Remark]:
                         env.stat_file(env.path(path))
                     except (OSError, ValueError):
                         yield place.remark(name, f"{path} is not there", "correct the path, or make the file")
+
+
+@check("certificate-expired", Severity.ERROR, "a certificate that has expired")
+def certificate_expired(subject: Subject) -> Iterator[Remark]:
+    """Clients that look at certificates do not go on: people cannot send, and servers that must verify us keep their
+    mail. Renew it; the new file counts within a minute, without a reload."""
+    now = subject.tables.env.wall_clock()
+    for file, certificate in _ending(subject):
+        if certificate.until < now:
+            yield _renewal(subject, file, certificate, now)
+
+
+@check("certificate-expires-soon", Severity.WARNING, "a certificate that expires within two weeks")
+def certificate_expires_soon(subject: Subject) -> Iterator[Remark]:
+    """What renews certificates by itself does so a month before their end; that it has not, needs a look while there
+    is time."""
+    now = subject.tables.env.wall_clock()
+    for file, certificate in _ending(subject):
+        if certificate.until >= now:
+            yield _renewal(subject, file, certificate, now)
+
+
+def _ending(subject: Subject) -> Iterator[tuple[CertificateFile, Certificate]]:
+    now = subject.tables.env.wall_clock()
+    for file in certificate_files(subject.configuration, subject.tables):
+        for certificate in file.certificates:
+            if certificate.trouble(now):
+                yield file, certificate
+
+
+def _renewal(subject: Subject, file: CertificateFile, certificate: Certificate, now: float) -> Remark:
+    path, line = file.where or (subject.configuration.main.path, 0)
+    message = f"the certificate of {certificate.name} in {file.path} {certificate.trouble(now)}"
+    return Remark(path, line, file.parameter, message, f"put a new certificate in {file.path}")
 
 
 @check("tls-key-readable", Severity.ERROR, "a private key that everybody may read")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from gatepost.audit.lint.run import FAMILIES, checks
+from tests.audit.expiring import certificate
 from tests.audit.lint.configurations import MASTER_CF, Folder
 
 CASES = Path(__file__).with_name("cases")
@@ -67,6 +68,8 @@ def test_case(case: Case, tmp_path: Path) -> None:
         path, *options = name.split()
         given = dict(option.split("=") for option in options)
         texts[path] = "".join(f"{line}\n" for line in lines)
+        if "certificate" in given:
+            texts[path] = b"".join(certificate(int(given["certificate"]))).decode()
         if path.startswith("/"):
             folder.write(path, texts[path], mode=int(given.get("mode", "640"), 8), age=int(given.get("age", "0")))
     found = folder.lint(texts["main.cf"], texts["master.cf"])
