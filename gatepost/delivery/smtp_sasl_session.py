@@ -1,0 +1,42 @@
+"""Sessions that may have to log in."""
+
+from typing import cast
+
+from gatepost.delivery.smtp_session import SmtpSession
+from gatepost.protocol.smtp_client_events import Event, Kind
+from gatepost.protocol.smtp_client_login import LoginProtocol
+from gatepost.protocol.smtp_reply import SmtpReply
+
+_LOGIN = Kind.LOGIN
+
+
+class LoginSession(SmtpSession):
+    """Its protocol is a LoginProtocol."""
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._said: SmtpReply | None = None
+
+    @property
+    def login(self) -> LoginProtocol:
+        """The protocol."""
+        return cast(LoginProtocol, self.core)
+
+    async def say(self, line: str) -> SmtpReply:
+        """Send a line of the login; the server's reply. Raises SessionLost, LocalDataError."""
+        self._woken = False
+        self.login.send_login(line)
+        self._write(self.core.data_to_send())
+        self._arm()
+        if self.core.ahead:
+            self.data_received(b"")
+        await self._wait()
+        assert self._said is not None  # what else wakes raises
+        return self._said
+
+    def _handle(self, event: Event) -> None:
+        if event.kind is _LOGIN:
+            self._said = event.reply
+            self._woken = True
+        else:
+            super()._handle(event)
