@@ -20,6 +20,7 @@ from gatepost.net.tls_pump import start_tls
 from gatepost.tls import openssl
 from tests.net.tls_world import (
     App,
+    Faults,
     Peer,
     Wire,
     authority,

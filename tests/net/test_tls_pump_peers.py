@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from gatepost.net.tls_pump import TlsFailure, TlsTransport, start_tls
-from tests.net.tls_world import App, authority, client_side, leaf, server_side
+from tests.net.tls_world import App, Faults, authority, client_side, leaf, server_side
 
 MEGABYTE = 1024 * 1024
 
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Any], None]:
     def run_it(main: Any) -> None:
-        faults: list[dict[str, Any]] = []
+        faults = Faults()
         factory = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
+            runner.get_loop().set_exception_handler(faults)
             runner.run(main)
-        assert not faults
+        assert not faults.found
 
     return run_it
 
@@ -121,8 +121,7 @@ def test_a_peer_that_does_not_read_blocks_the_writer(run: Any) -> None:
             assert not apps[0].got
             apps[0].transport.resume_reading()
             assert len(await apps[0].arrived(written)) == written
-            while client.blocked:
-                await asyncio.sleep(0)
+            await asyncio.wait_for(client.writable.wait(), 60)
             client.transport.close()
             await asyncio.wait_for(apps[0].ended, 60)
 

@@ -102,7 +102,7 @@ class App(asyncio.Protocol):
         self.ended: asyncio.Future[Exception | None] = loop.create_future()
         self.eof = 0
         self.blocked = False
-        self.blocks = 0
+        self.writable = asyncio.Event()
         self._arrived: list[tuple[int, asyncio.Future[None]]] = []
 
     def done(self, transport: TlsTransport, failure: TlsFailure | None) -> None:
@@ -133,14 +133,25 @@ class App(asyncio.Protocol):
     def pause_writing(self) -> None:
         assert not self.blocked
         self.blocked = True
-        self.blocks += 1
+        self.writable.clear()
 
     def resume_writing(self) -> None:
         assert self.blocked
         self.blocked = False
+        self.writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended.set_result(exc)
+
+
+class Faults:
+    """For a loop's exception handler."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+
+    def __call__(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.found.append(context)
 
 
 class Peer:
