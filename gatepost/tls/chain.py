@@ -41,13 +41,11 @@ def load_chains(
     """
     files = [chain for chain in chains if not chain.key]
     if files:
-        try:
-            _load_files(context, files, warn)
-        except _BadChain as bad:
-            last = f"error loading private keys and certificates from: {bad.file}: {then}"
-            raise BadTlsValue(*bad.lines, last) from None
+        _load_objects(context, list(_objects(files)), files[-1].name, warn, then)
     for chain in chains:
-        if chain.key:
+        if chain.key and chain.key_name in ("", chain.name):
+            _load_mixed(context, chain, warn, then)
+        elif chain.key:
             _load_pair(context, chain, then)
 
 
@@ -58,10 +56,33 @@ class _BadChain(Exception):
         self.lines = lines
 
 
-def _load_files(context: ssl.SSLContext, files: Sequence[Chain], warn: Warn) -> None:
+def _load_mixed(context: ssl.SSLContext, chain: Chain, warn: Warn, then: str) -> None:
+    """Certificates and their key in one file: the key may stand anywhere in it."""
+    objects = list(_objects((chain,)))
+    keys = [each for each in objects if each.kind in _KEYS]
+    for key in keys[1:]:
+        warn(f"ignoring 2nd key at index {key.number} in {chain.name} after 1st at {keys[0].number}")
+    if objects and not keys:
+        last = f"error loading private keys and certificates from: {chain.name}: {then}"
+        raise BadTlsValue(f"No private key found in {chain.name}", last)
+    objects = [*keys[:1], *(each for each in objects if each not in keys)]
+    _load_objects(context, objects, chain.name, warn, then)
+
+
+def _load_objects(context: ssl.SSLContext, objects: Sequence[_Object], file: str, warn: Warn, then: str) -> None:
+    try:
+        if not objects:
+            raise _BadChain(file, f"No PEM data in {file}")
+        _load_each(context, objects, warn)
+    except _BadChain as bad:
+        last = f"error loading private keys and certificates from: {bad.file}: {then}"
+        raise BadTlsValue(*bad.lines, last) from None
+
+
+def _load_each(context: ssl.SSLContext, objects: Sequence[_Object], warn: Warn) -> None:
     key: _Object | None = None
     certificates: list[_Object] = []
-    for each in _objects(files):
+    for each in objects:
         if each.kind in _KEYS:
             if key is not None:
                 if not certificates:
@@ -77,7 +98,7 @@ def _load_files(context: ssl.SSLContext, files: Sequence[Chain], warn: Warn) -> 
         else:
             warn(f"loading {each.file}: ignoring PEM type: {each.kind}")
     if key is None:
-        raise _BadChain(files[-1].name, f"No PEM data in {files[-1].name}")
+        raise _BadChain(objects[-1].file, f"No PEM data in {objects[-1].file}")
     if not certificates:
         raise _BadChain(key.file, f"No certs for {_where(key)}")
     _load(context, key, certificates)

@@ -23,7 +23,6 @@ _NID_UNDEFINED = 0
 _EVP_PKEY_RSA = 6
 _EVP_PKEY_DH = 28
 _EVP_PKEY_EC = 408
-_EVP_PKEY_RSA_PSS = 912
 
 # SSL_ctrl and SSL_CTX_ctrl (ssl.h: SSL_CTRL_...).
 _SET_SESS_CACHE_MODE = 44
@@ -227,7 +226,7 @@ class Native:
     def _key(self, key: int) -> Key:
         number = self._library.EVP_PKEY_get_id(key)
         bits = self._library.EVP_PKEY_get_bits(key)
-        if number in (_EVP_PKEY_RSA, _EVP_PKEY_RSA_PSS):
+        if number == _EVP_PKEY_RSA:
             return Key("RSA", bits, "")
         if number == _EVP_PKEY_DH:
             return Key("DH", bits, "")
