@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from gatepost.audit.lists import ranges_in_words
 from gatepost.audit.relay import who_may_relay
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.terminal import show
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.prove import Proof, ProvedListener, prove
@@ -60,10 +61,7 @@ def main(arguments: list[str], directory: str) -> int:
 def _section(title: str, lines: Iterable[str]) -> None:
     lines = list(lines)
     if lines:
-        print(f"{title}:")
-        for line in lines:
-            print(f"  {line}")
-        print()
+        show([f"{title}:", *(f"  {line}" for line in lines), ""])
 
 
 def not_honoured(configuration: Configuration) -> Iterator[str]:

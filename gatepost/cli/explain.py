@@ -27,7 +27,7 @@ from gatepost.cleanup.pipeline import MailCleanup
 from gatepost.cli.explain_message import history, history_report, is_queue_id
 from gatepost.cli.explain_past import described, explained_then, past_report, remembered, time_of, today_report
 from gatepost.cli.options import CommandLineError, ManualPage
-from gatepost.cli.terminal import Paint, for_output
+from gatepost.cli.terminal import Paint, show
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
@@ -72,7 +72,7 @@ def _parser() -> ManualPage:
     parser = ManualPage(
         "gatepost explain",
         "why a session is accepted or refused",
-        "[-c DIR] QUEUEID\n[-c DIR] LINE\n[-c DIR] --client ADDRESS [--from ADDRESS] [--to ADDRESS] ...",
+        "[-c DIR] QUEUEID\n[-c DIR] LINE\n[-c DIR] --client ADDRESS [--from ADDRESS] [--to ADDRESS]",
         DESCRIPTION,
         EXIT_STATUS,
     )
@@ -121,8 +121,7 @@ def main(arguments: list[str], directory: str) -> int:
         if options.line is not None and is_queue_id(options.line):
             return _message(options, directory)
         if options.line is not None and told_by(options.line) is None and (said := meaning(options.line)):
-            for line in for_output(said):
-                print(line)
+            show(said)
             return 0
         question = _question(options)
         configuration = Configuration.read(directory)
@@ -156,8 +155,7 @@ def main(arguments: list[str], directory: str) -> int:
         lines = list(_text(explained, asked, service, configuration.settings_for(service)))
         lines += _compared(explained, question)
     paint = Paint.for_output()
-    for line in for_output(lines):
-        print(_painted(line, paint))
+    show(lines, lambda line: _painted(line, paint))
     return 1 if explained.reply else 0
 
 
@@ -168,8 +166,10 @@ def _message(options: argparse.Namespace, directory: str) -> int:
         print(msgspec.json.encode(found).decode())
     else:
         paint = Paint.for_output()
-        for line in for_output(history_report(found, time.time())):
-            print(paint.bold(line) if line.startswith(("Message ", "Now: ")) else line)
+        show(
+            history_report(found, time.time()),
+            lambda line: paint.bold(line) if line.startswith(("Message ", "Now: ")) else line,
+        )
     return 0 if found.lines or found.queued is not None else 1
 
 

@@ -13,7 +13,7 @@ from gatepost.audit.lint.registry import Check
 from gatepost.audit.lint.run import checks, lint
 from gatepost.audit.lint.subject import Subject
 from gatepost.cli.options import CommandLineError, ManualPage
-from gatepost.cli.terminal import Paint
+from gatepost.cli.terminal import WIDTH, Paint, filled
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.foundation import table_environment
@@ -28,8 +28,6 @@ An error loses or refuses mail, relays for strangers, or keeps something from st
 than it says. A note works and should not stay so. `gatepost check` tells whether the mail system would start.
 """
 EXIT_STATUS = "0: nothing, or notes only. 1: warnings. 2: errors, or a file cannot be read. 64: wrong command line."
-WIDTH = 80
-"""Columns."""
 
 
 def _parser() -> ManualPage:
@@ -126,17 +124,23 @@ def _print(findings: list[Finding]) -> None:
     counted = Counter(finding.severity for finding in findings)
     words = [f"{counted[each]} {each.value}{'s' * (counted[each] != 1)}" for each in Severity if counted[each]]
     if words:
-        print(f"{', '.join(words)}. `gatepost lint --explain NAME` tells more of each.")
+        print("\n".join(filled(f"{', '.join(words)}. `gatepost lint --explain NAME` tells more of each.")))
     else:
         print(f"{len(checks())} checks, nothing found.")
 
 
 def _lines(finding: Finding, paint: Paint) -> Iterator[str]:
     colour = {Severity.ERROR: paint.red, Severity.WARNING: paint.yellow, Severity.NOTE: paint.faint}[finding.severity]
-    yield f"{paint.bold(_short(finding.where))}: {colour(finding.severity.value)} [{finding.check}]"
+    where = _short(finding.where)
+    grade = f"{colour(finding.severity.value)} [{finding.check}]"
+    if len(f"{where}: {finding.severity.value} [{finding.check}]") <= WIDTH:
+        yield f"{paint.bold(where)}: {grade}"
+    else:
+        yield paint.bold(f"{where}:")
+        yield f"  {grade}"
     what = f"{finding.parameter}: {finding.message}" if finding.parameter else finding.message
-    yield from _wrapped(what, "  ")
-    first, *others = _wrapped(finding.remedy, "     ")
+    yield from filled(what, 2)
+    first, *others = filled(finding.remedy, 5)
     yield f"  {paint.green('->')} {first[5:]}"
     yield from others
 
@@ -152,14 +156,3 @@ def _short(where: str) -> str:
         near = path
     shown = near if Path(path).is_absolute() and not near.startswith("..") else path
     return f"{shown}:{line}" if line else shown
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -14,7 +14,7 @@ from gatepost.audit.networks import Decision, Entry, Kind, TrustedNetworks, netw
 from gatepost.audit.trusted_views import TrustedView, trusted_views
 from gatepost.cli.lint import lint_subject
 from gatepost.cli.options import CommandLineError, ManualPage
-from gatepost.cli.terminal import Paint
+from gatepost.cli.terminal import WIDTH, Paint, filled
 from gatepost.config.errors import ConfigError
 from gatepost.tables.network import address_text, parse_network
 
@@ -28,8 +28,6 @@ EXIT_STATUS = """\
 0: shown; with addresses: all of them are trusted. 1: one of them is not. 3: that cannot be told of one, because it
 depends on a table that cannot be listed, or on the client's name. 2: the configuration cannot be read. 64: wrong
 command line."""
-WIDTH = 80
-"""Columns."""
 _INDENT = 22
 _MAPPED = parse_network("::ffff:0:0/96")
 _KNOWN = (
@@ -121,10 +119,10 @@ def _remarks(subject: Subject) -> list[Finding]:
 def _explained(view: TrustedView, paint: Paint, *, alone: bool) -> Iterator[str]:
     yield paint.bold(f"mynetworks{_place(view)}")
     if not alone:
-        yield from _wrapped(f"of {', '.join(view.listeners) or 'main.cf, and of no listener'}", 2)
+        yield from filled(f"of {', '.join(view.listeners) or 'main.cf, and of no listener'}", 2)
     if view.where is None:
         text = f"It is not set: mynetworks_style = {view.style} makes it of this host's addresses, "
-        yield from _wrapped(text + (", ".join(view.interfaces) or "of which there are none"), 2)
+        yield from filled(text + (", ".join(view.interfaces) or "of which there are none"), 2)
     yield ""
     entries = view.networks.entries
     for position, entry in enumerate(entries):
@@ -138,7 +136,7 @@ def _explained(view: TrustedView, paint: Paint, *, alone: bool) -> Iterator[str]
         yield from (" " * _INDENT + line for line in others)
     if entries:
         yield ""
-    yield from _wrapped(_total(view.networks), 0)
+    yield from filled(_total(view.networks), 0)
 
 
 def _coloured(text: str, entry: Entry, paint: Paint) -> str:
@@ -160,7 +158,7 @@ def _about(entry: Entry, before: tuple[Entry, ...]) -> Iterator[str]:
     if entry.path:
         texts.append(f"from {entry.path}")
     for text in texts:
-        yield from textwrap.wrap(text, WIDTH - _INDENT, break_on_hyphens=False, break_long_words=False)
+        yield from filled(text, width=WIDTH - _INDENT)
 
 
 def _deed(entry: Entry, before: tuple[Entry, ...]) -> str:
@@ -230,13 +228,6 @@ def _total(networks: TrustedNetworks) -> str:
     return text
 
 
-def _wrapped(text: str, indent: int) -> list[str]:
-    blanks = " " * indent
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=blanks, subsequent_indent=blanks, break_on_hyphens=False, break_long_words=False
-    )
-
-
 def _print_answers(views: list[TrustedView], addresses: list[tuple[int, int]]) -> None:
     paint = Paint.for_output()
     for view in views:
@@ -246,7 +237,7 @@ def _print_answers(views: list[TrustedView], addresses: list[tuple[int, int]]) -
             decision = view.networks.decide(*address)
             verdict = {True: paint.green("trusted"), False: paint.red("not trusted"), None: paint.yellow("it depends")}
             print(f"{address_text(*address)}: {verdict[decision.trusted]}")
-            print("\n".join(_wrapped(_why(decision, view), 2)))
+            print("\n".join(filled(_why(decision, view), 2)))
 
 
 def _why(decision: Decision, view: TrustedView) -> str:

@@ -6,7 +6,8 @@ from typing import NoReturn
 _WIDTH = 76
 """Of the text, in characters."""
 
-_OPTIONS_WIDTH = 84
+_OPTIONS_WIDTH = 78
+"""With what stands before it: 80."""
 
 
 class CommandLineError(Exception):

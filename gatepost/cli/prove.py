@@ -10,7 +10,7 @@ from gatepost.audit.place import where_set
 from gatepost.audit.strangers.inquiry import Answer, inquire
 from gatepost.audit.strangers.report import json_report, text_report
 from gatepost.cli.options import CommandLineError, ManualPage
-from gatepost.cli.terminal import Paint, for_output
+from gatepost.cli.terminal import Paint, show
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.prove import ProvedListener, inquired, prove
@@ -64,12 +64,12 @@ def main(arguments: list[str], directory: str) -> int:
         print(f"gatepost prove: fatal: {error}", file=sys.stderr)
         return 2
     paint = Paint.for_output()
-    for listener, answer in zip(proof.listeners, answers, strict=True):
+    for number, (listener, answer) in enumerate(zip(proof.listeners, answers, strict=True)):
         if options.json:
             print(_json(listener, answer))
         else:
-            for line in for_output(_text(listener, answer)):
-                print(_painted(line, paint))
+            print("\n" * bool(number), end="")
+            show(_text(listener, answer), lambda line: _painted(line, paint))
     statuses = {_STATUS[answer.outcome] for answer in answers}
     return next(status for status in _GRAVITY if status in statuses)
 
@@ -86,7 +86,6 @@ def _text(listener: ProvedListener, answer: Answer) -> Iterator[str]:
         answer, listener.lists["mynetworks"], lambda parameter: where_set(listener.settings, parameter)
     ):
         yield f"  {line}"
-    yield ""
 
 
 def _painted(line: str, paint: Paint) -> str:

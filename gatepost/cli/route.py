@@ -14,6 +14,7 @@ import msgspec
 from gatepost.audit.route import Delivery, Explanation, Parts, RouteExplainer
 from gatepost.cleanup.interface import QueueWriter
 from gatepost.cli.options import CommandLineError, ManualPage
+from gatepost.cli.terminal import Paint, show
 from gatepost.config.configuration import Configuration
 from gatepost.control.acting_as import acting_as
 from gatepost.control.client import ControlError, resting_nexthops
@@ -87,11 +88,12 @@ def main(arguments: list[str], directory: str) -> int:
     for line in dict.fromkeys(output.lines):
         print(f"gatepost route: {line}", file=sys.stderr)
     sick = _sick(configuration)
+    paint = Paint.for_output()
     for explanation in explanations:
         if options.json:
             print(_json(explanation, sick))
         else:
-            print("\n".join(_lines(explanation, sick)))
+            show(_lines(explanation, sick), lambda line: _painted(line, paint))
     return max(map(_status, explanations))
 
 
@@ -206,6 +208,16 @@ def _lines(explanation: Explanation, sick: list[Sick]) -> Iterator[str]:
             yield "    limits:"
         for limit in delivery.limits:
             yield f"      {limit.what}: {limit.value}{_from(str(limit.origin))}"
+
+
+def _painted(line: str, paint: Paint) -> str:
+    if not line.startswith(" "):
+        return paint.bold(line)
+    start, colon, word = line.rpartition(": ")
+    if colon and start.startswith("  recipient "):
+        colour = {_OUTCOMES["deliver"]: paint.green, _OUTCOMES["bounce"]: paint.red}.get(word, paint.yellow)
+        return f"{start}: {colour(word)}"
+    return line
 
 
 _OUTCOMES = {

@@ -3,10 +3,12 @@
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 WIDTH = 80
 """Columns."""
+
+_RESET = "\x1b[0m"
 
 
 def for_output(lines: Iterable[str]) -> Iterator[str]:
@@ -27,6 +29,25 @@ def wrapped(lines: Iterable[str], width: int = WIDTH) -> Iterator[str]:
         ) or [""]
 
 
+def filled(text: str, indent: int = 0, width: int = WIDTH) -> list[str]:
+    """A paragraph in lines, each behind so many blanks; words stay whole."""
+    blanks = " " * indent
+    return textwrap.wrap(
+        text, width, initial_indent=blanks, subsequent_indent=blanks, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def show(lines: Iterable[str], painted: Callable[[str], str] = str) -> None:
+    """Print lines as `for_output` has them. A line that is `painted` as a whole is so where it goes on below, too."""
+    for line in lines:
+        first, *others = for_output([line])
+        shown = painted(first)
+        print(shown)
+        for other in others:
+            before, _, after = shown.partition(first)
+            print(f"{before}{other}{after}" if after == _RESET else other)
+
+
 class Paint:
     """Wraps text in colours, or leaves it alone."""
 
@@ -39,7 +60,7 @@ class Paint:
         return cls(sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
     def _in(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
+        return f"\x1b[{code}m{text}{_RESET}" if self.on and text else text
 
     def bold(self, text: str) -> str:
         return self._in("1", text)
