@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from gatepost.delivery.checked_content import DamagedContent, checked
 from gatepost.delivery.interface import Log
@@ -13,6 +13,7 @@ from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, BackupTarg
 from gatepost.delivery.smtp_cache import SessionCache
 from gatepost.delivery.smtp_connect import Connector
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
+from gatepost.delivery.smtp_demand import NOTHING, Demand, Demands
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_dns import FilteredResolver
 from gatepost.delivery.smtp_handshake import Handshake
@@ -32,6 +33,9 @@ from gatepost.protocol.smtp_commands import xforward_commands
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
+if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
+    from gatepost.delivery.smtp_tls import SmtpTls
+
 
 def _open_file(name: str) -> BinaryIO:
     return Path(name).open("rb")
@@ -42,7 +46,8 @@ class SmtpAgent:
 
     `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
-    `tables`: what parameters with tables ask for; `transcripts`: where the postmaster wants to read of sessions.
+    `tables`: what parameters with tables ask for; `transcripts`: where the postmaster wants to read of sessions; `tls`:
+    None where no parameter asks for TLS.
     """
 
     taskless = True
@@ -63,8 +68,10 @@ class SmtpAgent:
         open_content: Callable[[str], BinaryIO] = _open_file,
         tables: SmtpTables = NO_TABLES,
         transcripts: ClientTranscripts | None = None,
+        tls: "SmtpTls | None" = None,
     ) -> None:
         self._params = params
+        self._tls = tls
         self._log = log
         self._warn = warn
         self._clock = clock
@@ -85,8 +92,8 @@ class SmtpAgent:
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
-        connector = Connector(params, protocol, warn, tables)
-        self._opener = SessionOpener(connector, self._handshake, self._transaction, log, clock, transcripts)
+        connector = Connector(params, protocol, warn, tables, tls)
+        self._opener = SessionOpener(connector, self._handshake, self._transaction, log, clock, transcripts, tls)
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
@@ -198,10 +205,13 @@ class SmtpAgent:
         """
         visited: set[str] = set()
         sessions = 0
-        while (session := self._cache.take(site)) is not None:
+        demands = None if self._tls is None else Demands(self._tls, site, self._warn)
+        shared = NOTHING if demands is None else await demands.shared()
+        while shared is not None and (session := self._cache.take(site + shared.key)) is not None:
             delivery.final_server = False
             if not await self._use(delivery, content, session, site):
                 continue
+            delivery.in_plaintext = False
             visited.add(session.target.namaddrport)
             sessions += 1
             if not delivery.left:
@@ -222,7 +232,7 @@ class SmtpAgent:
         if 0 < self._params.mx_session_limit <= sessions:
             return last_of_all
         fresh = [target for target in found if target.namaddrport not in visited]
-        await self._visit_targets(delivery, content, site, fresh, last, len(visited), sessions)
+        await self._visit_targets(delivery, content, site, demands, fresh, last, len(visited), sessions)
         return last_of_all
 
     async def _visit_targets(
@@ -230,35 +240,68 @@ class SmtpAgent:
         delivery: SmtpDelivery,
         content: bytes | BinaryIO,
         site: str,
+        demands: Demands | None,
         targets: list[Target],
         last: bool,
         addresses: int,
         sessions: int,
     ) -> None:
-        """The servers of one destination, within smtp_mx_address_limit and smtp_mx_session_limit (0: none)."""
+        """The servers of one destination, within smtp_mx_address_limit and smtp_mx_session_limit (0: none).
+
+        One with which TLS fails may have a second turn in plaintext at once.
+        """
         params = self._params
-        for at, target in enumerate(targets):
-            addresses += 1
-            ends = at == len(targets) - 1 or addresses == params.mx_address_limit
+        at = 0
+        while at < len(targets):
+            target = targets[at]
+            ends = at == len(targets) - 1 or addresses + 1 == params.mx_address_limit
             at_limit = sessions + 1 == params.mx_session_limit
-            delivery.final_server = last and (ends or at_limit)
-            if await self._reuse(delivery, content, site, target):
-                sessions += 1
-                ends = ends or at_limit
-            else:
-                delivery.final_server = last and ends
-                session = await self._opener.open(delivery, target)
-                if session is not None:
-                    ends = ends or at_limit
-                    delivery.final_server = last and ends
-                    await self._use(delivery, content, session, site)
+            demand = NOTHING if demands is None else await demands.of(target, delivery)
+            if demand is not None:
+                if delivery.in_plaintext:
+                    delivery.in_plaintext = False
+                    demand = demand.in_plaintext()
+                delivery.final_server = last and (ends or at_limit)
+                if await self._visit_target(delivery, content, site, target, demand, last and ends, last and at_limit):
+                    if delivery.in_plaintext:
+                        continue
                     sessions += 1
+                    ends = ends or at_limit
+                elif delivery.in_plaintext:
+                    continue
             if ends or not delivery.left:
                 return
+            addresses += 1
+            at += 1
 
-    async def _reuse(self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target) -> bool:
+    async def _visit_target(
+        self,
+        delivery: SmtpDelivery,
+        content: bytes | BinaryIO,
+        site: str,
+        target: Target,
+        demand: Demand,
+        last: bool,
+        last_session: bool,
+    ) -> bool:
+        """Send over an idle session, or a new one; False if there was none. `last`: no other server will be asked;
+        `last_session`: nor will it if there is a session with this one.
+        """
+        if await self._reuse(delivery, content, site, target, demand):
+            return True
+        delivery.final_server = last
+        session = await self._opener.open(delivery, target, demand)
+        if session is None:
+            return False
+        delivery.final_server = last or last_session
+        await self._use(delivery, content, session, site)
+        return True
+
+    async def _reuse(
+        self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target, demand: Demand = NOTHING
+    ) -> bool:
         """Send over an idle session with this very server; False if there was none that was alive."""
-        while (session := self._cache.take(target.namaddrport)) is not None:
+        while (session := self._cache.take(target.namaddrport + demand.key)) is not None:
             if await self._use(delivery, content, session, site):
                 return True
         return False
@@ -285,7 +328,10 @@ class SmtpAgent:
             await session.send(transaction, outgoing, keep=keep)  # type: ignore[arg-type]
             delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
+            if self._tls is not None and session.encrypted and transaction.unfinished:
+                self._tls.may_give_up(session, delivery)
             transaction.lost(lost.stage, timed_out=lost.timed_out)
+            delivery.in_plaintext = delivery.in_plaintext and not transaction.stale
         except LocalDataError as error:
             if isinstance(error.__cause__, DamagedContent):
                 delivery.found_damaged()
@@ -298,8 +344,9 @@ class SmtpAgent:
         if session.core.oddities or session.core.warnings:
             self._handshake.warn_about(session, request.queue_id)
         if keep and session.reusable:
-            keys = (site, session.target.namaddrport) if session.target.best else (session.target.namaddrport,)
-            self._cache.put(session, keys)
+            what = session.demand.key
+            server = session.target.namaddrport + what
+            self._cache.put(session, (site + what, server) if session.target.best else (server,))
         else:
             session.quit()
         if self._transcripts is not None:
@@ -331,4 +378,4 @@ class SmtpAgent:
         params = self._params
         if 0 < params.reuse_count_limit <= session.uses:
             return False
-        return asyncio.get_running_loop().time() < session.expires
+        return session.lasting and asyncio.get_running_loop().time() < session.expires

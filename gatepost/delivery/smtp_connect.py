@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_demand import NOTHING, Demand
 from gatepost.delivery.smtp_params import SmtpParams, keywords
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSession
@@ -16,12 +19,20 @@ from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
+if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
+    from gatepost.delivery.smtp_tls import SmtpTls
+
 
 class Connector:
-    """`protocol`: what is spoken. `warn` writes warnings to the mail log."""
+    """`protocol`: what is spoken. `warn` writes warnings to the mail log. `tls`: None without TLS."""
 
     def __init__(
-        self, params: SmtpParams, protocol: Callable[..., SmtpClientProtocol], warn: Log, tables: SmtpTables
+        self,
+        params: SmtpParams,
+        protocol: Callable[..., SmtpClientProtocol],
+        warn: Log,
+        tables: SmtpTables,
+        tls: "SmtpTls | None" = None,
     ) -> None:
         self._params = params
         self._protocol = protocol
@@ -30,8 +41,10 @@ class Connector:
         self._discard_maps = tables.discard_maps
         self._pix_maps = tables.pix_maps
         self._session = _session_type(params, tables)
+        self._tls = tls
+        self._encrypted: Callable[..., SmtpSession] | None = None
 
-    async def open(self, target: Target) -> SmtpSession | None:
+    async def open(self, target: Target, demand: Demand = NOTHING) -> SmtpSession | None:
         """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure and, where a table
         cannot tell what offers to overlook, LookupTemporaryFailure.
         """
@@ -41,9 +54,12 @@ class Connector:
             ignored = keywords(hit.value)
         if self._pix_maps is not None and (words := await _listed(self._pix_maps, target.address)) is not None:
             pix = frozenset(words.lower().replace(",", " ").split())
-        core = self._protocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=ignored, pix=pix)
+        starttls = "never" if self._tls is None else self._tls.starttls(demand.policy)
+        core = self._protocol(params.helo_name, ehlo=params.ehlo, ignored_keywords=ignored, pix=pix, starttls=starttls)
         expires = asyncio.get_running_loop().time() + params.reuse_time_limit
-        session = self._session(target, core, self._limits, params.line_length_limit, expires)
+        kind = self._session if self._tls is None else self._session_for(self._tls, demand)
+        session = kind(target, core, self._limits, params.line_length_limit, expires)
+        session.demand = demand
         session.waits_for_bye = not params.skip_quit_response
         address, port, limit = target.address, target.port, params.connect_timeout
         if not port:
@@ -56,6 +72,16 @@ class Connector:
             if params.bind_address_enforce:
                 return None
             return await connect_tcp(session, address, port, limit=limit)
+
+    def _session_for(self, tls: "SmtpTls", demand: Demand) -> Callable[..., SmtpSession]:
+        """The kind of session that does what is demanded."""
+        if not demand.policy.level:
+            return self._session
+        from gatepost.delivery.smtp_tls_session import encrypted_session
+
+        if self._encrypted is None:
+            self._encrypted = encrypted_session(self._session, tls)
+        return partial(self._encrypted, demand)
 
 
 # In the order in which Postfix tells them.

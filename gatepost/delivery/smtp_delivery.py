@@ -36,7 +36,8 @@ class SmtpDelivery:
     """The state of one request. `left`: recipients without an outcome; they may be tried at the next server.
 
     While `final_server` is false, temporary failures are only logged. `complete`: some server took a transaction to its
-    end, so the destination is alive. `damaged`: the content is not what was stored.
+    end, so the destination is alive. `damaged`: the content is not what was stored. `in_plaintext`: TLS has failed, and
+    the next try is to be without it.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class SmtpDelivery:
         "complete",
         "damaged",
         "final_server",
+        "in_plaintext",
         "left",
         "request",
         "site_failure",
@@ -61,6 +63,7 @@ class SmtpDelivery:
         self.final_server = False
         self.complete = False
         self.damaged = False
+        self.in_plaintext = False
         self.why: Failure | None = None
         self._where: tuple[Failure, Target | None, int] | None = None
         self.site_failure: Failure | None = None

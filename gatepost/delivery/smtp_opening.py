@@ -2,21 +2,28 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_connect import Connector, ignored_line
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
+from gatepost.delivery.smtp_demand import NOTHING, Demand
 from gatepost.delivery.smtp_handshake import Handshake
-from gatepost.delivery.smtp_session import LocalDataError, SessionLost, SmtpSession
+from gatepost.delivery.smtp_session import LocalDataError, NoTls, SessionLost, SmtpSession
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.delivery.smtp_transcript import ClientTranscripts
 from gatepost.net.connect import ConnectFailure
 from gatepost.tables.table import LookupTemporaryFailure
 
+if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
+    from gatepost.delivery.smtp_tls import SmtpTls
+
 
 class SessionOpener:
-    """`transaction`: how the transport tells recipients of failures. `clock` gives wall-clock seconds."""
+    """`transaction`: how the transport tells recipients of failures. `clock` gives wall-clock seconds. `tls`: None
+    without TLS.
+    """
 
     def __init__(
         self,
@@ -26,7 +33,9 @@ class SessionOpener:
         log: Log,
         clock: Callable[[], float],
         transcripts: ClientTranscripts | None,
+        tls: "SmtpTls | None" = None,
     ) -> None:
+        self._tls = tls
         self._connector = connector
         self._handshake = handshake
         self._transaction = transaction
@@ -34,16 +43,22 @@ class SessionOpener:
         self._clock = clock
         self._transcripts = transcripts
 
-    async def open(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
-        """A session that is past EHLO, or None; then the recipients that are left know why."""
-        session = await self._connected(delivery, target)
+    async def open(self, delivery: SmtpDelivery, target: Target, demand: Demand = NOTHING) -> SmtpSession | None:
+        """A session that is past EHLO, and as demanded, or None; then the recipients that are left know why."""
+        session = await self._connected(delivery, target, demand)
         if session is None:
             return None
         try:
             reply = await session.handshake()
         except SessionLost as lost:
             delivery.attempt.connected()
+            if self._tls is not None and session.encrypted:
+                self._tls.may_give_up(session, delivery)
             self._transaction(delivery, target, 0).lost(lost.stage, timed_out=lost.timed_out)
+            return None
+        except NoTls as unable:
+            delivery.attempt.connected()
+            self._fail_without_tls(delivery, session, unable.failure)
             return None
         except LocalDataError:
             delivery.attempt.connected()
@@ -55,9 +70,11 @@ class SessionOpener:
             raise
         self._look_at(session, delivery)
         hands = self._handshake
-        failure = (
-            hands.refused(session, reply) if reply is not None else hands.looped(session, delivery.request.nexthop)
-        )
+        failure = session.fault
+        if failure is None and reply is not None:
+            failure = hands.refused(session, reply)
+        if failure is None:
+            failure = hands.looped(session, delivery.request.nexthop)
         if failure is None:
             return session
         delivery.attempt.connected()
@@ -65,9 +82,9 @@ class SessionOpener:
         self._leave(session, delivery)
         return None
 
-    async def _connected(self, delivery: SmtpDelivery, target: Target) -> SmtpSession | None:
+    async def _connected(self, delivery: SmtpDelivery, target: Target, demand: Demand) -> SmtpSession | None:
         try:
-            session = await self._connector.open(target)
+            session = await self._connector.open(target, demand)
         except LookupTemporaryFailure:
             self._transaction(delivery, target, 0).local_error()
             return None
@@ -80,6 +97,14 @@ class SessionOpener:
             delivery.why = Failure("4.4.0", "server configuration error")
         return session
 
+    def _fail_without_tls(self, delivery: SmtpDelivery, session: SmtpSession, failure: Failure) -> None:
+        """Where TLS is no must, the destination is not held to be dead: old mail may get there in plaintext."""
+        if self._tls is None or session.demand.policy.required:
+            delivery.fail_site(take_left(delivery), session.target, failure)
+        else:
+            self._tls.may_give_up(session, delivery)
+            delivery.fail(take_left(delivery), session.target, failure)
+
     def _look_at(self, session: SmtpSession, delivery: SmtpDelivery) -> None:
         """Log what deserves it in the server's greeting and offers."""
         hands, core = self._handshake, session.core
@@ -88,6 +113,8 @@ class SessionOpener:
             hands.work_around(session, delivery.request, self._clock())
         if core.ignored and core.capabilities.keywords and (line := ignored_line(core.ignored)):
             self._log(line)
+        if self._tls is not None:
+            self._tls.look_at(session)
 
     def _leave(self, session: SmtpSession, delivery: SmtpDelivery, *, data_error: bool = False) -> None:
         session.quit()

@@ -69,6 +69,7 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     quote_rfc821_envelope: bool = True
     send_xforward_command: bool = False
     xforward_timeout: float = 300.0
+    starttls_timeout: float = 300.0
     per_request_deadline: bool = False
     min_data_rate: int = 500
     pix_workarounds: frozenset[str] = frozenset(("disable_esmtp", "delay_dotcrlf"))
@@ -82,6 +83,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
             Stage.EHLO: self.helo_timeout,
             Stage.HELO: self.helo_timeout,
             Stage.LHLO: self.helo_timeout,
+            Stage.STARTTLS: self.starttls_timeout,
+            Stage.TLS: self.starttls_timeout,
             Stage.IDLE: min(self.cache_time_limit, self.cache_ttl_limit),
             Stage.XFORWARD_CLIENT: self.xforward_timeout,
             Stage.XFORWARD_SESSION: self.xforward_timeout,

@@ -11,6 +11,7 @@ from typing import cast
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_checks import CheckFailure
 from gatepost.delivery.smtp_delivery import Failure
+from gatepost.delivery.smtp_demand import NOTHING
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.net.stepping import Signal
@@ -49,11 +50,14 @@ class SmtpSession(asyncio.Protocol):
 
     `limits`: seconds for each stage. `uses`: transactions begun. `keys`, `nexthop` belong to the cache. `dot_delay`:
     seconds to wait before the end of content. `waits_for_bye`: QUIT is to be answered (smtp_skip_quit_response = no).
+    `demand`: what it was made for; `encrypted`: it is under TLS; `lasting`: it may serve more than one message;
+    `fault`: why it is not as demanded, though we can say goodbye in it.
     """
 
     __slots__ = (
         "_content", "_deadline", "_gone", "_left", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
-        "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "dot_delay", "expires", "keys",
+        "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "demand", "dot_delay", "encrypted",
+        "expires", "fault", "keys", "lasting",
         "on_idle_end", "target", "uses", "waits_for_bye",
     )  # fmt: skip
 
@@ -61,6 +65,10 @@ class SmtpSession(asyncio.Protocol):
         self, target: Target, core: SmtpClientProtocol, limits: dict[Stage, float], line_limit: int, expires: float
     ) -> None:
         self.target = target
+        self.demand = NOTHING
+        self.encrypted = False
+        self.lasting = True
+        self.fault: Failure | None = None
         self.core = core
         self.uses = 0
         self.expires = expires  # loop time from which on it is not kept for another message

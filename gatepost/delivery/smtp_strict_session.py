@@ -16,6 +16,7 @@ class FilteredSession(SmtpSession):
     reply_filter: Maps
 
     def _begin(self) -> None:
+        super()._begin()
         self._lines: deque[bytes] = deque()
         self._unread = b""
         self._filtering = False
@@ -31,6 +32,11 @@ class FilteredSession(SmtpSession):
         self._lines.extend(data[:cut].splitlines(keepends=True))
         if not self._filtering:
             carry_out_taskless(self._filter(), self._tasks)
+
+    def forget_input(self) -> None:
+        """What is still to be filtered does not count (STARTTLS)."""
+        self._lines.clear()
+        self._unread = b""
 
     async def _filter(self) -> None:
         self._filtering = True

@@ -106,6 +106,11 @@ class SmtpTransaction:
             else:
                 self._fail_message(self._said(reply, "MAIL FROM"))
 
+    @property
+    def unfinished(self) -> bool:
+        """Is there a recipient without an outcome?"""
+        return len(self._done) < len(self._recipients)
+
     def folded(self, limit: int) -> None:
         """Lines of the content had to be broken."""
         self._delivery.log(f"{self._delivery.request.queue_id}: breaking line > {limit} bytes with <CR><LF>SPACE")

@@ -32,7 +32,8 @@ class Case(NamedTuple):
     """Mail to NAME.example. `transport`: may have the sink's {port} and {path}, and {closed}, where nobody listens.
 
     `sink`: arguments of ScriptedSink, None for no sink; `unix`: it listens on a Unix socket. `mail`, `rcpt`:
-    parameters of MAIL FROM and RCPT TO.
+    parameters of MAIL FROM and RCPT TO. `certificate`: the sink speaks TLS, and shows this one; `policy`: that of its
+    address, or of all that `key=policy` names.
     """
 
     sink: dict[str, str] | None = None
@@ -43,6 +44,8 @@ class Case(NamedTuple):
     mail: str = ""
     unix: bool = False
     rcpt: str = ""
+    certificate: str = ""
+    policy: str = ""
 
 
 class Told(NamedTuple):
@@ -67,12 +70,13 @@ class World:
         for name, case in cases.items():
             where = {"closed": closed, "port": 0, "path": f"{folder}/{name}"}
             if case.sink is not None:
-                path = where["path"] if case.unix else ""
-                lmtp = case.transport.startswith("lmtp:")
-                sink = ScriptedSink(case.sink, lmtp=lmtp, path=str(path), once=case.once)
+                sink = self.sink(case, case.sink, str(where["path"]) if case.unix else "")
                 self.sinks[name], where["port"] = sink, sink.port
             maps.append(f"{{ {name}.example = {case.transport.format(**where)} }}")
         self.main_cf = MAIN_CF.format(maps=" ".join(maps))
+
+    def sink(self, case: Case, replies: dict[str, str], path: str) -> ScriptedSink:
+        return ScriptedSink(replies, lmtp=case.transport.startswith("lmtp:"), path=path, once=case.once)
 
     def play(self, port: int, log: Callable[[], str]) -> dict[str, Told]:
         """Send the mail of all cases; what became of it, once that is in the log."""

@@ -69,12 +69,16 @@ class ScriptedSink:
     def _session(self, connection: socket.socket) -> None:
         try:
             with contextlib.suppress(OSError), connection:
-                with contextlib.suppress(OSError, _HangUp):
-                    _Session(self, connection).serve()
-                connection.shutdown(socket.SHUT_WR)
+                session = self.new_session(connection)
+                with contextlib.suppress(OSError, HangUp):
+                    session.serve()
+                session.end()
         finally:
             with self._lock:
                 self.open -= 1
+
+    def new_session(self, connection: socket.socket) -> "Session":
+        return Session(self, connection)
 
     def forget(self, once: dict[str, str] | None = None) -> None:
         """Start anew for another client."""
@@ -95,11 +99,13 @@ class ScriptedSink:
             Path(self.path).unlink(missing_ok=True)
 
 
-class _HangUp(Exception):
-    pass
+class HangUp(Exception):
+    """The server leaves."""
 
 
-class _Session:
+class Session:
+    """One connection."""
+
     def __init__(self, sink: ScriptedSink, connection: socket.socket) -> None:
         self._sink = sink
         self._connection = connection
@@ -117,9 +123,14 @@ class _Session:
                 if not self._command(line):
                     return
 
+    def end(self) -> None:
+        """The last words have been said."""
+        self._connection.shutdown(socket.SHUT_WR)
+
     def _commands(self) -> Iterator[bytes]:
         if "LIES" not in self._sink.replies:
-            yield from self._file
+            while line := self._file.readline():
+                yield line
             return
         while data := self._connection.recv(65536):
             yield data.partition(b"\n")[0]
@@ -146,7 +157,7 @@ class _Session:
                 break
             lines.append(raw)
         else:
-            raise _HangUp
+            raise HangUp
         self._sink.messages.append(b"".join(lines))
         for recipient in self._recipients if self._sink.lmtp else [""]:
             self._say("." + recipient)
@@ -174,11 +185,11 @@ class _Session:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._connection.close()
         if not reply or reply == RESET:
-            raise _HangUp
+            raise HangUp
         self._send(reply.removesuffix("!").encode() + b"\r\n", pause)
         if reply.endswith("!"):
             self._connection.shutdown(socket.SHUT_RDWR)
-            raise _HangUp
+            raise HangUp
         return reply
 
     def _send(self, data: bytes, pause: float) -> None:

@@ -16,6 +16,8 @@ import gatepost
 from gatepost.config.configuration import Configuration
 from gatepost.config.parameters import PARAMETERS, TRANSPORT_SUFFIXES
 from gatepost.delivery.smtp_params import SmtpParams, parameter_name
+from gatepost.delivery.smtp_tls_params import SmtpTlsParams, tls_parameter_name
+from gatepost.tables.key_files import FILE_SUFFIXES
 
 ROOT = Path(gatepost.__file__).parent
 NOT_USE = ("config", "audit", "cli")
@@ -115,9 +117,12 @@ def _is_used(name: str) -> bool:
     if name.startswith("default_") and name[8:] in TRANSPORT_SUFFIXES:
         return name[8:] in ASKED_BY_QMGR
     prefix, _, rest = name.partition("_")
+    if prefix in ("smtpd", "smtp", "lmtp") and rest.removeprefix("tls_") in FILE_SUFFIXES:
+        return "KeyFiles" in USED
     if prefix in ("smtp", "lmtp"):
         # The clients' parameters are fields without the prefix, or tables that are opened by their name behind it.
         fields = {parameter_name(field, prefix): field for field in SmtpParams.__struct_fields__}
+        fields |= {tls_parameter_name(field, prefix): field for field in SmtpTlsParams.__struct_fields__}
         return name in USED or fields.get(name, rest) in OF_SMTP or f"_{rest}" in USED
     return name in USED or PUT_TOGETHER.get(name) in USED
 
@@ -196,17 +201,8 @@ def test_debians_values_are_reported_not_refused() -> None:
         "smtpd_tls_cert_file",
         "smtpd_tls_key_file",
         "smtpd_tls_security_level",
-        "smtp_tls_CApath",
-        "smtp_tls_security_level",
-        "smtp_tls_session_cache_database",
     ]
     assert [error.parameter for error in configuration.partly_honoured()] == ["alias_maps"]
-
-
-@pytest.mark.parametrize("level", ["encrypt", "verify", "secure", "dane", "dane-only", "fingerprint"])
-def test_tls_that_is_demanded_is_refused(level: str) -> None:
-    (error,) = Configuration.parse(f"smtp_tls_security_level = {level}\n").refusals()
-    assert error.parameter == "smtp_tls_security_level"
 
 
 def test_switching_off_what_is_not_there_is_no_news() -> None:

@@ -1,0 +1,87 @@
+"""What a delivery demands of its session: which TLS policy, and as whom we are there.
+
+A session that has been kept serves another delivery only if that one demands the very same: mail that must be
+encrypted, or must reach a verified server, never goes where another policy was content with less.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gatepost.delivery.interface import Log
+from gatepost.delivery.smtp_addresses import Target
+from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
+from gatepost.delivery.smtp_tls_policy import NO_TLS, BadPolicy, Level, TlsPolicy
+
+if TYPE_CHECKING:
+    from gatepost.delivery.smtp_tls import SmtpTls
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """`nexthop`: as the transport has it. `login`: tells some credentials from others, without being any."""
+
+    policy: TlsPolicy = NO_TLS
+    nexthop: str = ""
+    login: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """Sessions under the same key are as good as each other; empty if nothing is demanded.
+
+        Where the server has to prove its name, or is told which one we want, the nexthop counts as well.
+        """
+        if self.policy is NO_TLS and not self.login:
+            return ""
+        named = self.policy.verified or self.policy.servername
+        return f"\0{self.policy.key}\0{self.nexthop if named else ''}\0{self.login}"
+
+    def in_plaintext(self) -> "Demand":
+        """For a second try after TLS has failed (level `may` only)."""
+        return msgspec.structs.replace(self, policy=msgspec.structs.replace(self.policy, level=Level.NONE))
+
+
+NOTHING = Demand()
+
+
+class Demands:
+    """Of one delivery, for the servers of one next hop. `tls` None: no TLS."""
+
+    def __init__(self, tls: "SmtpTls | None", nexthop: str, warn: Log) -> None:
+        self._tls = tls
+        self._nexthop = nexthop
+        self._warn = warn
+        self._shared: Demand | Failure | None = None
+
+    async def shared(self) -> Demand | None:
+        """What is demanded of any server; None if that depends on the server, or nothing can be sent."""
+        if self._tls is None:
+            return NOTHING
+        if self._tls.policies.by_host:
+            return None
+        if self._shared is None:
+            self._shared = await self._find(self._tls, "")
+        return self._shared if isinstance(self._shared, Demand) else None
+
+    async def of(self, target: Target, delivery: SmtpDelivery) -> Demand | None:
+        """What is demanded of this server; None if nothing is sent there. `delivery` is told why."""
+        tls = self._tls
+        if tls is None:
+            return NOTHING
+        await self.shared()
+        found = await self._find(tls, target.host) if self._shared is None else self._shared
+        if isinstance(found, Failure):
+            self._warn(f"TLS policy lookup for {self._nexthop}/{target.host}: {found.text}")
+            delivery.why = found
+            return None
+        if tls.params.wrappermode and not found.policy.required:
+            prefix = tls.params.prefix
+            self._warn(f'{prefix}_tls_wrappermode requires "{prefix}_tls_security_level = encrypt" (or stronger)')
+            return None
+        return found
+
+    async def _find(self, tls: "SmtpTls", host: str) -> Demand | Failure:
+        try:
+            return Demand(policy=await tls.policies.find(self._nexthop, host), nexthop=self._nexthop)
+        except BadPolicy as bad:
+            return bad.failure

@@ -1,0 +1,89 @@
+"""The parameters smtp_tls_* and lmtp_tls_*, taken from the settings once per configuration."""
+
+from typing import Any
+
+import msgspec
+
+from gatepost.config.errors import ConfigError
+from gatepost.tls.values import LibraryValues
+
+_LEVELS = ("", "none", "may", "encrypt", "fingerprint", "verify", "secure")
+
+
+class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Names without the prefix `smtp_tls_` or `lmtp_tls_`; times in seconds. `prefix`: `smtp` or `lmtp`."""
+
+    prefix: str = "smtp"
+    security_level: str = ""
+    use_tls: bool = False
+    enforce_tls: bool = False
+    enforce_peername: bool = True
+    CAfile: str = ""
+    CApath: str = ""
+    trust_anchor_file: str = ""
+    verify_cert_match: str = "hostname"
+    secure_cert_match: str = "nexthop, dot-nexthop"
+    fingerprint_cert_match: str = ""
+    fingerprint_digest: str = "sha256"
+    servername: str = ""
+    scert_verifydepth: int = 9
+    ciphers: str = "medium"
+    mandatory_ciphers: str = "medium"
+    exclude_ciphers: str = ""
+    mandatory_exclude_ciphers: str = ""
+    protocols: str = ">=TLSv1"
+    mandatory_protocols: str = ">=TLSv1"
+    note_starttls_offer: bool = False
+    loglevel: str = "0"
+    wrappermode: bool = False
+    block_early_mail_reply: bool = False
+    connection_reuse: bool = False
+    session_cache_database: str = ""
+    session_cache_timeout: float = 3600.0
+    minimal_backoff_time: float = 300.0
+    wildcard_matches_multiple_labels: bool = True
+    helpful_warnings: bool = True
+    library: LibraryValues = LibraryValues()
+
+    @classmethod
+    def of(cls, settings: Any, prefix: str = "smtp") -> "SmtpTlsParams":
+        """Read them from typed settings. Raises ConfigError for a level that is none, or one that is not honoured."""
+        values: dict[str, Any] = {"prefix": prefix}
+        for name in cls.__struct_fields__:
+            value = getattr(settings, tls_parameter_name(name, prefix), None)
+            if value is not None:
+                values[name] = value
+        library = {name: getattr(settings, name, None) for name in LibraryValues.__struct_fields__}
+        values["library"] = LibraryValues(**{name: value for name, value in library.items() if value is not None})
+        level = values["security_level"] = values.get("security_level", "").lower()
+        if level not in _LEVELS:
+            parameter = f"{prefix}_tls_security_level"
+            if level in ("dane", "dane-only"):
+                why = f'"{level}" is not supported yet; specify secure, verify, encrypt or may'
+                raise ConfigError(why, parameter=parameter)
+            raise ConfigError(f'invalid tls security level: "{level}"', parameter=parameter)
+        return cls(**values)
+
+    @property
+    def asleep(self) -> bool:
+        """Does main.cf by itself ask for no TLS, whatever tables may say?"""
+        return self.security_level in ("", "none") and not self.use_tls and not self.enforce_tls
+
+    @property
+    def session_lifetime(self) -> float:
+        """For how many seconds TLS sessions may be resumed; 0: never."""
+        return self.session_cache_timeout if self.session_cache_database else 0.0
+
+
+_OTHERS = {
+    "use_tls": "{prefix}_use_tls",
+    "enforce_tls": "{prefix}_enforce_tls",
+    "minimal_backoff_time": "minimal_backoff_time",
+    "wildcard_matches_multiple_labels": "tls_wildcard_matches_multiple_labels",
+    "helpful_warnings": "helpful_warnings",
+}
+
+
+def tls_parameter_name(name: str, prefix: str) -> str:
+    """The parameter that a field of SmtpTlsParams is taken from."""
+    return _OTHERS.get(name, "{prefix}_tls_" + name).format(prefix=prefix)
