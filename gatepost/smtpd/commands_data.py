@@ -192,6 +192,8 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
         namaddr=(forwarded or client).namaddr,
         body=transaction.body,
         smtputf8=transaction.smtputf8,
+        encrypted=facts.encrypted,
+        tls_lines=session.tls_lines,
         ret=transaction.ret,
         envid=transaction.envid,
         prepend=effects.prepend,

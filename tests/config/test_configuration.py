@@ -64,11 +64,11 @@ def test_errors_of_both_files() -> None:
 def test_what_may_not_be_neglected() -> None:
     config = configuration(
         "smtpd_milters = inet:localhost:1\nsmtpd_tls_security_level = may\ncontent_filter =\ndebug_peer_level = 3\n",
-        "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=$nothing\n",
+        "smtps inet n - y - - smtpd -o smtpd_hide_client_session=yes -o smtpd_tls_security_level=$nothing\n",
     )
     assert [(error.path, error.line, error.parameter) for error in config.refusals()] == [
         ("/etc/g/main.cf", 1, "smtpd_milters"),
-        ("/etc/g/master.cf", 1, "smtpd_tls_wrappermode"),
+        ("/etc/g/master.cf", 1, "smtpd_hide_client_session"),
     ]
     assert "debug_peer_level" in [error.parameter for error in config.not_honoured()]
     assert "content_filter" not in [error.parameter for error in config.not_honoured()]

@@ -57,6 +57,8 @@ BY_CONFIG = {
 }
 NO_EFFECT_MEANT = {
     "fast_flush_purge_time": "flush lists are rows of the queue file: there is nothing that would have to be purged",
+    "smtpd_tls_eecdh_grade": "nor has it in Postfix 3.7 with OpenSSL 3: tls_eecdh_auto_curves has taken its place",
+    "smtpd_tls_session_cache_database": "sessions are resumed by tickets, which need no cache",
     "biff": "`no` is all that there is; `partly` says so",
 }
 # Read by a name that is put together (rewrite/assemble.py): the end of it is what occurs.
@@ -156,7 +158,6 @@ READ_ONLY_IN_PART = {
     "max_idle": "the name of something else: a setting of policy services",
     "queue_directory": "the name of something else: the folder of our own queue",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
-    "smtpd_tls_ask_ccert": "without TLS there is only the warning that nobody asks for certificates",
     "smtpd_sasl_auth_enable": "nobody can log in, but XCLIENT may say so",
     "smtputf8_autodetect_classes": "of address probes only",
 }
@@ -197,11 +198,7 @@ inet_protocols = all
 def test_debians_values_are_reported_not_refused() -> None:
     configuration = Configuration.parse(DEBIAN)
     assert configuration.refusals() == []
-    assert [error.parameter for error in configuration.not_honoured()] == [
-        "smtpd_tls_cert_file",
-        "smtpd_tls_key_file",
-        "smtpd_tls_security_level",
-    ]
+    assert configuration.not_honoured() == []
     assert [error.parameter for error in configuration.partly_honoured()] == ["alias_maps"]
 
 

@@ -17,6 +17,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         honoured=True,
     ),
     number("smtpd_client_message_rate_limit", "0", since="2.2", owner="smtpd", honoured=True),
-    number("smtpd_client_new_tls_session_rate_limit", "0", since="2.3", owner="smtpd"),
+    number("smtpd_client_new_tls_session_rate_limit", "0", since="2.3", owner="smtpd", honoured=True),
     number("smtpd_client_recipient_rate_limit", "0", since="2.2", owner="smtpd", honoured=True),
 )

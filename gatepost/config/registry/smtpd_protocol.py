@@ -37,7 +37,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("smtpd_client_port_logging", "no", since="2.5", owner="smtpd", honoured=True),
     text("smtpd_command_filter", "", kind="lookup tables", since="2.7", owner="postscreen smtpd", honoured=True),
     boolean("smtpd_delay_open_until_valid_rcpt", "yes", since="2.3", owner="smtpd", honoured=True),
-    text("smtpd_discard_ehlo_keyword_address_maps", "", kind="lookup tables", since="2.2", owner="postscreen smtpd"),
+    text(
+        "smtpd_discard_ehlo_keyword_address_maps",
+        "",
+        kind="lookup tables",
+        since="2.2",
+        owner="postscreen smtpd",
+        honoured=True,
+    ),
     text("smtpd_discard_ehlo_keywords", "", kind="list", since="2.2", owner="postscreen smtpd", honoured=True),
     time("smtpd_error_sleep_time", "1s", since="<=1.0", owner="smtpd", honoured=True),
     text(
