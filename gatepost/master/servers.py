@@ -16,13 +16,16 @@ from gatepost.net.stepping import carry_out
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.parameters import access_parameters
 from gatepost.restrictions.ports import AddressVerifier, Ports
+from gatepost.sasl.back_ends import BackEnds
+from gatepost.smtpd.authentication import ListenerSasl
 from gatepost.smtpd.environment import RateCounter, RatedEvent, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
-from gatepost.smtpd.transcript import Transcripts
-
 from gatepost.smtpd.tls_listener import listener_tls
+from gatepost.smtpd.transcript import Transcripts
+from gatepost.tables.opening import Tables
+
 
 def compile_policy(foundation: Foundation, service: Service, verifier: AddressVerifier | None = None) -> AccessPolicy:
     """The restrictions of one listener, its `-o` included. Raises ConfigError, as for one without relay protection."""
@@ -72,10 +75,10 @@ def server_environment(
     flush: Callable[[str], Awaitable[bool]] = nobody_flushes,
     intake: Intake | None = None,
     policy: AccessPolicy | None = None,
+    ticket_secret: bytes = b"",
 ) -> ServerEnvironment:
     """One listener's world; `ask` verifies addresses, `flush` serves ETRN; `policy`: another than the listener's own.
     `ticket_secret`: of all who serve this listener, for TLS; empty: nobody else does. Raises ConfigError."""
-    ticket_secret: bytes = b"",
     settings = foundation.configuration.settings_for(service)
     stressed = foundation.configuration.settings_for(service, stress="yes")
     parameters, under_stress = Parameters.of(settings), Parameters.of(stressed)
@@ -88,6 +91,7 @@ def server_environment(
         return await client_name(address, foundation.dns, foundation.hosts)
 
     log = foundation.mail_log.program("smtpd", settings.syslog_name)
+    sasl = listener_sasl(settings, foundation.tables, foundation.sasl)
     policy = policy or compile_policy(foundation, service, verifier)
     return ServerEnvironment(
         parameters=parameters,
@@ -107,14 +111,21 @@ def server_environment(
         stressed=under_stress if under_stress != parameters else None,
         is_stressed=is_stressed,
         footer=RejectFooter(settings, foundation.tables, log, time.time) or None,
-        tells_server_address=policy.asks_policy_services,
+        tells_server_address=policy.asks_policy_services or sasl is not None,
+        sasl=sasl,
         transcripts=_transcripts(settings, cleanup, log),
+        tls=listener_tls(settings, foundation.tables, log, service.name, ticket_secret),
     )
+
+
+def listener_sasl(settings: Settings, tables: Tables, back_ends: BackEnds) -> ListenerSasl | None:
+    """AUTH of a listener; None: it has none. Raises ConfigError."""
+    server = back_ends.server(settings)
+    return None if server is None else ListenerSasl.of(settings, tables, server)
 
 
 def _transcripts(settings: Settings, cleanup: Cleanup, log: ProgramLog) -> Transcripts | None:
     dates, tasks = Dates(time.localtime), set[asyncio.Task[None]]()
-        tls=listener_tls(settings, foundation.tables, log, service.name, ticket_secret),
     transcripts = Transcripts(
         settings, cleanup, log, lambda: dates.at(time.time()).date, lambda post: carry_out(post, tasks)
     )

@@ -70,3 +70,8 @@ class BackEnds:
             threads=self._threads,
             clock=time.time,
         )
+
+    def close(self) -> None:
+        """Part with the services that were asked."""
+        for service in self._dovecot.values():
+            service.close()

@@ -23,7 +23,7 @@ from gatepost.smtpd import (
 )
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
-from gatepost.smtpd.words import escaped, printable
+from gatepost.smtpd.words import escaped, printable, without_credentials
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure, Table
 
@@ -128,7 +128,8 @@ async def _refuse_line(session: Session, command: Command) -> bool:
     """What is wrong with the line itself; True if that has been answered."""
     env, params, namaddr = session.env, session.params, session.facts.client.namaddr
     if command.too_long:
-        env.log.warning(lines.request_too_long(namaddr, params.line_length_limit, printable(command.line[:30])))
+        shown = printable(without_credentials(command.line)[:30].removesuffix(" ..."))
+        env.log.warning(lines.request_too_long(namaddr, params.line_length_limit, shown))
     if command.bare_newline and params.smtpd_forbid_bare_newline == "reject" and await session.must_end_lines():
         env.log.info(session.bare_newline_line(session.stage))
         code = params.smtpd_forbid_bare_newline_reject_code
@@ -148,11 +149,12 @@ async def _filtered(session: Session, command_filter: Table, command: Command) -
     try:
         found = await command_filter.lookup(line.lstrip(" \t"))
     except LookupTemporaryFailure:
-        log.warning(f'{command_filter.name} lookup error for "{printable(line)[:100]}"')
+        log.warning(f'{command_filter.name} lookup error for "{printable(without_credentials(line))[:100]}"')
         raise
     if found is None:
         return command
-    log.info(lines.replaced_command(session.facts.client.namaddr, line[:100], found[:100]))
+    shown, instead = without_credentials(line)[:100], without_credentials(found)[:100]
+    log.info(lines.replaced_command(session.facts.client.namaddr, shown, instead))
     verb, _, argument = found.partition(" ")
     return Command(verb.upper(), argument, found, command.bare_newline, command.too_long)
 
@@ -271,7 +273,7 @@ def _denied(session: Session) -> Reply:
 
 async def _sent_ahead(session: Session, row: Row) -> bool:
     """The client has not waited where it had to; True if that is the end (smtpd_forbid_unauth_pipelining)."""
-    ahead = escaped(session.protocol.sent_ahead(100))
+    ahead = escaped(without_credentials(session.protocol.sent_ahead(100).decode("latin-1")).encode("latin-1"))
     session.env.log.info(lines.improper_pipelining(row.name, session.facts.client.namaddr, ahead))
     session.facts.sent_ahead = True
     if not session.params.smtpd_forbid_unauth_pipelining:

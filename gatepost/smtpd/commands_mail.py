@@ -72,6 +72,7 @@ async def restrict_mail(session: Session, found: Given) -> Reply | None:
     # Seen by the lists and by log lines; a refusal leaves no sender behind.
     facts.sender = mail.address
     facts.smtputf8 = mail.parameters.smtputf8
+    facts.sasl_sender = mail.parameters.auth
     facts.size = session.sticky_size
     refusal = _too_large(session)
     if refusal is None:

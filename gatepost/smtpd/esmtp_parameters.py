@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 class MailParameters(msgspec.Struct):
     """What came with MAIL. `size` None: not given. `smtputf8` is set before the address is looked at. `verp`: its two
-    delimiters.
+    delimiters. `auth`: who has submitted the message first (RFC 4954 5), as it was given; for log and policies only.
     """
 
     body: Body = ""
@@ -29,6 +29,7 @@ class MailParameters(msgspec.Struct):
     ret: Ret = ""
     envid: str = ""
     verp: str = ""
+    auth: str = ""
 
 
 class RcptParameters(msgspec.Struct):
@@ -53,7 +54,7 @@ def mail_parameters(
         elif word.upper() == "SMTPUTF8" and smtputf8:
             pass
         elif name == "AUTH" and equals:
-            _auth(value)
+            found.auth = "" if value == "<>" else printable(value)
         elif name == "RET" and equals:
             if "DSN" in params.discard_ehlo:
                 raise Refused(replies.NO_DSN)
@@ -81,10 +82,6 @@ def _size(value: str) -> int:
     if len(value.lstrip("0")) > 19 or int(value) >= _SIZE_LIMIT:
         raise Refused(replies.SIZE_OVERFLOW)
     return int(value)
-
-
-def _auth(value: str) -> None:
-    """AUTH= names who submitted the message first (RFC 4954 5); nobody is trusted to say so yet: it is dropped."""
 
 
 def _envid(value: str) -> str:

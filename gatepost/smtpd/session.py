@@ -309,6 +309,7 @@ class Session(msgspec.Struct, eq=False):
         facts.size = 0
         facts.queue_id = ""
         facts.smtputf8 = False
+        facts.sasl_sender = ""
         facts.effects = Effects()
         if facts.policy_leases is not None:
             facts.policy_leases.end()

@@ -16,15 +16,17 @@ from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.mail.reply import Reply
 from gatepost.mail.wrap import wrapped_lines
+from gatepost.maillog.lines import COMMAND_ORDER
 from gatepost.maillog.sink import ProgramLog
-from gatepost.protocol.smtp_server import Command, Content, Event, SmtpServerProtocol
-from gatepost.smtpd.words import printable
+from gatepost.protocol.smtp_server import Command, Content, Event, Response, SmtpServerProtocol
+from gatepost.smtpd.words import printable, without_credentials
 
 CLASSES = frozenset(("bounce", "data", "policy", "protocol", "resource", "software"))
 """Those of notify_classes that a server has to do with."""
 
 _OURS = frozenset(("resource", "software"))
 _LENGTH, _INDENT = 78, 4
+_HIDDEN = "..."
 
 _OWN_FAULTS = {
     "451 4.3.0 Error: queue file write error": "resource",
@@ -60,7 +62,7 @@ class RecordingProtocol(SmtpServerProtocol):
     `threshold` lines are long (smtpd_history_flush_threshold).
     """
 
-    __slots__ = ("_message_over", "_threshold", "flush", "lines")
+    __slots__ = ("_after_auth", "_message_over", "_threshold", "flush", "lines")
 
     def __init__(self, line_limit: int, threshold: int) -> None:
         super().__init__(line_limit)
@@ -68,16 +70,28 @@ class RecordingProtocol(SmtpServerProtocol):
         self.flush: Callable[[], None] = self.lines.clear
         self._threshold = threshold
         self._message_over = False
+        self._after_auth = False
 
     def next_event(self) -> Event:
         event = super().next_event()
         if type(event) is Command:
-            self.lines.append(f"In:  {event.line}")
+            self.lines.append(f"In:  {self._shown(event)}")
             if event.verb in ("EHLO", "HELO", "RSET"):
                 self._flush_if_long()
+        elif type(event) is Response:
+            self.lines.append(f"In:  {_HIDDEN}")
         elif type(event) is Content:
             self._message_over = event.last
         return event
+
+    def _shown(self, command: Command) -> str:
+        """The line without what is as good as a password, and without what follows an AUTH that was refused."""
+        known = command.verb.lower() in COMMAND_ORDER
+        if known:
+            self._after_auth = command.verb == "AUTH"
+        elif self._after_auth:
+            return _HIDDEN
+        return without_credentials(command.line)
 
     def send_reply(self, wire: bytes) -> None:
         super().send_reply(wire)

@@ -6,6 +6,7 @@ from gatepost.protocol.smtp_server_tokens import Word, words
 
 _NEUTERED = re.compile(r'[ <>()\\";@]')
 _PLAIN_ARGUMENT = re.compile(r'(?:FROM|TO): ?(<[^\x00-\x20\x7f<>"()\\]*>)((?: [!#-9;=-~]+)*)', re.I)
+_AUTH = re.compile(r"(?:^|\n)\s*AUTH\s+\S+\s*", re.I)
 _ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\a": "\\a", "\\": "\\\\"}
 
 
@@ -14,6 +15,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join("?" if char < " " or char == "\x7f" else char for char in text)
+
+
+def without_credentials(text: str) -> str:
+    """Command lines for the log: what comes behind the mechanism of AUTH is as good as a password. Postfix shows it."""
+    found = _AUTH.search(text)
+    return text if found is None or found.end() == len(text) else f"{text[: found.end()].rstrip()} ..."
 
 
 def neutral_helo(name: str) -> str:

@@ -12,18 +12,20 @@ from gatepost.config.values import split_list
 from gatepost.dns.fake import FakeResolver
 from gatepost.dns.names import ClientName
 from gatepost.maillog.sink import MailLog, MemoryOutput
+from gatepost.master.servers import listener_sasl
 from gatepost.net.policy_client import PolicyPools
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.restrictions.ports import Ports
 from gatepost.rewrite.assemble import address_services
+from gatepost.sasl.back_ends import BackEnds
 from gatepost.smtpd.connection import SmtpConnection
 from gatepost.smtpd.environment import CountedRates, ServerEnvironment, SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.intake import Intake
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.tls_listener import listener_tls
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
-from gatepost.smtpd.tls_listener import listener_tls
 from tests.smtpd.probes import Probing
 
 BASE = """
@@ -95,17 +97,22 @@ class World:
         self.free = 2**40
         self.names: dict[str, ClientName] = {}
         policy = AccessPolicy.compile(settings, ports)
+        sasl = None
+        self.back_ends: BackEnds | None = None
+        if settings.smtpd_sasl_type != "cyrus":  # whose smtpd.conf would be that of this host
+            self.back_ends = back_ends = BackEnds(tables, configuration="/", warn=program.warning, secret=b"secret")
+            sasl = listener_sasl(settings, tables, back_ends)
         self.env = ServerEnvironment(
             parameters=Parameters.of(settings),
             lists=SessionLists.of(settings, tables),
             service=service,
+            tls=listener_tls(settings, tables, program, service),
             log=program,
             policy=policy,
             cleanup=MailCleanup(
                 settings, self.writer, log.program("cleanup"), services.rewriter, services.virtual_aliases
             ),
             rates=CountedRates(time.monotonic),
-            tls=listener_tls(settings, tables, program, service),
             client_name=self.client_name,
             resolver=services.resolver,
             rewriter=services.rewriter,
@@ -114,7 +121,8 @@ class World:
             flush=self.flush,
             intake=self.intake,
             footer=RejectFooter(settings, tables, program, time.time) or None,
-            tells_server_address=policy.asks_policy_services,
+            tells_server_address=policy.asks_policy_services or sasl is not None,
+            sasl=sasl,
         )
         self.talks: list[Talk] = []
         self.connections: set[SmtpConnection] = set()
@@ -153,6 +161,8 @@ class World:
         for _ in range(10):
             await asyncio.sleep(0)
         assert not self.connections
+        if self.back_ends is not None:
+            self.back_ends.close()
         await self.server.wait_closed()
 
     async def idle(self) -> None:

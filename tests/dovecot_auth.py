@@ -1,0 +1,179 @@
+"""Dovecot's authentication service in a folder of its own; and a scripted one, for what the real one never says."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+USERS = {"joe": "secret", "ann@x.example": "pass word", "ümit": "pässwörd"}
+
+_CONF = """\
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+protocols =
+ssl = no
+disable_plaintext_auth = no
+default_login_user = {user}
+default_internal_user = {user}
+default_internal_group = {group}
+auth_mechanisms = {mechanisms}
+auth_username_chars =
+auth_failure_delay = 0
+first_valid_uid = 0
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home=/tmp
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  unix_listener {folder}/auth {{
+    mode = 0666
+  }}
+  inet_listener {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+}}
+"""
+
+
+def missing() -> str:
+    """Why there is no Dovecot to ask; empty if there is one."""
+    if shutil.which("dovecot") is None:
+        return "Dovecot is not installed"
+    return "" if os.geteuid() == 0 else "Dovecot wants root"
+
+
+class Dovecot:
+    """`path` is the service's socket, `port` of 127.0.0.1 another. `start` before use, `stop` always."""
+
+    def __init__(self, mechanisms: str = "plain login cram-md5 scram-sha-1 scram-sha-256 external") -> None:
+        # Not in pytest's folder: the names of sockets have to be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
+        self.folder.chmod(0o755)
+        self.path = str(self.folder / "auth")
+        self._mechanisms = mechanisms
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = int(found.getsockname()[1])
+        self.conf = self.folder / "dovecot.conf"
+
+    def start(self) -> "Dovecot":
+        user = pwd.getpwnam("nobody")
+        text = _CONF.format(
+            folder=self.folder, user="nobody", group=_group(user.pw_gid), mechanisms=self._mechanisms, port=self.port
+        )
+        self.conf.write_text(text)
+        self.users(USERS)
+        done = subprocess.run(["dovecot", "-c", str(self.conf)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+        self._until(self._answers, "Dovecot's answer")
+        return self
+
+    def users(self, users: dict[str, str]) -> None:
+        (self.folder / "users").write_text("".join(f"{name}:{{PLAIN}}{word}\n" for name, word in users.items()))
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)
+            sock.connect(self.path)
+            return sock.recv(64).startswith(b"VERSION")
+        return False
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + 30
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"{what} did not come\n{(self.folder / 'log').read_text()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        pid_file = self.folder / "run" / "master.pid"
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(pid_file.read_text())
+            subprocess.run(["doveadm", "-c", str(self.conf), "stop"], capture_output=True, check=False, timeout=30)
+            self._until(lambda: not Path(f"/proc/{pid}").exists(), "Dovecot's end")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> "Dovecot":
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _group(gid: int) -> str:
+    import grp
+
+    return grp.getgrgid(gid).gr_name
+
+
+GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\tabc\nDONE\n"
+
+
+class ScriptedDovecot:
+    """Says `greeting`, then for each AUTH or CONT the next of `answers`, ID being the request's number; None: hangs up.
+
+    `heard` are the lines that clients have said.
+    """
+
+    def __init__(self, answers: list[bytes | None], greeting: bytes = GREETING) -> None:
+        self.answers = answers
+        self.greeting = greeting
+        self.heard: list[bytes] = []
+        self.connections = 0
+        self._folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
+        self._folder.chmod(0o755)
+        self.path = str(self._folder / "auth")
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> "ScriptedDovecot":
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        Path(self.path).chmod(0o666)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            writer.write(self.greeting)
+            while line := await reader.readline():
+                self.heard.append(line)
+                if not line.startswith((b"AUTH\t", b"CONT\t")):
+                    continue
+                answer = self.answers.pop(0) if self.answers else None
+                if answer is None:
+                    break
+                writer.write(answer.replace(b"ID", line.split(b"\t")[1].strip()))
+        writer.close()
