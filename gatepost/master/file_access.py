@@ -16,6 +16,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.control.acting_as import acting_as
 from gatepost.master.checked_open import open_checked
+from gatepost.master.descriptors import receive_one, send_now
 from gatepost.master.file_opener import Answer, FileOpener, Request, server_name_files
 from gatepost.master.named_files import NamedFile, NamedFiles
 from gatepost.master.privileges import owner_of
@@ -102,7 +103,7 @@ class Asking:
         with ours:
             with theirs:
                 try:
-                    socket.send_fds(self._sock, [_ENCODER.encode(request)], [theirs.fileno()], socket.MSG_DONTWAIT)
+                    send_now(self._sock, _ENCODER.encode(request), [theirs.fileno()])
                 except OSError:  # gone, or too many wait already
                     raise self._silent(file) from None
             ours.settimeout(PATIENCE)
@@ -110,13 +111,13 @@ class Asking:
 
     def _answer(self, sock: socket.socket, file: NamedFile) -> int:
         try:
-            packet, descriptors, _, _ = socket.recv_fds(sock, 64, 1)
+            packet, descriptor = receive_one(sock, 64)
             answer = _ANSWERS.decode(packet)
         except (OSError, msgspec.MsgspecError):
             raise self._silent(file) from None
-        if not descriptors:
+        if descriptor < 0:
             raise OSError(answer.error, os.strerror(answer.error), file.path)
-        return descriptors[0]
+        return descriptor
 
     def _silent(self, file: NamedFile) -> OSError:
         self._not_before = self._clock() + PAUSE

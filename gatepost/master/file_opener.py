@@ -21,6 +21,7 @@ import msgspec
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.checked_open import open_checked
+from gatepost.master.descriptors import receive_one, send_now
 from gatepost.master.leash import LOG, READY
 from gatepost.master.named_files import SNI_MAPS, NamedFiles, may_ask
 from gatepost.tables.key_files import named
@@ -115,14 +116,18 @@ class FileOpener:
     def _hear(self, sock: socket.socket, role: str, warn: Callable[[str], None]) -> bool:
         """One request; False: nobody is left who could ask."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(sock, _LONGEST, 1)
+            packet, descriptor = receive_one(sock, _LONGEST)
         except OSError:
             return False
-        if not packet and not descriptors:
-            return False
-        if descriptors:
-            with socket.socket(fileno=descriptors[0]) as reply:
-                self._reply(reply, packet, role, warn)
+        if descriptor < 0:
+            return bool(packet)
+        try:
+            reply = socket.socket(fileno=descriptor)
+        except OSError:  # of a process that does not keep to what was agreed upon
+            os.close(descriptor)
+            return True
+        with reply:
+            self._reply(reply, packet, role, warn)
         return True
 
     def _reply(self, reply: socket.socket, packet: bytes, role: str, warn: Callable[[str], None]) -> None:
@@ -139,9 +144,9 @@ class FileOpener:
         except OSError as error:
             answer, passed = Answer(error.errno or 0), []
         try:
-            socket.send_fds(reply, [_ENCODER.encode(answer)], passed, socket.MSG_DONTWAIT)
+            send_now(reply, _ENCODER.encode(answer), passed)
         except OSError:
-            pass  # who asked has gone
+            pass  # who asked has gone, or does not listen
         finally:
             if descriptor >= 0:
                 os.close(descriptor)

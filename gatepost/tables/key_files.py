@@ -17,8 +17,8 @@ from gatepost.tls.values import Chain
 
 T = TypeVar("T")
 
-LOOK_INTERVAL = 20.0
-"""Seconds between two looks at files in use: a renewal counts within half a minute."""
+LOOK_INTERVAL = 5.0
+"""Seconds between two looks at files in use: a renewal counts within ten seconds."""
 
 STILL = 2.0
 """Seconds that all the files must have stood still: certificate and key are rarely replaced in one moment."""

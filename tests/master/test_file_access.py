@@ -190,6 +190,17 @@ def test_malformed_requests(host: Host) -> None:
         with ours, theirs:
             socket.send_fds(sock, [packet or b"\0"], [theirs.fileno()])
     sock.send(request)  # and nowhere to answer to
+    with open(host.folder / "main.cf") as file, socket.create_server(("127.0.0.1", 0)) as listener:
+        for place in (file, listener):  # nor here
+            socket.send_fds(sock, [request], [place.fileno()])
+    full, nobody_reads = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with full, nobody_reads:
+        full.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                full.send(b"x")
+        socket.send_fds(sock, [request], [full.fileno()])
+        os.close(Asking(sock, named.mark, time.monotonic)(named.files[0]))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         socket.send_fds(sock, [request], [theirs.fileno()] * 5)  # more than anybody needs
