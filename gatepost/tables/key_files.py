@@ -29,7 +29,7 @@ FILE_SUFFIXES = (
 """What follows `smtpd_tls_`, `smtp_tls_` or `lmtp_tls_` in the names of parameters that name such files."""
 
 
-PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "EC"))
+PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
 
 
 class KeyFiles:

@@ -75,7 +75,7 @@ def test_the_parameters_of_a_listener_and_of_a_transport(tmp_path: Path) -> None
     client = KeyFiles.of(env, settings, "smtp_tls")
     assert [(chain.algorithm, chain.certificates, chain.key) for chain in client.chains("smtp_tls")] == [
         ("RSA", b"B\n", b"B\n"),  # the default of the key's parameter is the certificate's file
-        ("EC", b"A\n", b"B\n"),
+        ("ECDSA", b"A\n", b"B\n"),
     ]
     assert not KeyFiles.of(env, settings, "lmtp_tls")
 
