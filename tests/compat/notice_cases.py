@@ -169,6 +169,7 @@ DELAYS = {
     "double": Case((LATE,), "", sender="double-bounce@mail.ours.example", waits=("to=<",)),
 }
 POSTMASTER = "postmaster delay notification"
+COPIED = DELAYS["later"]._replace(waits=(*SLOW, POSTMASTER))
 
 TEMPLATES = """\
 # A comment
@@ -228,7 +229,9 @@ GROUPS = {
         {
             name: case._replace(waits=case.waits if name in ("never", "double", "null") else (*case.waits, POSTMASTER))
             for name, case in DELAYS.items()
-        },
+            if name != "some"
+        }
+        | {"some": DELAYS["some"]._replace(waits=(*DELAYS["some"].waits, POSTMASTER, "postmaster non-delivery"))},
         "delay_warning_time = 2s\nnotify_classes = delay, bounce\n",
     ),
     "expired": Group(
@@ -241,7 +244,7 @@ GROUPS = {
     ),
     "templates": Group(
         {name: FAILURES[name] for name in ("rcpt5", "bit8", "utf8", "utf8ascii", "null")}
-        | {"relayed": SUCCESSES["relayed"], "later": DELAYS["later"]},
+        | {"relayed": SUCCESSES["relayed"], "later": COPIED},
         "notify_classes = bounce, delay\ndelay_warning_time = 2s\nmaximal_queue_lifetime = 15d\n",
         TEMPLATES,
     ),
@@ -251,7 +254,7 @@ GROUPS = {
             "references": to(NO, content=b"References: <r1@x>\r\n <r2@x>\r\nIn-Reply-To: <r3@x>\r\n" + MAIL),
             "folded": to(NO, content=b"Subject: x\r\nMessage-Id:\r\n <folded@x.example> (comment)\r\n\r\n"),
             "badid": to(NO, content=b"Subject: x\r\nMessage-ID: not one\r\n\r\n"),
-            "relayed": SUCCESSES["relayed"], "later": DELAYS["later"],
+            "relayed": SUCCESSES["relayed"], "later": COPIED,
         },
         "enable_threaded_bounces = yes\nnotify_classes = bounce, delay\ndelay_warning_time = 2s\n",
     ),
@@ -277,7 +280,7 @@ GROUPS = {
             "virtual": to("<virtual@rej.example>", mail=" XVERP"),
             "hdrs": to(NO, "<nocode@rej.example>", mail=" XVERP=+= RET=HDRS ENVID=x"),
             "never": to(NO + " NOTIFY=NEVER", "<nocode@rej.example>", mail=" XVERP"),
-            "later": Case((LATE, "<full@rej.example>"), " XVERP", waits=SLOW),
+            "later": Case((LATE, "<full@rej.example>"), " XVERP", waits=COPIED.waits),
         },
         "notify_classes = bounce, delay\ndelay_warning_time = 2s\n" + ONE_BY_ONE,
     ),

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -146,7 +145,6 @@ class World:
             left = self._left(ids, text)
             lines = [line for line in text.splitlines() if any(i in line for i in left.values())]
             raise AssertionError("\n".join([f"{error}: {left}", *lines[-100:]])) from None
-        time.sleep(0.2)
         return self._sorted(ids, log())
 
     def _left(self, ids: dict[str, str], text: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What access(5) results do to a message, seen where it is delivered and in the queue: the same as with Postfix."""
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.compat.real_postfix import RealPostfix, missing
+from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Client, Gatepost, temporary_folder, until
 
@@ -136,10 +135,7 @@ def _all_there(peer: Peer, content_filter: Peer) -> bool:
 
 @pytest.fixture(scope="module")
 def postfix() -> Iterator[dict[str, Outcome]]:
-    if reason := missing():
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     peer, content_filter = Peer(), Peer()
     server = RealPostfix({"access": {}}, _main_cf(peer, content_filter) + "compatibility_level = 3.6\n")
     with server:

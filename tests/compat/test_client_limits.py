@@ -1,12 +1,9 @@
 """Several connections of one client, played to Postfix and to us: replies, warnings, anvil's statistics are equal."""
 
-import os
 import re
 from collections.abc import Callable
 
-import pytest
-
-from tests.compat.real_postfix import RealPostfix, missing
+from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.server import Client, Gatepost, temporary_folder, until
 
 MAIN_CF = """\
@@ -61,11 +58,7 @@ def normalised(log: str, port: int) -> list[str]:
 
 
 def test_what_one_client_may_do_is_what_postfix_allows() -> None:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     with RealPostfix({"postfix": {}}, MAIN_CF + "anvil_status_update_time = 3s\n") as postfix:
         port = postfix.ports["postfix"]
         theirs = play(port)

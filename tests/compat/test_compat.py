@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.compat.play_real import command
-from tests.compat.real_postfix import missing
+from tests.compat.real_postfix import need_postfix
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs
 
 # One process plays them all, once; the other has the rest of the suite meanwhile.
@@ -31,11 +30,7 @@ pytestmark = pytest.mark.xdist_group("compat-dialogues")
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, Any]:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     paths = [str(FOLDER / dialog.name) for dialog in DIALOGS]
     done = subprocess.run(command(paths), capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr

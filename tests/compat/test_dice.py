@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.compat.play_dice import KINDS, converse
-from tests.compat.real_postfix import missing
+from tests.compat.real_postfix import need_postfix
 from tests.dialogs.dialog import FOLDER, normal_log
 from tests.smtpd.world import World
 
@@ -29,11 +29,7 @@ def _real(kind: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def theirs() -> dict[str, dict[str, Any]]:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     return {kind: _real(kind) for kind in KINDS}
 
 

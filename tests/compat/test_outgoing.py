@@ -1,12 +1,10 @@
 """smtp(8) and lmtp(8) of Gatepost and of a real Postfix before the same servers."""
 
-import os
-
 import pytest
 
 from tests.compat.outgoing import Case, same
 from tests.compat.outgoing_contents import CHECKED, CHECKS, CONTENTS
-from tests.compat.real_postfix import missing
+from tests.compat.real_postfix import need_postfix
 
 THREE = ("one", "two", "three")
 INET = "lmtp:inet:127.0.0.1:{port}"
@@ -131,11 +129,7 @@ SEVEN = {"EHLO": "250-peer.example\r\n250 SIZE"}
 
 @pytest.fixture(autouse=True)
 def _postfix() -> None:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
 
 
 def test_lmtp_is_as_postfixs() -> None:

@@ -1,13 +1,12 @@
 """Address probes of Gatepost and of a real Postfix against the same servers: what is said there, and every log line."""
 
-import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.compat.real_postfix import RealPostfix, missing
+from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Client, Gatepost, free_port, temporary_folder, until
 
@@ -133,11 +132,7 @@ def lines(log: Callable[[], str]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_probes_and_their_lines_are_as_postfixs(variant: str) -> None:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     servers = Servers()
     try:
         main_cf = MAIN_CF.format(**servers.ports()) + VARIANTS[variant]

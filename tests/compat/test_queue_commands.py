@@ -1,14 +1,13 @@
 """postqueue and postsuper beside Postfix's own, on the same mail: output, exit status and lines of the log."""
 
 import contextlib
-import os
 import re
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.compat.real_postfix import RealPostfix, missing
+from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.server import Client, Gatepost, queue_id_of, temporary_folder, until
 
 MAIN_CF = """\
@@ -181,11 +180,7 @@ class Ours(System):
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[Theirs, Ours]]:
-    reason = missing()
-    if reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need_postfix()
     with temporary_folder() as folder, RealPostfix({"smtp": {}}, MAIN_CF) as postfix:
         server = Gatepost(folder, MAIN_CF.partition("\n")[2]).start()  # it says the first line itself
         try:

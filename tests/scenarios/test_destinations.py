@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,8 +69,8 @@ def test_a_next_hop_that_fails_comes_behind_the_others_and_back(mode: list[str],
         numbers = iter(range(1000))
 
         def back() -> bool:
-            server.send("ann@home.example", f"n{next(numbers)}@far.example")
-            time.sleep(0.1)
+            queue_id = server.send("ann@home.example", f"n{next(numbers)}@far.example")
+            server.wait_log(f"{queue_id}: to=")
             return bool(server.log_lines("works again"))
 
         until(back, "the first next hop is back")
