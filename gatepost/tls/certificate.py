@@ -28,6 +28,7 @@ class Certificate(msgspec.Struct, frozen=True):
     has_dns_names: bool
     fingerprint: str  # AB:CD:..
     pkey_fingerprint: str
+    ip_addresses: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=256)
@@ -39,9 +40,9 @@ def certificate_facts(der: bytes, digest: str) -> Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         subject, issuer = _names(lambda: certificate.subject), _names(lambda: certificate.issuer)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise BadTlsValue("error decoding peer certificate") from None
-    has_names, names = _dns_names(certificate)
+    has_names, names, addresses = _alternative_names(certificate)
     oid = x509.NameOID
     return Certificate(
         subject_CN=_text(subject, oid.COMMON_NAME),
@@ -50,6 +51,7 @@ def certificate_facts(der: bytes, digest: str) -> Certificate:
         has_dns_names=has_names,
         fingerprint=fingerprint(der, digest),
         pkey_fingerprint=fingerprint(key, digest),
+        ip_addresses=addresses,
     )
 
 
@@ -93,17 +95,19 @@ def _is_clean(text: str) -> bool:
     return not any(each < " " or each == "\x7f" or "\x80" <= each <= "\x9f" or each == "�" for each in text)
 
 
-def _dns_names(certificate: "x509.Certificate") -> tuple[bool, tuple[str, ...]]:
+def _alternative_names(certificate: "x509.Certificate") -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+    """(is there a dNSName, those that are names, addresses)"""
     from cryptography import x509
 
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return False, ()
+        return False, (), ()
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return True, ()  # there is something that we cannot read: on the safe side, a name that does not match
+        return True, (), ()  # there is something that we cannot read: on the safe side, a name that does not match
     names = extension.value.get_values_for_type(x509.DNSName)
-    return bool(names), tuple(name for name in names if name and name.isascii() and name.isprintable())
+    addresses = tuple(str(address) for address in extension.value.get_values_for_type(x509.IPAddress))
+    return bool(names), tuple(name for name in names if name and name.isascii() and name.isprintable()), addresses
 
 
 def clean_fingerprints(text: str) -> Sequence[str]:

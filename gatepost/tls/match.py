@@ -1,6 +1,7 @@
 """Which names a server's certificate must have (`smtp_tls_verify_cert_match`, `_secure_cert_match`)."""
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 
 from gatepost.tls.certificate import Certificate
 
@@ -18,10 +19,17 @@ def matching_name(certificate: Certificate, wanted: Iterable[str], *, multiple_l
     """The name of the certificate that matches, empty if none does.
 
     The CN counts only if there is no dNSName at all (RFC 6125 6.4.4). `multiple_labels`: may `*.a.example` in a
-    certificate stand for x.y.a.example (`tls_wildcard_matches_multiple_labels`)?
+    certificate stand for x.y.a.example (`tls_wildcard_matches_multiple_labels`)? An address must be among the
+    certificate's addresses; no name stands for it (RFC 6125 1.7.2).
     """
     names = certificate.dns_names if certificate.has_dns_names else (certificate.subject_CN,)
-    patterns = tuple(wanted)
+    patterns = []
+    for each in wanted:
+        address = _address(each)
+        if not address:
+            patterns.append(each)
+        elif address in certificate.ip_addresses:
+            return address
     for name in names:
         if name and any(_matches(name.lower(), each.lower(), multiple_labels) for each in patterns):
             return name
@@ -35,6 +43,14 @@ def peer_name(certificate: Certificate, matched: str = "") -> str:
     if certificate.has_dns_names:
         return certificate.dns_names[0] if certificate.dns_names else ""
     return certificate.subject_CN
+
+
+def _address(text: str) -> str:
+    """The address that it is, as certificates' are shown; empty if it is none."""
+    try:
+        return str(ip_address(text)) if text[-1:].isdigit() or ":" in text else ""
+    except ValueError:
+        return ""
 
 
 def _matches(name: str, wanted: str, multiple_labels: bool) -> bool:
