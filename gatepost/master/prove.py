@@ -53,6 +53,7 @@ from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
+from gatepost.smtpd.tls_listener import tls_fault
 from gatepost.tables.match_list import MatchList
 from gatepost.verify.cache import cache_place
 
@@ -211,6 +212,8 @@ class _Prover:
             self._policy(policy, settings)
             Parameters.of(settings)
             Parameters.of(self.configuration.settings_for(service, stress="yes"))
+            if fault := tls_fault(settings, foundation.tables, self.log.program("smtpd")):
+                self.proof.faults.append(str(place(fault, settings)))
             SessionLists.of(settings, foundation.tables)
             RejectFooter(settings, foundation.tables, policy.parts.ports.log, time.time)
             addresses = addresses_of(service, settings, f"{self.configuration.directory}/master.cf")

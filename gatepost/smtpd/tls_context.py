@@ -1,258 +1,74 @@
-"""The SSLContext of a listener: made of its parameters, its certificates and keys, and made anew when these change."""
+"""The SSLContext that a listener's handshakes use now: made anew when certificates and keys change."""
 
-import errno
-import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable
 
-from gatepost.config.errors import ConfigError
-from gatepost.config.settings import Settings
-from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
-from gatepost.smtpd.tls_settings import VERBOSE, TlsSettings
+from gatepost.smtpd.tls_maker import ContextMaker, FileTrouble
 from gatepost.smtpd.tls_tickets import TicketKeys
 from gatepost.tables.key_files import LOOK_INTERVAL, KeyFiles, Renewed
-from gatepost.tables.maps import Maps
-from gatepost.tables.opening import Tables
-from gatepost.tables.table import LookupTemporaryFailure
-from gatepost.tls import sni, tickets
-from gatepost.tls.certificate import fingerprint
-from gatepost.tls.ciphers import cipher_list
-from gatepost.tls.context import server_context
-from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
-
-_PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
-_SNI_MAPS = "tls_server_sni_maps"
-_LEVEL = "@SECLEVEL=0:"
+from gatepost.tls import tickets
+from gatepost.tls.values import BadTlsValue
 
 
 class ListenerContext:
-    """`current` is what handshakes use now; None while it cannot be made, of which the log has been told."""
+    """`current` is what handshakes use; None while it cannot be made, of which the log has been told."""
 
     def __init__(
         self,
-        settings: Settings,
-        tls: TlsSettings,
-        tables: Tables,
+        maker: ContextMaker,
+        files: KeyFiles,
         ticket_keys: TicketKeys,
         log: ProgramLog,
         service: str,
+        clock: Callable[[], float],
     ) -> None:
-        """`service`: the listener's name. Raises ConfigError for a table of tls_server_sni_maps that is none."""
-        self._settings = settings
-        self._service = service
-        self._tls = tls
-        self._env = tables.env
-        self._log = log
-        self._files = KeyFiles.of(tables.env, settings, "smtpd_tls")
-        self._names: Maps | None = tables.maps(_SNI_MAPS, settings.tls_server_sni_maps) or None
+        """`service`: the listener's name. `clock`: monotonic seconds."""
+        self._maker = maker
+        self._files = files
         self._ticket_keys = ticket_keys
         # What decides of a client's certificate decides of who may resume which session.
-        self._label = repr((service, tls.asks, _trust(settings)))
-        self._lifetime = max(settings.smtpd_tls_session_cache_timeout, 0)
+        self._label = repr((service, maker.trust))
+        self._log = log
+        self._service = service
+        self._clock = clock
         self._period = -1
         self._renewed: Renewed[ssl.SSLContext] | None = None
         self._next_try = 0.0
         self._tried: object = None
-        if VERBOSE in tls.log:
-            log.info("initializing the server-side TLS engine")
         self._try()
-
-    @property
-    def cipherlist(self) -> str:
-        """In OpenSSL's words, for the log; empty if there is none."""
-        values = self._values(())
-        try:
-            return cipher_list(values.ciphers, values.exclude_ciphers, values.library).removeprefix(_LEVEL)
-        except BadTlsValue:
-            return ""
 
     def current(self) -> ssl.SSLContext | None:
         if self._renewed is None:
-            if not self._tls.usable or self._env.clock() < self._next_try or self._files.signatures() == self._tried:
+            if self._clock() < self._next_try:
+                return None
+            self._next_try = self._clock() + LOOK_INTERVAL
+            if self._files.signatures() == self._tried:
                 return None
             self._try()
             if self._renewed is None:
                 return None
         context = self._renewed.current()
-        self._set_tickets(context)
+        if self._maker.lifetime:
+            self._set_ticket_keys(context)
         return context
 
-    def made(self) -> ssl.SSLContext:
-        """A new one. Raises ConfigError or BadTlsValue."""
-        return self._make(self._files)
-
     def _try(self) -> None:
-        self._next_try = self._env.clock() + LOOK_INTERVAL
-        if not self._tls.usable:
-            return
+        self._next_try = self._clock() + LOOK_INTERVAL
         self._tried = self._files.signatures()
         try:
             self._renewed = Renewed(
-                self._files,
-                self._make,
-                self._service,
-                failures=(BadTlsValue,),
-                renewed=lambda made: self._forget_period(),
+                self._files, self._maker.make, self._service, failures=(BadTlsValue,), renewed=self._forget_period
             )
-        except BadTlsValue as error:
-            for line in error.lines:
-                self._log.warning(line)
-        except FileTrouble as error:
+        except (BadTlsValue, FileTrouble) as error:
             for line in error.lines:
                 self._log.warning(line)
 
-    def _make(self, files: KeyFiles) -> ssl.SSLContext:
-        try:
-            fingerprint(b"", self._tls.digest)
-        except BadTlsValue as bad:
-            raise BadTlsValue(*bad.lines, "disabling TLS support") from None
-        values = self._values(tuple(_chains(self._settings, files)))
-        context = server_context(values, self._log.warning)
-        if self._names is not None:
-            sni.serve_names(context, values, self._find, self._log.warning)
-        return context
-
-    def _forget_period(self) -> None:
+    def _forget_period(self, made: ssl.SSLContext) -> None:
         self._period = -1
 
-    def _set_tickets(self, context: ssl.SSLContext) -> None:
-        if not self._lifetime:
-            return
-        period = self._ticket_keys.period(self._lifetime)
+    def _set_ticket_keys(self, context: ssl.SSLContext) -> None:
+        period = self._ticket_keys.period(self._maker.lifetime)
         if period != self._period:
             self._period = period
             tickets.set_keys(context, self._ticket_keys.keys(self._label, period))
-
-    def _values(self, chains: tuple[Chain, ...]) -> ServerValues:
-        settings, tls = self._settings, self._tls
-        excluded = [settings.smtpd_tls_exclude_ciphers]
-        if tls.enforced:
-            excluded.append(settings.smtpd_tls_mandatory_exclude_ciphers)
-        if tls.asks:
-            excluded.append("aNULL")  # or nobody would have to show a certificate
-        return ServerValues(
-            library=library_values(settings),
-            protocols=settings.smtpd_tls_mandatory_protocols if tls.enforced else settings.smtpd_tls_protocols,
-            ciphers=settings.smtpd_tls_mandatory_ciphers if tls.enforced else settings.smtpd_tls_ciphers,
-            exclude_ciphers=" ".join(filter(None, excluded)),
-            CAfile=settings.smtpd_tls_CAfile,
-            CApath=settings.smtpd_tls_CApath,
-            ask_ccert=tls.asks,
-            # Who has none is told so in SMTP, after the handshake.
-            req_ccert=False,
-            ccert_verifydepth=settings.smtpd_tls_ccert_verifydepth,
-            dh1024_param_file=settings.smtpd_tls_dh1024_param_file,
-            dh1024_param=self._dh_parameters(),
-            session_cache_timeout=self._lifetime,
-            chains=chains,
-        )
-
-    def _dh_parameters(self) -> bytes:
-        path = self._settings.smtpd_tls_dh1024_param_file
-        if not path or path.lower() == "auto":
-            return b""
-        try:
-            return self._env.read_file(self._env.path(path))
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            self._log.warning(f'error opening DH parameter file "{path}": {why} -- using compiled-in defaults')
-            return b""
-
-    def _find(self, name: str) -> bytes | None:
-        """The certificates for a name that a client asks for, as tls_server_sni_maps has them."""
-        assert self._names is not None
-        asking = self._names.find(name)
-        try:
-            # OpenSSL waits for the answer: only tables that need nobody else can give it.
-            asking.send(None)
-        except StopIteration as found:
-            hit = found.value
-        except LookupTemporaryFailure:
-            raise self._unavailable(name) from None
-        else:
-            asking.close()
-            raise self._unavailable(name)
-        if hit is None:
-            return None
-        try:
-            if hit.value.startswith("/"):
-                return sni.map_files(hit.value, lambda path: self._env.read_file(self._env.path(path)))
-            return sni.map_value(hit.value.encode())
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            self._log.warning(f"{hit.table}: key {name}: {why}")
-            raise self._unavailable(name) from None
-
-    def _unavailable(self, name: str) -> sni.SniUnavailable:
-        self._log.warning(f"{_SNI_MAPS}: {name} map lookup problem")
-        return sni.SniUnavailable(name)
-
-
-def _trust(settings: Settings) -> tuple[object, ...]:
-    return (
-        settings.smtpd_tls_CAfile,
-        settings.smtpd_tls_CApath,
-        settings.tls_append_default_CA,
-        settings.smtpd_tls_ccert_verifydepth,
-    )
-
-
-def library_values(settings: Settings) -> LibraryValues:
-    """The tls_* parameters that servers and clients share."""
-    return LibraryValues(**{name: getattr(settings, name) for name in LibraryValues.__struct_fields__})
-
-
-def _chains(settings: Settings, files: KeyFiles) -> Iterator[Chain]:
-    """Raises ConfigError, in Postfix's words, for a file that cannot be read."""
-    if settings.smtpd_tls_chain_files:
-        parameter = "smtpd_tls_chain_files"
-        for path in files.files.get(parameter, ()):
-            yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
-        return
-    for certificate, key, algorithm in _PAIRS:
-        parameter, key_parameter = f"smtpd_tls_{certificate}", f"smtpd_tls_{key}"
-        key_path = settings.text(key_parameter)
-        for path in files.files.get(parameter, ()):
-            if path == key_path:
-                yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
-                continue
-            failed = f'cannot get {algorithm} {{}} from file "{{}}": disabling TLS support'
-            yield Chain(
-                name=path,
-                certificates=_read(files, parameter, path, failed.format("certificate", "{}")),
-                key_name=key_path,
-                key=_read(files, key_parameter, key_path, failed.format("private key", "{}")),
-                algorithm=algorithm,
-            )
-
-
-_CHAIN = "error opening chain file: {}"
-
-
-class FileTrouble(ConfigError):
-    """A certificate or key that cannot be read. `lines`: Postfix's for the log."""
-
-    def __init__(self, failed: str, path: str, error: ConfigError) -> None:
-        why = error.message.removeprefix(f"open {path}: ")
-        super().__init__(f"open {path}: {why}", parameter=error.parameter)
-        if failed is _CHAIN:
-            self.lines: tuple[str, ...] = (f"{failed.format(path)}: {why}",)
-        else:
-            number = _NUMBERS.get(why, 0)
-            problems = (
-                f"error:{0x80000000 | number:08X}:system library::{why}:calling fopen({path}, r)",
-                f"error:{0x10080000 | number:08X}:BIO routines::system lib",
-                f"error:{0x0A080000 | number:08X}:SSL routines::system lib",
-            )
-            self.lines = (failed.format(path), *map(lines.tls_library_problem, problems))
-
-
-_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
-
-
-def _read(files: KeyFiles, parameter: str, path: str, failed: str) -> bytes:
-    try:
-        return KeyFiles(files.env, {parameter: (path,)}).read(parameter)
-    except ConfigError as error:
-        raise FileTrouble(failed, path, error) from None

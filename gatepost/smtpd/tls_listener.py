@@ -3,13 +3,27 @@
 import secrets
 import time
 
+from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls import ListenerTls
 from gatepost.smtpd.tls_context import ListenerContext
-from gatepost.smtpd.tls_settings import tls_settings
+from gatepost.smtpd.tls_maker import ContextMaker, FileTrouble
+from gatepost.smtpd.tls_settings import VERBOSE, tls_settings
 from gatepost.smtpd.tls_tickets import TicketKeys
+from gatepost.tables.key_files import KeyFiles
 from gatepost.tables.opening import Tables
+from gatepost.tls.values import BadTlsValue
+
+_PREFIX = "smtpd_tls"
+_ABOUT = (
+    ("cipher", "ciphers"),
+    ("protocol list", "protocols"),
+    ("Digest", "fingerprint_digest"),
+    ("CAfile", "CAfile"),
+    ("CApath", "CApath"),
+)
+"""Words of a complaint, and the parameter that it is about; all others are about the certificates."""
 
 
 def listener_tls(
@@ -20,6 +34,37 @@ def listener_tls(
     tls = tls_settings(settings, log.warning)
     if tls is None:
         return None
+    maker = ContextMaker(settings, tls, tables, log)
+    if VERBOSE in tls.log:
+        log.info("initializing the server-side TLS engine")
+    if not tls.usable:
+        return ListenerTls(tls, lambda: None, "", log)
     keys = TicketKeys(ticket_secret or secrets.token_bytes(32), time.time)
-    context = ListenerContext(settings, tls, tables, keys, log, service)
-    return ListenerTls(tls, context.current, context.cipherlist, log)
+    files = KeyFiles.of(tables.env, settings, _PREFIX)
+    context = ListenerContext(maker, files, keys, log, service, tables.env.clock)
+    return ListenerTls(tls, context.current, maker.cipherlist, log)
+
+
+def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> ConfigError | None:
+    """Why the listener would serve without the TLS that it should have, with the parameter; `log` gets warnings.
+
+    Raises ConfigError for what it would not even start with."""
+    tls = tls_settings(settings, log.warning)
+    if tls is None or not tls.usable:
+        return None
+    try:
+        ContextMaker(settings, tls, tables, log).make(KeyFiles.of(tables.env, settings, _PREFIX))
+    except FileTrouble as error:
+        return error
+    except BadTlsValue as error:
+        return ConfigError("; ".join(error.lines), parameter=_parameter(settings, error.lines[0], tls.enforced))
+    return None
+
+
+def _parameter(settings: Settings, text: str, enforced: bool) -> str:
+    for words, name in _ABOUT:
+        if words in text:
+            mandatory = "mandatory_" if enforced and name in ("ciphers", "protocols") else ""
+            return f"{_PREFIX}_{mandatory}{name}"
+    named = (f"{_PREFIX}_{name}" for name in ("chain_files", "cert_file", "eccert_file", "dcert_file"))
+    return next((name for name in named if settings.text(name)), f"{_PREFIX}_cert_file")

@@ -1,0 +1,196 @@
+"""SSLContexts of a listener, of its parameters and of the files that these name."""
+
+import errno
+import os
+import ssl
+from collections.abc import Iterator
+
+from gatepost.config.errors import ConfigError
+from gatepost.config.settings import Settings
+from gatepost.maillog import lines
+from gatepost.maillog.sink import ProgramLog
+from gatepost.smtpd.tls_settings import TlsSettings
+from gatepost.tables.key_files import KeyFiles
+from gatepost.tables.maps import Maps
+from gatepost.tables.opening import Tables
+from gatepost.tables.table import LookupTemporaryFailure
+from gatepost.tls import sni
+from gatepost.tls.certificate import fingerprint
+from gatepost.tls.ciphers import cipher_list
+from gatepost.tls.context import server_context
+from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
+
+_PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
+_SNI_MAPS = "tls_server_sni_maps"
+_LEVEL = "@SECLEVEL=0:"
+
+
+class ContextMaker:
+    """Makes them, whenever there are new files."""
+
+    def __init__(self, settings: Settings, tls: TlsSettings, tables: Tables, log: ProgramLog) -> None:
+        """Raises ConfigError for a table of tls_server_sni_maps that is none."""
+        self._settings = settings
+        self._tls = tls
+        self._env = tables.env
+        self._log = log
+        self._names: Maps | None = tables.maps(_SNI_MAPS, settings.tls_server_sni_maps) or None
+        self.lifetime = max(settings.smtpd_tls_session_cache_timeout, 0)
+        """Seconds for which a session may be resumed; 0: not at all."""
+
+    @property
+    def cipherlist(self) -> str:
+        """In OpenSSL's words, for the log; empty if there is none."""
+        values = self._values(())
+        try:
+            return cipher_list(values.ciphers, values.exclude_ciphers, values.library).removeprefix(_LEVEL)
+        except BadTlsValue:
+            return ""
+
+    @property
+    def trust(self) -> tuple[object, ...]:
+        """What decides whether a client's certificate is trusted."""
+        settings = self._settings
+        return (
+            self._tls.asks,
+            settings.smtpd_tls_CAfile,
+            settings.smtpd_tls_CApath,
+            settings.tls_append_default_CA,
+            settings.smtpd_tls_ccert_verifydepth,
+        )
+
+    def make(self, files: KeyFiles) -> ssl.SSLContext:
+        """Raises FileTrouble or BadTlsValue."""
+        try:
+            fingerprint(b"", self._tls.digest)
+        except BadTlsValue as bad:
+            raise BadTlsValue(*bad.lines, "disabling TLS support") from None
+        values = self._values(tuple(_chains(self._settings, files)))
+        context = server_context(values, self._log.warning)
+        if self._names is not None:
+            sni.serve_names(context, values, self._find, self._log.warning)
+        return context
+
+    def _values(self, chains: tuple[Chain, ...]) -> ServerValues:
+        settings, tls = self._settings, self._tls
+        excluded = [settings.smtpd_tls_exclude_ciphers]
+        if tls.enforced:
+            excluded.append(settings.smtpd_tls_mandatory_exclude_ciphers)
+        if tls.asks:
+            excluded.append("aNULL")  # or nobody would have to show a certificate
+        return ServerValues(
+            library=library_values(settings),
+            protocols=settings.smtpd_tls_mandatory_protocols if tls.enforced else settings.smtpd_tls_protocols,
+            ciphers=settings.smtpd_tls_mandatory_ciphers if tls.enforced else settings.smtpd_tls_ciphers,
+            exclude_ciphers=" ".join(filter(None, excluded)),
+            CAfile=settings.smtpd_tls_CAfile,
+            CApath=settings.smtpd_tls_CApath,
+            ask_ccert=tls.asks,
+            # Who has none is told so in SMTP, after the handshake.
+            req_ccert=False,
+            ccert_verifydepth=settings.smtpd_tls_ccert_verifydepth,
+            dh1024_param_file=settings.smtpd_tls_dh1024_param_file,
+            dh1024_param=self._dh_parameters(),
+            session_cache_timeout=self.lifetime,
+            chains=chains,
+        )
+
+    def _dh_parameters(self) -> bytes:
+        path = self._settings.smtpd_tls_dh1024_param_file
+        if not path or path.lower() == "auto":
+            return b""
+        try:
+            return self._env.read_file(self._env.path(path))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            self._log.warning(f'error opening DH parameter file "{path}": {why} -- using compiled-in defaults')
+            return b""
+
+    def _find(self, name: str) -> bytes | None:
+        """The certificates for a name that a client asks for, as tls_server_sni_maps has them."""
+        assert self._names is not None
+        asking = self._names.find(name)
+        try:
+            # OpenSSL waits for the answer: only tables that need nobody else can give it.
+            asking.send(None)
+        except StopIteration as found:
+            hit = found.value
+        except LookupTemporaryFailure:
+            raise self._unavailable(name) from None
+        else:
+            asking.close()
+            raise self._unavailable(name)
+        if hit is None:
+            return None
+        try:
+            if hit.value.startswith("/"):
+                return sni.map_files(hit.value, lambda path: self._env.read_file(self._env.path(path)))
+            return sni.map_value(hit.value.encode())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            self._log.warning(f"{hit.table}: key {name}: {why}")
+            raise self._unavailable(name) from None
+
+    def _unavailable(self, name: str) -> sni.SniUnavailable:
+        self._log.warning(f"{_SNI_MAPS}: {name} map lookup problem")
+        return sni.SniUnavailable(name)
+
+
+def library_values(settings: Settings) -> LibraryValues:
+    """The tls_* parameters that servers and clients share."""
+    return LibraryValues(**{name: getattr(settings, name) for name in LibraryValues.__struct_fields__})
+
+
+def _chains(settings: Settings, files: KeyFiles) -> Iterator[Chain]:
+    """Raises ConfigError, in Postfix's words, for a file that cannot be read."""
+    if settings.smtpd_tls_chain_files:
+        parameter = "smtpd_tls_chain_files"
+        for path in files.files.get(parameter, ()):
+            yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
+        return
+    for certificate, key, algorithm in _PAIRS:
+        parameter, key_parameter = f"smtpd_tls_{certificate}", f"smtpd_tls_{key}"
+        key_path = settings.text(key_parameter)
+        for path in files.files.get(parameter, ()):
+            if path == key_path:
+                yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
+                continue
+            failed = f'cannot get {algorithm} {{}} from file "{{}}": disabling TLS support'
+            yield Chain(
+                name=path,
+                certificates=_read(files, parameter, path, failed.format("certificate", "{}")),
+                key_name=key_path,
+                key=_read(files, key_parameter, key_path, failed.format("private key", "{}")),
+                algorithm=algorithm,
+            )
+
+
+_CHAIN = "error opening chain file: {}"
+
+
+class FileTrouble(ConfigError):
+    """A certificate or key that cannot be read. `lines`: Postfix's for the log."""
+
+    def __init__(self, failed: str, path: str, error: ConfigError) -> None:
+        why = error.message.removeprefix(f"open {path}: ")
+        super().__init__(f"open {path}: {why}", parameter=error.parameter)
+        if failed is _CHAIN:
+            self.lines: tuple[str, ...] = (f"{failed.format(path)}: {why}",)
+        else:
+            number = _NUMBERS.get(why, 0)
+            problems = (
+                f"error:{0x80000000 | number:08X}:system library::{why}:calling fopen({path}, r)",
+                f"error:{0x10080000 | number:08X}:BIO routines::system lib",
+                f"error:{0x0A080000 | number:08X}:SSL routines::system lib",
+            )
+            self.lines = (failed.format(path), *map(lines.tls_library_problem, problems))
+
+
+_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
+
+
+def _read(files: KeyFiles, parameter: str, path: str, failed: str) -> bytes:
+    try:
+        return KeyFiles(files.env, {parameter: (path,)}).read(parameter)
+    except ConfigError as error:
+        raise FileTrouble(failed, path, error) from None
