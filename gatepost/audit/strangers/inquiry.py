@@ -29,7 +29,8 @@ from gatepost.tables.match_items import TableItem
 from gatepost.tables.match_list import MatchList
 
 Outcome = Literal["proved", "refuted", "depends"]
-PATH_LIMIT = 20_000
+PATH_LIMIT = 2000
+"""Ways that are followed; what people write has a few dozens. Some milliseconds each: a start waits for the answer."""
 _SHOWN = 4
 _DEFAULT_ACCESS = ("check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access", "")
 _STRANGERS = "so many addresses that whoever has one may be anybody"
