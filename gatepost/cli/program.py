@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("gatepost.cli.explain", "main"),
     "smtpd-check": ("gatepost.cli.smtpd_check", "main"),
     "route": ("gatepost.cli.route", "main"),
+    "user": ("gatepost.cli.user", "main"),
     "postconf": ("gatepost.cli.postconf_page", "main"),
     "mailq": ("gatepost.cli.postqueue", "mailq"),
     "postqueue": ("gatepost.cli.postqueue", "main"),
@@ -55,6 +56,7 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   prove [--json]                            can a stranger relay? who can?
   smtpd-check [--zone FILE] [--directory DIR]   try restriction lists on a script of sessions (standard input)
   route [--sender ADDR] ADDR...             where mail for an address goes, with which limits, and why
+  user add | passwd | remove | list [--stdin] [NAME]   who may log in (gatepost_sasl_users)
   postconf [-n] [-d] [-h] [-x] [-o N=V] [-P] [-M] [NAME ...]   show parameters, as postconf(1)
   mailq | postqueue -p | -j                 list the queue
   postqueue -f | -i ID | -s SITE            try deferred mail now
