@@ -17,9 +17,10 @@ from gatepost.config.errors import ConfigError
 from gatepost.control.acting_as import acting_as
 from gatepost.master.checked_open import open_checked
 from gatepost.master.descriptors import receive_one, send_now
-from gatepost.master.file_opener import Answer, FileOpener, Request, server_name_files
+from gatepost.master.file_opener import NO_ENTRY, Answer, FileOpener, Request
 from gatepost.master.named_files import NamedFile, NamedFiles
 from gatepost.master.privileges import owner_of
+from gatepost.master.server_names import ServerNames, digest_of
 
 PATIENCE = 5.0
 """Seconds that an answer may take."""
@@ -27,8 +28,8 @@ PATIENCE = 5.0
 PAUSE = 10.0
 """Seconds for which nobody is asked who has just not answered: each of us has sessions that would wait, too."""
 
-Ask = Callable[[NamedFile, str, int], int]
-"""A descriptor of a file; of the one that a table of server names has as value, if a key and a number are given."""
+Ask = Callable[[NamedFile, bytes], int]
+"""A descriptor of a file; or of the one that a table of server names has as value, by its digest."""
 
 _ANSWERS = msgspec.msgpack.Decoder(Answer)
 _ENCODER = msgspec.msgpack.Encoder()
@@ -70,20 +71,14 @@ class FileAccess:
             raise refused
         file = self._named.by_path(path)
         if file is not None:
-            return self._ask(file, "", 0)
+            return self._ask(file, b"")
         for table in self._named.server_names:
-            found = self._in_table(table, path)
-            if found is not None:
-                return self._ask(table, *found)
+            try:
+                return self._ask(table, digest_of(path))
+            except OSError as error:
+                if error.errno != NO_ENTRY:
+                    raise
         raise refused
-
-    def _in_table(self, table: NamedFile, path: str) -> tuple[str, int] | None:
-        """The server name, and the number, under which a table names this file."""
-        with suppress(OSError):
-            for key, paths in server_name_files(self.read(table.path)).items():
-                if path in paths:
-                    return key, paths.index(path)
-        return None
 
 
 class Asking:
@@ -95,8 +90,8 @@ class Asking:
         self._clock = clock
         self._not_before = 0.0
 
-    def __call__(self, file: NamedFile, key: str = "", part: int = 0) -> int:
-        request = Request(self._mark, file.scope, file.parameter, file.number, key, part)
+    def __call__(self, file: NamedFile, entry: bytes = b"") -> int:
+        request = Request(self._mark, file.scope, file.parameter, file.number, entry)
         if self._clock() < self._not_before:
             raise self._silent(file)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -132,14 +127,15 @@ def asked_access(opener: FileOpener, named_files: NamedFiles, role: str, clock: 
 def own_access(named_files: NamedFiles, owner: pwd.struct_passwd) -> FileAccess:
     """For a process that is root and acts as mail_owner for a while (a command that tells what would be)."""
 
-    def open_as_root(file: NamedFile, key: str, part: int) -> int:
+    names = ServerNames(owner)
+
+    def open_as_root(file: NamedFile, entry: bytes) -> int:
         acting = os.geteuid()
         os.seteuid(0)
         try:
-            path = file.path
-            if key:
-                with open(open_checked(path, owner), "rb") as stream:
-                    path = server_name_files(stream.read())[key][part]
+            path = names.path(file.path, entry) if entry else file.path
+            if path is None:
+                raise OSError(NO_ENTRY, os.strerror(NO_ENTRY))
             return open_checked(path, owner)
         finally:
             os.seteuid(acting)

@@ -24,9 +24,7 @@ from gatepost.master.checked_open import open_checked
 from gatepost.master.descriptors import receive_one, send_now
 from gatepost.master.leash import LOG, READY
 from gatepost.master.named_files import SNI_MAPS, NamedFiles, may_ask
-from gatepost.tables.key_files import named
-from gatepost.tables.postmap_text import parse_postmap
-from gatepost.tables.source import decode
+from gatepost.master.server_names import ServerNames
 
 ROLES = ("smtpd", "delivery", "qmgr", "single")
 
@@ -38,16 +36,18 @@ _LONGEST = 4096
 
 _MOST_TOLD = 100
 
+NO_ENTRY = errno.ENODATA
+"""Error number: the table names no such file."""
+
 
 class Request(msgspec.Struct, frozen=True):
-    """File `number` of a parameter; or, with a `key`, file `part` of that entry of the table."""
+    """File `number` of a parameter; with an `entry`, the file of this digest in that table of server names."""
 
     mark: str
     scope: str
     parameter: str
     number: int
-    key: str = ""
-    part: int = 0
+    entry: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -70,6 +70,7 @@ class FileOpener:
         self.known = {named_files.mark: named_files}
         self.asking: dict[str, socket.socket] = {}
         self._asked: dict[str, socket.socket] = {}
+        self._names = ServerNames(owner)
         self._told: set[str] = set()
         for role in ROLES:
             # Each request is one packet, whoever sends it.
@@ -163,8 +164,10 @@ class FileOpener:
         path = named_files.path(request.scope, request.parameter, request.number) if named_files is not None else None
         if path is None or not may_ask(role, request.parameter):
             raise PermissionError(errno.EPERM, "asks for a file that the configuration does not name for it")
-        if request.key:
-            path = self._value_file(path, request)
+        if request.entry:
+            path = self._names.path(path, request.entry) if request.parameter == SNI_MAPS else None
+            if path is None:
+                raise OSError(NO_ENTRY, os.strerror(NO_ENTRY))
         return open_checked(path, self.owner)
 
     def _read(self, mark: str) -> NamedFiles | None:
@@ -177,23 +180,6 @@ class FileOpener:
             return None
         self.learn(found)
         return found
-
-    def _value_file(self, table: str, request: Request) -> str:
-        if request.parameter != SNI_MAPS:
-            raise PermissionError(errno.EPERM, "asks for a file that the configuration does not name for it")
-        descriptor = open_checked(table, self.owner)
-        with open(descriptor, "rb") as stream:
-            rows = server_name_files(stream.read())
-        try:
-            return rows[request.key][request.part]
-        except (KeyError, IndexError):
-            raise FileNotFoundError(errno.ENOENT, "no such entry") from None
-
-
-def server_name_files(text: bytes) -> dict[str, list[str]]:
-    """The key files of each server name, by the text of a table."""
-    parsed = parse_postmap(decode(text), where="", fold=str.lower)
-    return {key: named(value) for key, value in parsed.content.items()}
 
 
 def _heard(leash: socket.socket, log_descriptor: int) -> bool:

@@ -171,6 +171,42 @@ class Renewed(Generic[T]):
         self._renewed(made)
 
 
+class NamedChains:
+    """Chains whose files are values of a table: each is read when it is first asked for, then when its files change."""
+
+    def __init__(
+        self,
+        env: TableEnvironment,
+        parameter: str,
+        check: Callable[[bytes], object],
+        failures: tuple[type[Exception], ...],
+        kept: int = 1000,
+    ) -> None:
+        """`check` raises one of `failures` for a chain that cannot serve: one that was good before stays then."""
+        self._env = env
+        self._parameter = parameter
+        self._check = check
+        self._failures = failures
+        self._kept = kept
+        self._chains: dict[str, Renewed[bytes]] = {}
+
+    def current(self, value: str) -> bytes:
+        """The octets of the files that a value names. Raises ConfigError and what `check` raises."""
+        chain = self._chains.pop(value, None)
+        if chain is None:
+            files = KeyFiles(self._env, {self._parameter: named(value)})
+            chain = Renewed(files, self._read, f"{self._parameter}: {value}", failures=self._failures)
+            if len(self._chains) >= self._kept:
+                del self._chains[next(iter(self._chains))]
+        self._chains[value] = chain  # the last one used is the last to go
+        return chain.current()
+
+    def _read(self, files: KeyFiles) -> bytes:
+        octets = files.read(self._parameter)
+        self._check(octets)
+        return octets
+
+
 def named(value: str) -> list[str]:
     """The paths in the value of such a parameter; `none` names none."""
     return [] if value.strip().lower() == "none" else split_list(value)

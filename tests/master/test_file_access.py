@@ -16,9 +16,10 @@ import pytest
 from gatepost.config.configuration import Configuration
 from gatepost.control.acting_as import acting_as
 from gatepost.master.file_access import PAUSE, Asking, FileAccess, access_here, asked_access, needs_root, refusal
-from gatepost.master.file_opener import FileOpener, Request
+from gatepost.master.file_opener import NO_ENTRY, FileOpener, Request
 from gatepost.master.named_files import NamedFile, NamedFiles
 from gatepost.master.privileges import drop_to
+from gatepost.master.server_names import digest_of
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.opening import Tables
 from gatepost.tables.table_files import Duplicates, Manner, table_file
@@ -162,8 +163,9 @@ def test_a_worker_that_does_not_keep_to_its_role_is_refused_and_told_of(host: Ho
         ):
             with pytest.raises(PermissionError):
                 asking(file)
-        with pytest.raises(PermissionError):
-            asking(NamedFile("", "smtpd_tls_chain_files", 0, ""), key="example.com")
+        with pytest.raises(OSError) as caught:
+            asking(NamedFile("", "smtpd_tls_chain_files", 0, ""), entry=digest_of("/etc/shadow"))
+        assert caught.value.errno == NO_ENTRY
         with pytest.raises(PermissionError):
             Asking(opener.asking["smtpd"], "0" * 64, time.monotonic)(NamedFile("", "smtpd_tls_chain_files", 0, ""))
 
@@ -289,7 +291,7 @@ def test_key_files_in_a_table_of_server_names(host: Host) -> None:
     www = host.write("www.pem", "www")
     extra = host.write("extra.pem", "extra")
     other = host.write("other.pem", "other")
-    host.write("sni", f"# names\nWWW.example.com {www}, {extra}\n")
+    host.write("sni", f"# names\nWWW.example.com {www}, {extra} {host.folder}/gone.pem\n")
     opener = host.start(named)
 
     def work(files: FileAccess) -> None:
@@ -297,8 +299,19 @@ def test_key_files_in_a_table_of_server_names(host: Host) -> None:
         assert files.read(str(extra)) == b"extra"
         with pytest.raises(PermissionError):
             files.read(str(other))
+        with pytest.raises(FileNotFoundError):
+            files.read(f"{host.folder}/gone.pem")
 
     host.as_worker(opener, named, "smtpd", work)
+    host.write("sni", f"www.example.com {other} {host.folder}/gone.pem\n")
+
+    def work_on_the_new_table(files: FileAccess) -> None:
+        assert files.read(str(other)) == b"other"
+        with pytest.raises(PermissionError):
+            files.read(str(www))
+
+    host.as_worker(opener, named, "smtpd", work_on_the_new_table)
+    assert host.said() == []
 
 
 @pytest.mark.parametrize("kind", ["hash", "texthash", "cidr", "regexp", "pcre", "lmdb", "cdb"])

@@ -9,7 +9,7 @@ import pytest
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.tables.environment import TableEnvironment
-from gatepost.tables.key_files import LOOK_INTERVAL, STILL, KeyFiles, Renewed
+from gatepost.tables.key_files import LOOK_INTERVAL, STILL, KeyFiles, NamedChains, Renewed
 
 
 class Surroundings:
@@ -154,6 +154,33 @@ def test_mistakes_at_first_are_the_callers_affair(tmp_path: Path, around: Surrou
     put(certificate, "cert 2\n")
     with pytest.raises(ConfigError, match="do not match"):
         Renewed(files, listing, "smtps")
+
+
+def test_chains_that_a_table_names(tmp_path: Path, around: Surroundings) -> None:
+    def check(octets: bytes) -> None:
+        if b"bad" in octets:
+            raise ValueError("no certificate")
+
+    first, second = tmp_path / "first.pem", tmp_path / "second.pem"
+    put(first, "one\n")
+    put(second, "two\n")
+    chains = NamedChains(around.env, "tls_server_sni_maps", check, (ValueError,), kept=1)
+    assert chains.current(f"{first}, {second}") == b"one\ntwo\n"
+    put(second, "better\n", when=around.now)
+    around.now += 3600
+    assert chains.current(f"{first}, {second}") == b"one\nbetter\n"
+    put(second, "bad\n", when=around.now)
+    around.now += 3600
+    for _ in range(2):
+        assert chains.current(f"{first}, {second}") == b"one\nbetter\n"
+    assert around.said == [
+        f"tls_server_sni_maps: {first}, {second}: no certificate, using the certificate and key it had before"
+    ]
+    assert chains.current(str(first)) == b"one\n"  # the other one is kept no more
+    with pytest.raises(ValueError):
+        chains.current(f"{first}, {second}")
+    with pytest.raises(ConfigError, match="No such file"):
+        chains.current(f"{tmp_path}/none.pem")
 
 
 def test_key_material_is_in_no_repr(tmp_path: Path, around: Surroundings) -> None:
