@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,20 @@ class Certificate(msgspec.Struct, frozen=True):
     has_dns_names: bool
     fingerprint: str  # AB:CD:..
     pkey_fingerprint: str
+    complaints: tuple[str, ...] = ()  # warnings for the log, with `{peer}` for `name[address]`
     ip_addresses: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=256)
 def certificate_facts(der: bytes, digest: str) -> Certificate:
     """`digest`: smtpd_tls_fingerprint_digest. Raises BadTlsValue: no such digest, or the octets are no certificate."""
+    with warnings.catch_warnings():
+        # What is odd about other people's certificates is no matter of ours.
+        warnings.simplefilter("ignore")
+        return _facts(der, digest)
+
+
+def _facts(der: bytes, digest: str) -> Certificate:
     from cryptography import x509
 
     key = der_octets.public_key_info(der)
@@ -44,13 +53,17 @@ def certificate_facts(der: bytes, digest: str) -> Certificate:
         raise BadTlsValue("error decoding peer certificate") from None
     has_names, names, addresses = _alternative_names(certificate)
     oid = x509.NameOID
+    told: list[str] = []
+    subject_name = _text(subject, oid.COMMON_NAME, "subject CN", told)
+    issuer_name = _text(issuer, oid.COMMON_NAME, "issuer CN", told)
     return Certificate(
-        subject_CN=_text(subject, oid.COMMON_NAME),
-        issuer_CN=_text(issuer, oid.COMMON_NAME) or _text(issuer, oid.ORGANIZATION_NAME),
+        subject_CN=subject_name,
+        issuer_CN=issuer_name or _text(issuer, oid.ORGANIZATION_NAME, "issuer Organization", told),
         dns_names=names,
         has_dns_names=has_names,
         fingerprint=fingerprint(der, digest),
         pkey_fingerprint=fingerprint(key, digest),
+        complaints=tuple(told),
         ip_addresses=addresses,
     )
 
@@ -78,21 +91,27 @@ def _names(read: "Callable[[], x509.Name]") -> "x509.Name | None":
         return None
 
 
-def _text(name: "x509.Name | None", oid: "x509.ObjectIdentifier") -> str:
-    """The first value of that kind."""
+def _text(name: "x509.Name | None", oid: "x509.ObjectIdentifier", label: str, told: list[str]) -> str:
+    """The first value of that kind; `told` gets what is wrong with it."""
     if name is None:
         return ""
     found = name.get_attributes_for_oid(oid)
     if not found:
         return ""
     value = found[0].value
-    text = (value if isinstance(value, str) else value.decode("utf-8", "replace")).strip()
-    return text if _is_clean(text) else ""
+    text = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    if "\0" in text:
+        told.append(f"tls_text_name: {{peer}}: NULL character in peer {label}")
+    elif not _is_printable(text):
+        told.append(f"tls_text_name: {{peer}}: non-printable content in peer {label}")
+    else:
+        return text
+    return ""
 
 
-def _is_clean(text: str) -> bool:
-    """No NUL, no control character, and nothing that was no text: it goes into the log and into comparisons."""
-    return not any(each < " " or each == "\x7f" or "\x80" <= each <= "\x9f" or each == "�" for each in text)
+def _is_printable(text: str) -> bool:
+    """No control character, no line separator, and nothing that was no text: it goes into the log and comparisons."""
+    return all(" " <= each < "\x7f" or (each > "\x9f" and each not in "\u2028\u2029\ufffd") for each in text)
 
 
 def _alternative_names(certificate: "x509.Certificate") -> tuple[bool, tuple[str, ...], tuple[str, ...]]:

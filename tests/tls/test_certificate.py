@@ -47,7 +47,7 @@ def openssl(octets: bytes, *command: str) -> bytes:
 def test_names() -> None:
     facts = certificate_facts(
         made(
-            [(_NAMES.ORGANIZATION_NAME, "Org"), (_NAMES.COMMON_NAME, " mail.example ")],
+            [(_NAMES.ORGANIZATION_NAME, "Org"), (_NAMES.COMMON_NAME, "mail.example")],
             [(_NAMES.ORGANIZATION_NAME, "Issuing Org"), (_NAMES.COMMON_NAME, "The Issuer")],
             [x509.DNSName("a.example"), x509.RFC822Name("x@example"), x509.DNSName("*.b.example")],
         ),
@@ -72,6 +72,10 @@ def test_the_first_of_several_common_names() -> None:
 def test_a_name_with_what_does_not_belong_there_is_none(text: str) -> None:
     facts = certificate_facts(made([(_NAMES.COMMON_NAME, text)]), "sha256")
     assert facts.subject_CN == facts.issuer_CN == ""
+    what = "NULL character" if "\0" in text else "non-printable content"
+    assert facts.complaints == tuple(
+        f"tls_text_name: {{peer}}: {what} in peer {whose} CN" for whose in ("subject", "issuer")
+    )
 
 
 @pytest.mark.parametrize("text", ["good.example\0.bad.example", "a\nb.example"])
@@ -81,8 +85,10 @@ def test_a_dns_name_with_what_does_not_belong_there_is_left_out_but_counts(text:
     assert facts.dns_names == () and facts.has_dns_names
 
 
-def test_names_that_are_not_ascii() -> None:
-    assert certificate_facts(made([(_NAMES.COMMON_NAME, "Bücher")]), "sha256").subject_CN == "Bücher"
+@pytest.mark.parametrize("text", ["Bücher", "  x y ", 'a"b(c\\d', "a\u00a0b"])
+def test_names_are_taken_as_they_are(text: str) -> None:
+    facts = certificate_facts(made([(_NAMES.COMMON_NAME, text)]), "sha256")
+    assert facts.subject_CN == text and not facts.complaints
 
 
 @pytest.mark.parametrize("digest", ["sha256", "sha1", "md5", "sha512", "SHA256"])

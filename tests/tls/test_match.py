@@ -61,3 +61,10 @@ def test_the_name_for_the_log() -> None:
     assert peer_name(certificate("a.example", "b.example", cn="c")) == "a.example"
     assert peer_name(certificate(cn="c")) == "c"
     assert peer_name(certificate(cn="c", has=True)) == ""
+
+
+def test_an_address_is_matched_by_addresses_alone() -> None:
+    named = Certificate("192.0.2.1", "", ("192.0.2.1",), True, "", "", ("192.0.2.7", "2001:db8::1"))
+    assert matching_name(named, ["192.0.2.1"], multiple_labels=True) == ""
+    assert matching_name(named, ["192.0.2.7"], multiple_labels=True) == "192.0.2.7"
+    assert matching_name(named, ["2001:DB8:0::1"], multiple_labels=True) == "2001:db8::1"
