@@ -17,17 +17,10 @@ from gatepost.audit.certificates import certificate_files
 from gatepost.audit.classes import in_two_classes
 from gatepost.audit.destinations import bad_values, unknown_transports
 from gatepost.audit.gateways import trusted_gateways
-from gatepost.audit.lists import (
-    ADDRESS_LISTS,
-    DOMAIN_LISTS,
-    broken_items,
-    compile_list,
-    useless_exceptions,
-    without_bounds,
-)
+from gatepost.audit.lists import ADDRESS_LISTS, DOMAIN_LISTS, broken_items, compile_list, useless_exceptions
 from gatepost.audit.networks import trusted_networks
 from gatepost.audit.place import place, place_of_table
-from gatepost.audit.strangers.inquiry import Listener, inquire_now
+from gatepost.audit.strangers.inquiry import Answer, Listener, inquire_now
 from gatepost.audit.strangers.report import in_a_sentence
 from gatepost.audit.transports import missing_transports
 from gatepost.bounce.template_file import Texts
@@ -45,11 +38,12 @@ from gatepost.master.foundation import Foundation
 from gatepost.master.listeners import Address, addresses_of
 from gatepost.master.named_files import NamedFiles
 from gatepost.master.privileges import owner_of
-from gatepost.master.servers import unprotected_policy
+from gatepost.master.servers import listener_sasl, unprotected_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.master.smtp_delivery import smtp_agent
 from gatepost.restrictions.compile import require_relay_protection
 from gatepost.restrictions.evaluate import AccessPolicy
+from gatepost.sasl.back_ends import unreachable
 from gatepost.smtpd.environment import SessionLists
 from gatepost.smtpd.footer import RejectFooter
 from gatepost.smtpd.parameters import Parameters
@@ -62,13 +56,17 @@ _IN_FILE = re.compile(r"(\w+): (/.*, line \d+): (.*)")
 
 @dataclass(slots=True)
 class ProvedListener:
-    """One `inet ... smtpd` line and what it comes to; the lists by parameter."""
+    """One `inet ... smtpd` line and what it comes to; the lists by parameter.
+
+    answer: whether strangers can relay; None if that was not looked into, or somebody would have to be asked.
+    """
 
     service: Service
     settings: Settings
     addresses: list[Address]
     policy: AccessPolicy
     lists: dict[str, MatchList]
+    answer: Answer | None = None
 
 
 @dataclass(slots=True)
@@ -104,18 +102,19 @@ def _is_loopback(host: str) -> bool:
     return ip_address(host.partition("%")[0]).is_loopback
 
 
-def prove(configuration: Configuration, files: FileAccess | None = None) -> Proof:
+def prove(configuration: Configuration, files: FileAccess | None = None, *, strangers: bool = True) -> Proof:
     """Try everything that a start would do, but for binding ports and writing files. Raises nothing.
 
-    `files`: how tables and keys are opened, if not as this process can.
+    `files`: how tables and keys are opened, if not as this process can. `strangers`: look into whether they can relay.
     """
-    return _Prover(configuration, files).run()
+    return _Prover(configuration, files, strangers=strangers).run()
 
 
 class _Prover:
-    def __init__(self, configuration: Configuration, files: FileAccess | None) -> None:
+    def __init__(self, configuration: Configuration, files: FileAccess | None, *, strangers: bool) -> None:
         self.configuration = configuration
         self.files = files
+        self.strangers = strangers
         self.settings = configuration.settings
         self.output = MemoryOutput()
         self.log = MailLog(self.output, "postfix", os.getpid())
@@ -159,7 +158,8 @@ class _Prover:
             around = surroundings()
             for listener in self.proof.listeners:
                 self._try(partial(self._gateways, listener, around), listener.settings, listener.service)
-                self._try(partial(self._strangers, listener), listener.settings, listener.service)
+                if self.strangers:
+                    self._try(partial(self._strangers, listener), listener.settings, listener.service)
 
     def _destinations(self, foundation: Foundation) -> None:
         """What Gatepost has beyond Postfix for single destinations. Raises ConfigError."""
@@ -223,6 +223,13 @@ class _Prover:
             require_relay_protection(policy.parts)
 
         self._try(compiled, settings, service)
+        self._try(lambda: self._sasl(settings, foundation), settings, service)
+
+    def _sasl(self, settings: Settings, foundation: Foundation) -> None:
+        """Who knows the passwords, and whether that can be asked. Raises ConfigError."""
+        sasl = listener_sasl(settings, foundation.tables, foundation.sasl)
+        if sasl is not None and (why := unreachable(sasl.server)):
+            self.proof.remarks.append(str(place(ConfigError(why), settings, "smtpd_sasl_path")))
 
     def _gateways(self, listener: ProvedListener, around: Surroundings) -> None:
         """Refuse to trust the gateway of a container; warn of the router of a network."""
@@ -237,7 +244,7 @@ class _Prover:
 
     def _strangers(self, listener: ProvedListener) -> None:
         """Refuse an open relay, as far as nobody else has to be asked (`gatepost prove` asks)."""
-        answer = inquire_now(inquired(listener))
+        answer = listener.answer = inquire_now(inquired(listener))
         if answer is None or answer.outcome != "refuted":
             return
         parameter, text = in_a_sentence(answer)
@@ -262,7 +269,6 @@ class _Prover:
                     continue  # its default: what is wrong with it is told already
                 self._tell(proof.faults, broken_items(matches, settings))
                 self._tell(proof.remarks, useless_exceptions(matches, settings))
-            self._tell(proof.remarks, without_bounds(lists["mynetworks"], settings))
             self._tell(proof.remarks, in_two_classes(lists, settings))
             self._tell(proof.remarks, missing_transports(settings, transports(self.configuration)))
 

@@ -91,7 +91,8 @@ def server_environment(
         return await client_name(address, foundation.dns, foundation.hosts)
 
     log = foundation.mail_log.program("smtpd", settings.syslog_name)
-    sasl = listener_sasl(settings, foundation.tables, foundation.sasl)
+    # Whoever explains has a policy of his own, and lets nobody log in.
+    sasl = listener_sasl(settings, foundation.tables, foundation.sasl) if policy is None else None
     policy = policy or compile_policy(foundation, service, verifier)
     return ServerEnvironment(
         parameters=parameters,

@@ -1,5 +1,6 @@
 """The back end that a listener's parameters name (smtpd_sasl_type)."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,40 @@ from gatepost.sasl.server import SaslServer
 from gatepost.tables.opening import Tables
 
 TYPES = ("cyrus", "dovecot", "gatepost")
+
+
+_TRIAL = 0.5
+"""Seconds for a connection that is made only to see whether it can be."""
+
+
+def unreachable(server: SaslServer) -> str:
+    """Why this process cannot ask the back end now, for the operator; empty if it can. Blocks for a moment."""
+    if isinstance(server, DovecotServer):
+        path = server.service.place
+        return _refusal(f"Dovecot's {server.service.path}", path) if path else _inet_refusal(server.service.path)
+    if isinstance(server, SaslauthdServer):
+        return _refusal(f"saslauthd's {server.config.socket}", server.config.socket)
+    return ""
+
+
+def _refusal(what: str, path: str) -> str:
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(_TRIAL)
+        try:
+            trial.connect(path)
+        except OSError as error:
+            return f"cannot connect to {what}: {error.strerror or error}; nobody can log in now"
+    return ""
+
+
+def _inet_refusal(path: str) -> str:
+    host, _, port = path.removeprefix("inet:").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]") or "localhost", int(port)), _TRIAL):
+            return ""
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        return f"cannot connect to Dovecot's {path}: {words}; nobody can log in now"
 
 
 class BackEnds:

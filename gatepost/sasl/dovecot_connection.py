@@ -164,8 +164,14 @@ class DovecotService:
             host, _, port = path.removeprefix("inet:").rpartition(":")
             await _connect_inet(connection, host.removeprefix("[").removesuffix("]"), port)
             return
-        path = path.removeprefix("unix:")
-        await connect_unix(connection, str(Path(self._directory) / path), limit=CONNECT_LIMIT)
+        await connect_unix(connection, self.place, limit=CONNECT_LIMIT)
+
+    @property
+    def place(self) -> str:
+        """The socket's file; empty if it is none."""
+        if self.path.startswith("inet:"):
+            return ""
+        return str(Path(self._directory) / self.path.removeprefix("unix:"))
 
     def close(self) -> None:
         if self._connection is not None and self._connection.open:

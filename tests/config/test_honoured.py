@@ -158,7 +158,6 @@ READ_ONLY_IN_PART = {
     "max_idle": "the name of something else: a setting of policy services",
     "queue_directory": "the name of something else: the folder of our own queue",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
-    "smtpd_sasl_auth_enable": "nobody can log in, but XCLIENT may say so",
     "smtputf8_autodetect_classes": "of address probes only",
 }
 
