@@ -235,9 +235,11 @@ def test_the_challenge_in_a_reply() -> None:
     assert challenge_of("334-YWJj\n334 YWJj") == "YWJj\n334 YWJj"
 
 
-def test_a_user_name_of_nothing_but_blanks() -> None:
+@pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1"])
+def test_a_user_name_of_nothing_but_blanks(name: str) -> None:
     with pytest.raises(ClientFailure) as raised:
-        exchange("PLAIN", "  ")
+        exchange(name, "  ").command()
+        exchange(name, "  ").answer("YWJj")
     assert raised.value.warning == "SASL authentication failure: All-whitespace username."
     assert exchange("PLAIN", " user ").command() == exchange("PLAIN").command()
 
