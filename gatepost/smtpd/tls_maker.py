@@ -10,7 +10,7 @@ from gatepost.config.settings import Settings
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls_settings import TlsSettings
-from gatepost.tables.key_files import KeyFiles
+from gatepost.tables.key_files import KeyFiles, NamedChains
 from gatepost.tables.maps import Maps
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import LookupTemporaryFailure
@@ -35,6 +35,7 @@ class ContextMaker:
         self._env = tables.env
         self._log = log
         self._names: Maps | None = tables.maps(_SNI_MAPS, settings.tls_server_sni_maps) or None
+        self._chains = NamedChains(tables.env, _SNI_MAPS, self._check, (BadTlsValue,))
         self.lifetime = max(settings.smtpd_tls_session_cache_timeout, 0)
         """Seconds for which a session may be resumed; 0: not at all."""
 
@@ -124,12 +125,15 @@ class ContextMaker:
             return None
         try:
             if hit.value.startswith("/"):
-                return sni.map_files(hit.value, lambda path: self._env.read_file(self._env.path(path)))
+                return self._chains.current(hit.value)
             return sni.map_value(hit.value.encode())
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
+        except (ConfigError, BadTlsValue) as error:
+            why = error.message if isinstance(error, ConfigError) else str(error)
             self._log.warning(f"{hit.table}: key {name}: {why}")
             raise self._unavailable(name) from None
+
+    def _check(self, pem: bytes) -> None:
+        sni.check_chain(pem, self._values(()))
 
     def _unavailable(self, name: str) -> sni.SniUnavailable:
         self._log.warning(f"{_SNI_MAPS}: {name} map lookup problem")

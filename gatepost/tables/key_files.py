@@ -182,7 +182,9 @@ class NamedChains:
         failures: tuple[type[Exception], ...],
         kept: int = 1000,
     ) -> None:
-        """`check` raises one of `failures` for a chain that cannot serve: one that was good before stays then."""
+        """`check` raises one of `failures` for a chain that cannot serve: one that was good before stays then. Where
+        there was none, who asked gets it as it is, and will tell what is wrong.
+        """
         self._env = env
         self._parameter = parameter
         self._check = check
@@ -191,11 +193,14 @@ class NamedChains:
         self._chains: dict[str, Renewed[bytes]] = {}
 
     def current(self, value: str) -> bytes:
-        """The octets of the files that a value names. Raises ConfigError and what `check` raises."""
+        """The octets of the files that a value names. Raises ConfigError."""
         chain = self._chains.pop(value, None)
         if chain is None:
             files = KeyFiles(self._env, {self._parameter: named(value)})
-            chain = Renewed(files, self._read, f"{self._parameter}: {value}", failures=self._failures)
+            try:
+                chain = Renewed(files, self._read, f"{self._parameter}: {value}", failures=self._failures)
+            except self._failures:
+                return files.read(self._parameter)
             if len(self._chains) >= self._kept:
                 del self._chains[next(iter(self._chains))]
         self._chains[value] = chain  # the last one used is the last to go

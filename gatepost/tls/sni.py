@@ -96,14 +96,25 @@ class _Names:
         key = hashlib.sha256(pem).digest()
         context = self._contexts.pop(key, None)
         if context is None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.set_ciphers(self._ciphers)  # for its security level: a small key is better than no TLS
-            chain = Chain(name=f"SNI data for {name}", certificates=pem)
-            load_chains(context, (chain,), self._warn, then="aborting TLS handshake")
+            context = _with_chain(pem, self._ciphers, name, self._warn)
             if len(self._contexts) >= self._cached:
                 del self._contexts[next(iter(self._contexts))]
         self._contexts[key] = context  # the last one used is the last to go
         return context
+
+
+def check_chain(pem: bytes, values: ServerValues) -> None:
+    """Could `find` give this for a name? Raises BadTlsValue."""
+    ciphers = cipher_list(values.ciphers, values.exclude_ciphers, values.library)
+    _with_chain(pem, ciphers, "a server name", lambda _: None)
+
+
+def _with_chain(pem: bytes, ciphers: str, name: str, warn: Warn) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(ciphers)  # for its security level: a small key is better than no TLS
+    chain = Chain(name=f"SNI data for {name}", certificates=pem)
+    load_chains(context, (chain,), warn, then="aborting TLS handshake")
+    return context
 
 
 def _keys(name: str) -> Iterator[str]:
@@ -130,8 +141,3 @@ def map_value(raw: bytes) -> bytes:
         return base64.b64decode(b"".join(raw.split()), validate=True)
     except (binascii.Error, ValueError):
         raise BadTlsValue("malformed BASE64 value: TLS SNI maps must be made with `postmap -F`") from None
-
-
-def map_files(value: str, read: Callable[[str], bytes]) -> bytes:
-    """A plain text table's value (paths, separated by white space or comma) as PEM. Raises what `read` raises."""
-    return b"\n".join(read(path) for path in re.split(r"[\s,]+", value) if path)

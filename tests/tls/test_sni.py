@@ -113,6 +113,10 @@ def test_values() -> None:
     for bad in (b"/etc/ssl/x.pem", b"====", b"\xff"):
         with pytest.raises(BadTlsValue):
             sni.map_value(bad)
-    files = {"/a": b"one", "/b": b"two"}
-    assert sni.map_files("/a, /b", files.__getitem__) == b"one\ntwo"
     assert authority() and chain()
+
+
+def test_a_chain_is_checked_without_being_served() -> None:
+    sni.check_chain(pem("ec", "foo.example"), ServerValues())
+    with pytest.raises(BadTlsValue, match="SNI data for a server name"):
+        sni.check_chain(b"no chain", ServerValues())
