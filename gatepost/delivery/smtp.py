@@ -298,7 +298,7 @@ class SmtpAgent:
         return True
 
     async def _reuse(
-        self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target, demand: Demand = NOTHING
+        self, delivery: SmtpDelivery, content: bytes | BinaryIO, site: str, target: Target, demand: Demand
     ) -> bool:
         """Send over an idle session with this very server; False if there was none that was alive."""
         while (session := self._cache.take(target.namaddrport + demand.key)) is not None:

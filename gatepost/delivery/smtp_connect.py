@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
-from gatepost.delivery.smtp_demand import NOTHING, Demand
+from gatepost.delivery.smtp_demand import Demand
 from gatepost.delivery.smtp_params import SmtpParams, keywords
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSession
@@ -44,7 +44,7 @@ class Connector:
         self._tls = tls
         self._encrypted: Callable[..., SmtpSession] | None = None
 
-    async def open(self, target: Target, demand: Demand = NOTHING) -> SmtpSession | None:
+    async def open(self, target: Target, demand: Demand) -> SmtpSession | None:
         """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure and, where a table
         cannot tell what offers to overlook, LookupTemporaryFailure.
         """

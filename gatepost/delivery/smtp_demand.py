@@ -80,6 +80,20 @@ class Demands:
             return None
         return found
 
+    async def of_socket(self, target: Target, delivery: SmtpDelivery) -> Demand | None:
+        """As `of`, of the server at a Unix socket: whom encryption may help there is not clear, so `may` is `none`."""
+        if self._tls is None:
+            return NOTHING
+        found = await self._find(self._tls, target.host)
+        if isinstance(found, Failure):
+            self._warn(f"TLS policy lookup error for {target.host}/{target.address}: {found.text}")
+            delivery.why = found
+            return None
+        if found.policy.level is not Level.MAY:
+            return found
+        self._warn("smtp_connect_local: opportunistic TLS encryption is not appropriate for unix-domain destinations.")
+        return found.in_plaintext()
+
     async def _find(self, tls: "SmtpTls", host: str) -> Demand | Failure:
         try:
             return Demand(policy=await tls.policies.find(self._nexthop, host), nexthop=self._nexthop)

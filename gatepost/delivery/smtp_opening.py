@@ -8,7 +8,7 @@ from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_connect import Connector, ignored_line
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
-from gatepost.delivery.smtp_demand import NOTHING, Demand
+from gatepost.delivery.smtp_demand import Demand
 from gatepost.delivery.smtp_handshake import Handshake
 from gatepost.delivery.smtp_session import LocalDataError, NoTls, SessionLost, SmtpSession
 from gatepost.delivery.smtp_transaction import SmtpTransaction
@@ -43,7 +43,7 @@ class SessionOpener:
         self._clock = clock
         self._transcripts = transcripts
 
-    async def open(self, delivery: SmtpDelivery, target: Target, demand: Demand = NOTHING) -> SmtpSession | None:
+    async def open(self, delivery: SmtpDelivery, target: Target, demand: Demand) -> SmtpSession | None:
         """A session that is past EHLO, and as demanded, or None; then the recipients that are left know why."""
         session = await self._connected(delivery, target, demand)
         if session is None:

@@ -16,7 +16,7 @@ from gatepost.delivery.smtp_tls_log import connect_error, established, library_p
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.delivery.smtp_tls_policy import Level, Policies, TlsPolicy
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
-from gatepost.tls.certificate import Certificate, certificate_facts, fingerprints_match
+from gatepost.tls.certificate import Certificate, certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.context import client_context
 from gatepost.tls.match import expected_names, matching_name
 from gatepost.tls.summary import connection_summary, summarize
@@ -42,7 +42,11 @@ class Contexts:
     """SSLContexts by what they are made of, with the client's certificates. Sessions live as long as their context."""
 
     def __init__(self, params: SmtpTlsParams, chains: tuple[Chain, ...]) -> None:
-        """Raises BadTlsValue if the certificates, or the CAs, are of no use."""
+        """Raises BadTlsValue if the certificates, or the CAs, are of no use, or the digest is none."""
+        try:
+            fingerprint(b"", params.fingerprint_digest)
+        except BadTlsValue as error:
+            raise BadTlsValue(*error.lines, "disabling TLS support") from None
         self._params = params
         self._chains = chains
         self._made: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()

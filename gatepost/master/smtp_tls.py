@@ -3,7 +3,6 @@
 import time
 from typing import TYPE_CHECKING
 
-from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.maillog.sink import ProgramLog
@@ -25,22 +24,23 @@ def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog) 
     if params.asleep and not (maps or per_site or params.wrappermode or params.note_starttls_offer):
         return None
     from gatepost.delivery.smtp_tls import Contexts, Sessions, SmtpTls
+    from gatepost.delivery.smtp_tls_files import client_chains
     from gatepost.delivery.smtp_tls_policy import Policies
     from gatepost.tables.key_files import KeyFiles, Renewed
     from gatepost.tls.values import BadTlsValue
 
     env = tables.env
     policies = Policies(params, maps or None, per_site or None, lambda path: env.read_file(env.path(path)), log.warning)
-    files = KeyFiles.of(env, settings, f"{program}_tls")
     prefix = f"{program}_tls"
     renewed = None
     if not params.asleep or maps or per_site:
         try:
             renewed = Renewed(
-                files, lambda files: Contexts(params, files.chains(prefix)), program, failures=(BadTlsValue,)
+                KeyFiles.of(env, settings, prefix),
+                lambda files: Contexts(params, tuple(client_chains(files, prefix, log.warning))),
+                program,
+                failures=(BadTlsValue,),
             )
-        except ConfigError as error:
-            log.warning(f"error opening chain file: {error.message.removeprefix('open ')}")
         except BadTlsValue as error:
             for line in error.lines:
                 (log.info if line.startswith("cannot load Certification Authority") else log.warning)(line)

@@ -72,9 +72,16 @@ class TlsWorld(World):
         assert isinstance(sink, TlsSink)
         where = rf"\S*:{sink.port}\b" if sink.port else re.escape(sink.path)
         heard = re.findall(rf"postfix/(?:smtp|lmtp)\[\d+\]: (?![0-9A-F]+: )(.*{where}.*)", text)
+        heard = [line for line in heard if not _OF_TABLES.search(line)]
         lines = [line.replace(f":{sink.port}", ":PORT") for line in (*told.lines, *sorted(map(_normal, heard)))]
         seen = [" ".join(map(str, each)) for each in sink.seen]
-        return told._replace(lines=lines, commands=[*told.commands, *seen])
+        # To a server that expected plaintext a handshake is noise.
+        commands = [command for command in told.commands if command.isprintable()]
+        return told._replace(lines=lines, commands=[*commands, *seen])
+
+
+_OF_TABLES = re.compile(r"returns an empty string result|: \S+ lookup error for ")
+"""What the tables themselves say, which is another program's line with us."""
 
 
 def _normal(line: str) -> str:
