@@ -42,15 +42,6 @@ def useless_exceptions(matches: MatchList, settings: Settings) -> Iterator[Confi
         yield place(ConfigError(f"{text}; put the exception before it"), settings, matches.parameter)
 
 
-def without_bounds(matches: MatchList, settings: Settings) -> Iterator[ConfigError]:
-    """Networks of `mynetworks` that hold every address there is."""
-    for item, network in matches.networks():
-        if network.prefix == 0 and not item.negated:
-            family = "IPv4" if network.bits == 32 else "IPv6"
-            text = f'"{item}" is every {family} address: the whole world may relay'
-            yield place(ConfigError(text), settings, matches.parameter)
-
-
 def ranges_in_words(matches: MatchList) -> str:
     """What a list stands for, item by item: networks in their usual form, exceptions as `not`; `nobody` if empty."""
     named = {str(item): str(network) for item, network in matches.networks()}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from gatepost.audit.lists import ranges_in_words
-from gatepost.audit.relay import who_may_relay
+from gatepost.audit.strangers.report import in_short
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.terminal import show
 from gatepost.config.configuration import Configuration
@@ -92,7 +92,7 @@ def _meaning(configuration: Configuration, proof: Proof) -> None:
 def _about(listener: ProvedListener) -> Iterator[str]:
     settings = listener.settings
     yield "addresses: " + (", ".join(map(str, listener.addresses)) or "none")
-    yield who_may_relay(listener.policy.params)
+    yield from in_short(listener.answer, listener.lists["mynetworks"])
     yield f"mynetworks ({_origin(listener)}): {ranges_in_words(listener.lists['mynetworks'])}"
     for parameter in ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains"):
         if text := " ".join(settings.text(parameter).replace(",", " ").split()):

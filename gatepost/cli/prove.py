@@ -52,7 +52,7 @@ def main(arguments: list[str], directory: str) -> int:
         print(f"gatepost prove: fatal: {error}", file=sys.stderr)
         return 64
     try:
-        proof = prove(Configuration.read(directory))
+        proof = prove(Configuration.read(directory), strangers=False)
         if not proof.listeners:
             for text in proof.errors:
                 print(f"gatepost prove: {text}", file=sys.stderr)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.audit.lists import broken_items, compile_list, ranges_in_words, useless_exceptions, without_bounds
+from gatepost.audit.lists import broken_items, compile_list, ranges_in_words, useless_exceptions
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
@@ -52,13 +52,6 @@ def test_an_exception_that_comes_too_late() -> None:
         "it matches first; put the exception before it"
     )
     assert list(useless_exceptions(*a_list("!192.168.87.1 192.168.87.0/24"))) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "found"), [("0.0.0.0/0", ["IPv4"]), ("[::]/0 10.0.0.0/8", ["IPv6"]), ("!0.0.0.0/0", [])]
-)
-def test_the_whole_world(text: str, found: list[str]) -> None:
-    assert [str(error).split(" is every ")[1].split()[0] for error in without_bounds(*a_list(text))] == found
 
 
 def test_what_postfix_would_not_start_with() -> None:

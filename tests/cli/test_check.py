@@ -82,8 +82,8 @@ def test_what_a_configuration_comes_to(folder: Folder, capsys: pytest.CaptureFix
     listener = f"""\
 Listener 127.0.0.1:2525 ({folder.path}/master.cf, line 1):
   addresses: 127.0.0.1:2525
-  Clients in mynetworks may send to any destination; all others only to mydestination, virtual_alias_domains, \
-virtual_mailbox_domains and relay_domains.
+  No stranger can relay.
+  Who can relay: nobody
   mynetworks ({folder.path}/main.cf, line 6): not 192.168.87.1/32, 192.168.87.0/24
   mydestination: example.com
 
@@ -161,3 +161,22 @@ def test_neglected_and_unused_names() -> None:
     configuration = Configuration.parse(f"{NEGLECTED} = x\nwrong_name = 1\n")
     assert list(unused(configuration)) == ["/etc/gatepost/main.cf, line 2: unused parameter: wrong_name=1"]
     assert list(not_honoured(configuration)) == [f"/etc/gatepost/main.cf, line 1: {NEGLECTED}"]
+
+
+def test_who_can_relay(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    master_cf = MASTER_CF.replace("smtpd", "smtpd -o inet_interfaces=all").replace("127.0.0.1:2525", "2525")
+    base = f"{BASE}mydestination = example.com\nmynetworks = !192.168.87.1 192.168.87.0/24\n"
+    for more, told in (
+        ("", "  No stranger can relay.\n  Who can relay: 192.168.87.0/24 without 192.168.87.1: 255 addresses\n"),
+        (
+            "smtpd_relay_restrictions = check_policy_service inet:127.0.0.1:9, reject_unauth_destination\n",
+            "  Whether a stranger can relay is not decided by the configuration alone.\n  Who can relay: nobody\n",
+        ),
+        (
+            "smtpd_relay_restrictions = check_sender_access inline:{a@b.example=OK}, reject_unauth_destination\n",
+            "  A stranger can relay.\n  Who else can relay: nobody\n",
+        ),
+    ):
+        folder.write(base + more, master_cf)
+        folder.check()
+        assert told in capsys.readouterr().out

@@ -6,9 +6,8 @@ from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.restriction_items import ListItem, flat, list_items, restriction_lists
 from gatepost.audit.lint.subject import RESTRICTION_LISTS, Place, Subject
-from gatepost.audit.relay import EVERYBODY, grants
+from gatepost.audit.relay import End, end_of_list
 from gatepost.config.values import split_list
-from gatepost.restrictions.parameters import AccessParameters
 
 RELAY_PROTECTION = frozenset(("reject_unauth_destination", "defer_unauth_destination"))
 FINAL = frozenset(("permit", "reject", "defer"))
@@ -16,25 +15,15 @@ _RELAY_LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 _OWN_CLIENTS = frozenset(("permit_mynetworks", "permit_sasl_authenticated", "permit_tls_clientcerts"))
 
 
-def relay_parameters(place: Place) -> AccessParameters:
-    """As much of the parameters of a listener as tells who may relay."""
+def _ends(place: Place) -> dict[str, End]:
+    """How the lists of a listener end that may keep strangers from relaying."""
     classes = {name: place.text(name) for name in split_list(place.text("smtpd_restriction_classes"))}
-    return AccessParameters(
-        smtpd_relay_restrictions=place.text("smtpd_relay_restrictions"),
-        smtpd_recipient_restrictions=place.text("smtpd_recipient_restrictions"),
-        smtpd_sasl_auth_enable=place.yes("smtpd_sasl_auth_enable"),
-        relay_clientcerts=place.text("relay_clientcerts"),
-        classes=classes,
-    )
+    return {parameter: end_of_list(place.text(parameter), classes) for parameter in _RELAY_LISTS}
 
 
 def protecting_list(place: Place) -> str:
     """The list that keeps strangers from relaying: the one whose permits matter. Empty: none does."""
-    params = relay_parameters(place)
-    for parameter in _RELAY_LISTS:
-        if grants(getattr(params, parameter), params).closed:
-            return parameter
-    return ""
+    return next((parameter for parameter, end in _ends(place).items() if end.closed), "")
 
 
 def _may_refuse_otherwise(place: Place) -> bool:
@@ -58,9 +47,8 @@ def relay_open(subject: Subject) -> Iterator[Remark]:
     but a `permit` in the wrong place they may not see. `gatepost prove` follows all lists, and tells for sure. Let
     smtpd_relay_restrictions end with reject_unauth_destination."""
     for place in subject.listeners:
-        params = relay_parameters(place)
         if not protecting_list(place) and not _may_refuse_otherwise(place):
-            everybody = [name for name in _RELAY_LISTS if EVERYBODY in grants(getattr(params, name), params).who]
+            everybody = [parameter for parameter, end in _ends(place).items() if end.open]
             message = "everybody may send to any destination through this listener"
             remedy = "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination"
             yield place.remark(everybody[0] if everybody else "smtpd_relay_restrictions", message, remedy)

@@ -35,6 +35,17 @@ def text_report(answer: Answer, trusted: MatchList, where: Where) -> Iterator[st
         yield from _items(answer.notes)
 
 
+def in_short(answer: Answer | None, trusted: MatchList) -> Iterator[str]:
+    """Who may relay, in two lines. Without an answer: why there is none."""
+    if answer is None:
+        yield "Whether a stranger can relay, `gatepost prove` tells: a server has to be asked."
+        return
+    yield _HEADS[answer.outcome].partition(": ")[2].capitalize()
+    who = who_can(answer, trusted)
+    more = f"; and {len(who) - _SHOWN} more" if len(who) > _SHOWN else ""
+    yield f"{'Who else' if answer.outcome == 'refuted' else 'Who'} can relay: {'; '.join(who[:_SHOWN])}{more}"
+
+
 def in_a_sentence(answer: Answer) -> tuple[str, str]:
     """A refutation: the parameter that lets strangers in (empty: none does), and how."""
     steps = answer.way.steps if answer.way is not None else ()

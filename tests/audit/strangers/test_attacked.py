@@ -128,7 +128,7 @@ def listener_of(main: str) -> ProvedListener | None:
     """The one listener of a configuration; None if none can be made."""
     # Not on loopback addresses only, though nothing is bound: a stranger must be able to reach it.
     try:
-        proof = prove(Configuration.parse(main, "smtp inet n - n - - smtpd -o inet_interfaces=all\n"))
+        proof = prove(Configuration.parse(main, "smtp inet n - n - - smtpd -o inet_interfaces=all\n"), strangers=False)
     except ConfigError:
         return None
     return proof.listeners[0] if proof.listeners else None
