@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from gatepost.tls.certificate import Certificate
@@ -64,7 +65,7 @@ def test_the_name_for_the_log() -> None:
 
 
 def test_an_address_is_matched_by_addresses_alone() -> None:
-    named = Certificate("192.0.2.1", "", ("192.0.2.1",), True, "", "", ("192.0.2.7", "2001:db8::1"))
+    named = msgspec.structs.replace(certificate("192.0.2.1", cn="192.0.2.1"), ip_addresses=("192.0.2.7", "2001:db8::1"))
     assert matching_name(named, ["192.0.2.1"], multiple_labels=True) == ""
     assert matching_name(named, ["192.0.2.7"], multiple_labels=True) == "192.0.2.7"
     assert matching_name(named, ["2001:DB8:0::1"], multiple_labels=True) == "2001:db8::1"
