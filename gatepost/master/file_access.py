@@ -152,10 +152,10 @@ def access_here(configuration: Configuration) -> FileAccess:
 
 
 def needs_root(named_files: NamedFiles, owner: pwd.struct_passwd) -> bool:
-    """Is there a file that only root can open, or a key, which may become such a file when it is renewed?"""
+    """Is there a file that only root can open, or a secret, which may become one when it is made or renewed?"""
     with acting_as(owner):
         direct = FileAccess()
-        return any(file.is_key or refusal(direct, file.path) for file in named_files.files)
+        return any(file.is_secret or refusal(direct, file.path) for file in named_files.files)
 
 
 def refusal(files: FileAccess, path: str) -> str:

@@ -21,6 +21,7 @@ SNI_MAPS = "tls_server_sni_maps"
 """The one parameter whose tables have the names of key files as values."""
 
 _KEYS = re.compile(rf"(?:smtpd|smtp|lmtp)_tls_(?:{'|'.join(FILE_SUFFIXES)}|dh1024_param_file|trust_anchor_file)")
+_SECRETS = re.compile(rf"{_KEYS.pattern}|tls_server_sni_maps|gatepost_sasl_users|\w+_sasl_password_maps")
 _TABLE = re.compile(
     r"\b(texthash|hash|btree|dbm|sdbm|lmdb|cdb|cidr|regexp|pcre|ldap|mysql|pgsql|sqlite|memcache):(/[^\s,{}]+)"
 )
@@ -44,9 +45,9 @@ class NamedFile(NamedTuple):
     path: str
 
     @property
-    def is_key(self) -> bool:
-        """Does it hold a certificate or key?"""
-        return _KEYS.fullmatch(self.parameter) is not None or self.parameter == SNI_MAPS
+    def is_secret(self) -> bool:
+        """Does it hold keys or passwords, so that it may become one that only root may read, if it is not yet?"""
+        return _SECRETS.fullmatch(self.parameter) is not None
 
 
 class NamedFiles:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -339,6 +340,25 @@ async def test_tables_of_each_kind(host: Host, kind: str) -> None:
     assert said == []
 
 
+async def test_the_configuration_of_a_database_table(host: Host) -> None:
+    """The file with the password is root's; what it names, a library opens with our own rights."""
+    named = host.configure("virtual_alias_maps = sqlite:{folder}/table.cf\nalias_maps =\n")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        Path(elsewhere).chmod(0o755)
+        database = f"{elsewhere}/table.db"
+        apsw.Connection(database).execute("CREATE TABLE t (k, v); INSERT INTO t VALUES ('key', 'found')")
+        Path(database).chmod(0o644)
+        cf = host.write("table.cf", f"dbpath = {database}\nquery = SELECT v FROM t WHERE k = '%s'\n")
+        files = asked_access(host.start(named), named, "qmgr", time.monotonic)
+        with acting_as(OWNER):
+            env = TableEnvironment(
+                clock=time.monotonic, warn=print, stat_file=files.stat, read_file=files.read, open_file=files.open
+            )
+            tables = Tables(env)
+            assert await tables.open(f"sqlite:{cf}").lookup("key") == "found"
+            tables.close()
+
+
 def test_who_acts_as_mail_owner_sees_what_the_workers_see(host: Host) -> None:
     """`gatepost check` and its kin, run by root."""
     main_cf = KEYS + f"mail_owner = {OWNER.pw_name}\ntls_server_sni_maps = hash:{{folder}}/sni\n"
@@ -366,4 +386,6 @@ def test_who_needs_root(host: Host) -> None:
     assert needs_root(named, OWNER)
     transport.chmod(0o644)
     assert not needs_root(named, OWNER)
-    assert needs_root(host.configure(KEYS), OWNER)  # a key that may be renewed with other rights
+    # What may be renewed with other rights, or is not there yet.
+    assert needs_root(host.configure("alias_maps =\nsmtp_tls_key_file = {folder}/key.pem\n"), OWNER)
+    assert needs_root(host.configure("alias_maps =\ngatepost_sasl_users = hash:{folder}/users\n"), OWNER)
