@@ -159,10 +159,14 @@ def test_root_sees_the_tables_as_mail_owner_will() -> None:
 
 def test_without_root_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """At start, and not when mail comes: with file, line and parameter."""
+    key = tmp_path / "key.pem"
+    key.write_bytes(b"".join(certificate(300)))
+    key.chmod(0)
     table = tmp_path / "table"
     table.write_text("a b\n")
     table.chmod(0)
     main_cf = f"compatibility_level = 3.6\ntransport_maps = hash:{table}\ninet_interfaces = 127.0.0.1\nalias_maps =\n"
+    main_cf += f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {key}\n"
     configuration = Configuration.parse(main_cf, MASTER_CF, directory="/etc/gatepost")
 
     def refused(path: str) -> int:
@@ -177,7 +181,9 @@ def test_without_root_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> 
     proof = prove(configuration, Without())
     named = [error for error in proof.errors if "mail_owner" not in error]
     assert f"/etc/gatepost/main.cf, line 2: parameter transport_maps: open {table}: Permission denied" in named
-    assert not any("transport_maps" in fault for fault in proof.faults)
+    assert f"/etc/gatepost/main.cf, line 6: parameter smtpd_tls_chain_files: open {key}: Permission denied" in named
+    assert len(named) == 2
+    assert not any("Permission" in text for text in (*proof.faults, *proof.remarks))
 
 
 def test_certificates_that_end_soon_have_ended_or_are_not_there(tmp_path: Path) -> None:
