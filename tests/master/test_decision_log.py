@@ -108,6 +108,16 @@ async def test_a_user_who_is_not_there(tmp_path: Path) -> None:
     assert "no table of users" in decision.implied
 
 
+async def test_a_restriction_that_only_warns_has_not_decided(tmp_path: Path) -> None:
+    warned = "smtpd_recipient_restrictions = warn_if_reject reject_plaintext_session\n"
+    kept = Kept(tmp_path, f"local_recipient_maps = inline:{{known=x}}\n{warned}")
+    await kept.mail("b@ours.example")
+    (decision,) = kept.decisions()
+    assert any(event.warning for event in decision.events)
+    assert decision.decisive == -1
+    assert "no table of users" in decision.implied
+
+
 async def test_of_a_flood_only_some_are_explained_and_no_warning_comes(tmp_path: Path) -> None:
     kept = Kept(tmp_path, "smtpd_recipient_restrictions = reject\nsmtpd_hard_error_limit = 1000\n")
     await kept.mail(*[f"b{number}@ours.example" for number in range(3 * EXPLAINED)])

@@ -111,19 +111,21 @@ def _find_reason(told: Explained, refusal: Reply | None, hung_up: bool, asked: A
     elif refusal is None:
         told.implied = outside(told.reply)
     else:
-        refused = [
-            number for number, event in enumerate(events) if event.verdict in ("REJECT", "ERROR") and not event.warning
-        ]
-        put_off = [number for number, event in enumerate(events) if event.verdict == "DEFER_IF_PERMIT"]
-        if refused:
-            told.decisive = innermost(events, refused[-1])
-        elif put_off:
-            told.decisive = put_off[0]
-            told.implied = "It was put off until something permitted the mail; now something has."
-        else:
-            told.implied = "The address is in no table of users (smtpd_reject_unlisted_recipient, or _sender)."
+        told.decisive, told.implied = refusing(events)
     decisive = events[told.decisive] if told.decisive >= 0 else None
     told.hints = list(hints(decisive, asked, told.reply, events))
+
+
+def refusing(events: list[Event]) -> tuple[int, str]:
+    """Of a refusal by the lists: the restriction that refused, -1 if none did; and what the events do not tell."""
+    counting = [(number, event.verdict) for number, event in enumerate(events) if not event.warning]
+    refused = [number for number, verdict in counting if verdict in ("REJECT", "ERROR")]
+    put_off = [number for number, verdict in counting if verdict == "DEFER_IF_PERMIT"]
+    if refused:
+        return innermost(events, refused[-1]), ""
+    if put_off:
+        return put_off[0], "It was put off until something permitted the mail; then something did."
+    return -1, "The address is in no table of users (smtpd_reject_unlisted_recipient, or _sender)."
 
 
 def innermost(events: list[Event], number: int) -> int:

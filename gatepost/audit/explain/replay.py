@@ -12,7 +12,7 @@ import msgspec
 
 from gatepost.audit.explain.asked import Asked
 from gatepost.audit.explain.decision_files import Decision
-from gatepost.audit.explain.inquiry import innermost
+from gatepost.audit.explain.inquiry import refusing
 from gatepost.audit.explain.recorder import Event, NotedResolver, Recorder
 from gatepost.audit.stand_ins import Silent, no_pause
 from gatepost.mail.address_quoting import quote_822_local
@@ -99,18 +99,11 @@ class Replay:
         reply = await self._judge(facts)
         decision.events = events
         if reply == decision.reply or decision.verb != "reject":
-            found = [number for number, event in enumerate(events) if event.verdict in ("REJECT", "ERROR")]
-            put_off = [number for number, event in enumerate(events) if event.verdict == "DEFER_IF_PERMIT"]
             if decision.verb != "reject":
                 acted = [number for number, event in enumerate(events) if _acts(event, decision.verb)]
                 decision.decisive = acted[-1] if acted else -1
-            elif found:
-                decision.decisive = innermost(events, found[-1])
-            elif put_off:
-                decision.decisive = put_off[0]
-                decision.implied = "It was put off until something permitted the mail; then something did."
             else:
-                decision.implied = "The address was in no table of users (smtpd_reject_unlisted_recipient, or _sender)."
+                decision.decisive, decision.implied = refusing(events)
             return
         probed = any(words in decision.reply for words in _OF_PROBES)
         wanted = _PROBES if probed else _POLICY_SERVICE
