@@ -2,9 +2,10 @@
 
 import ctypes
 import ctypes.util
+import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gatepost.tables.engines import PatternError
@@ -39,6 +40,8 @@ def test_same_as_the_c_library(pattern: str, text: str, letters: str) -> None:
     flags = 0 if "x" in letters else REG_EXTENDED
     flags |= 0 if "i" in letters else REG_ICASE
     flags |= REG_NEWLINE if "m" in letters else 0
+    # Without REG_NEWLINE, glibc has `$` hold before a newline that the next atom takes. POSIX and we do not.
+    assume("m" in letters or "\n" not in text or not re.search(r"\$[^$]", pattern))
     wanted = glibc_answers(pattern.encode(), flags, text.encode())
     try:
         found = compile_regexp(pattern, letters).search(text.encode()) is not None
