@@ -29,9 +29,9 @@ class TlsFailure(Exception):
 
 def library_failure(exc: ssl.SSLError) -> TlsFailure:
     """What OpenSSL has complained of."""
-    found = _MESSAGE.match(str(exc.args[1]) if len(exc.args) > 1 else str(exc))
+    found = _MESSAGE.match(str(exc.args[-1]))
     words = found["words"] if found else str(exc)
-    library = exc.library or "SSL"
+    library = getattr(exc, "library", None) or "SSL"
     number, reason = _code(exc)
     end = f":SSL alert number {reason - _ALERTS}" if library == "SSL" and reason > _ALERTS else ""
     return TlsFailure(f"error:{number:08X}:{library} routines::{words}{end}")
@@ -42,8 +42,8 @@ def _code(exc: ssl.SSLError) -> tuple[int, int]:
     # Private: ssl.SSLError has the names only.
     names: dict[str, tuple[int, int]] = getattr(_ssl, "err_names_to_codes", {})
     libraries: dict[int, str] = getattr(_ssl, "lib_codes_to_names", {})
-    library, reason = names.get(exc.reason or "", (0, 0))
-    if libraries.get(library) != exc.library:
+    library, reason = names.get(getattr(exc, "reason", None) or "", (0, 0))
+    if libraries.get(library) != getattr(exc, "library", None):
         return 0, 0
     return library << 23 | reason, reason
 

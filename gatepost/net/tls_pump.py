@@ -13,7 +13,7 @@ import _ssl
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, cast
 
 from gatepost.net.tls_failure import TlsFailure, library_failure, lost_connection, too_slow
 
@@ -29,6 +29,12 @@ LINGER = 5.0
 """Seconds that a peer has to take the alert which ends its connection."""
 
 Done = Callable[["TlsTransport", TlsFailure | None], object]
+
+
+class Resumable(Protocol):
+    """An earlier session."""
+
+    def offer(self, tls: ssl.SSLObject) -> None: ...
 
 
 class TlsTransport(asyncio.Transport):
@@ -174,10 +180,7 @@ class TlsTransport(asyncio.Transport):
         self._closing = True
         self._wire.abort()
 
-    # The wire's side: asyncio.Protocol.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Never called: the connection was there before."""
+    # The wire's side: asyncio.Protocol, but for connection_made: the connection was there before.
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._eof:
@@ -372,7 +375,7 @@ def start_tls(
     done: Done,
     limit: float,
     server_hostname: str | None = None,
-    session: ssl.SSLSession | None = None,
+    session: Resumable | ssl.SSLSession | None = None,
     first: bytes = b"",
 ) -> TlsTransport:
     """Take `transport` over from its protocol and shake hands within `limit` seconds.
@@ -385,7 +388,10 @@ def start_tls(
     Raises ValueError for a `server_hostname` that cannot be one, or a `session` of another context.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+    plain = session if isinstance(session, ssl.SSLSession) else None
+    tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname, plain)
+    if session is not None and plain is None:
+        cast(Resumable, session).offer(tls)
     pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit)
     transport.set_protocol(pump)  # type: ignore[arg-type]
     transport.resume_reading()

@@ -8,7 +8,7 @@ all are public API of OpenSSL 3. The pointers come from two fields of CPython's 
 from 3.7 to 3.14: SSL_CTX* is the first field of _ssl._SSLContext, SSL* the second of _ssl._SSLSocket. `native` looks at
 a context of its own first, without following any pointer that has not been recognised: the third field must be the
 context's id. Where this does not hold there is no Native, and what needs it is refused (BadTlsValue), never guessed.
-No pointer is kept: each call takes the Python object, which is alive meanwhile.
+No pointer of theirs is kept: each call takes the Python object, which is alive meanwhile.
 """
 
 import _ssl
@@ -60,6 +60,10 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "SSL_CTX_set_verify_depth": (None, (c_void_p, c_int)),
     "SSL_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
     "SSL_get1_peer_certificate": (c_void_p, (c_void_p,)),
+    "SSL_SESSION_dup": (c_void_p, (c_void_p,)),
+    "SSL_SESSION_free": (None, (c_void_p,)),
+    "SSL_SESSION_is_resumable": (c_int, (c_void_p,)),
+    "SSL_get1_session": (c_void_p, (c_void_p,)),
     "SSL_get_SSL_CTX": (c_void_p, (c_void_p,)),
     "SSL_get_certificate": (c_void_p, (c_void_p,)),
     "SSL_get_current_cipher": (c_void_p, (c_void_p,)),
@@ -68,6 +72,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "SSL_get_verify_depth": (c_int, (c_void_p,)),
     "SSL_get_verify_result": (c_long, (c_void_p,)),
     "SSL_load_client_CA_file": (c_void_p, (c_char_p,)),
+    "SSL_set_session": (c_int, (c_void_p, c_void_p)),
     "X509_NAME_oneline": (c_char_p, (c_void_p, c_char_p, c_int)),
     "X509_STORE_CTX_get_current_cert": (c_void_p, (c_void_p,)),
     "X509_STORE_CTX_get_error": (c_int, (c_void_p,)),
@@ -111,6 +116,19 @@ class Key:
         self.kind = kind
         self.bits = bits
         self.curve = curve
+
+
+class SessionPointer:
+    """A reference to an SSL_SESSION, given back with the last one to this object."""
+
+    __slots__ = ("_free", "pointer")
+
+    def __init__(self, pointer: int, free: Any) -> None:
+        self.pointer = pointer
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free(self.pointer)
 
 
 class Native:
@@ -209,7 +227,25 @@ class Native:
     def peer_digest(self, tls: ssl.SSLObject) -> str:
         return self._digest(tls, _GET_PEER_SIGNATURE_NID)
 
+    def take_session(self, tls: ssl.SSLObject) -> SessionPointer | None:
+        """One that can be resumed."""
+        pointer = self._library.SSL_get1_session(_connection(tls))
+        if not pointer:
+            return None
+        session = SessionPointer(pointer, self._library.SSL_SESSION_free)
+        return self._copied(session) if self._library.SSL_SESSION_is_resumable(pointer) else None
+
+    def offer_session(self, tls: ssl.SSLObject, session: SessionPointer) -> None:
+        copied = self._copied(session)
+        if copied is not None:
+            self._library.SSL_set_session(_connection(tls), copied.pointer)
+
     # How.
+
+    def _copied(self, session: SessionPointer) -> SessionPointer | None:
+        """A connection that ends without a close_notify spoils its session for others."""
+        pointer = self._library.SSL_SESSION_dup(session.pointer)
+        return SessionPointer(pointer, self._library.SSL_SESSION_free) if pointer else None
 
     def _control(self, context: ssl.SSLContext, command: int, number: int, value: Any) -> int:
         return int(self._library.SSL_CTX_ctrl(_context(context), command, number, value))

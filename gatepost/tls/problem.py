@@ -20,12 +20,12 @@ _LIBRARIES = {
 
 def library_problem(exc: ssl.SSLError) -> str:
     """The line for the log. OpenSSL's source line is not in it: Python does not keep it."""
-    found = _MESSAGE.match(str(exc.args[1]) if len(exc.args) > 1 else str(exc))
+    found = _MESSAGE.match(str(exc.args[-1]))
     words = found["words"] if found else str(exc)
-    library = exc.library or "SSL"
+    library = getattr(exc, "library", None) or "SSL"
     # Private: ssl.SSLError has the names only.
     names: dict[str, tuple[int, int]] = getattr(_ssl, "err_names_to_codes", {})
-    number, reason = names.get(exc.reason or "", (0, 0))
+    number, reason = names.get(getattr(exc, "reason", None) or "", (0, 0))
     # Several libraries have reasons of the same name, of which Python remembers one.
     libraries: dict[int, str] = getattr(_ssl, "lib_codes_to_names", {})
     code = f"error:{number << 23 | reason:08X}:" if libraries.get(number) == library else ""

@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from gatepost.net.tls_pump import TlsFailure, TlsTransport, start_tls
+from gatepost.tls.sessions import ClientSession, take_session
 from tests.net.tls_world import App, Faults, authority, client_side, leaf, server_side
 
 MEGABYTE = 1024 * 1024
@@ -235,7 +236,7 @@ def test_sessions_are_resumed(run: Any, version: ssl.TLSVersion) -> None:
     async def main() -> None:
         apps: list[App] = []
         context = client_side(maximum_version=version)
-        sessions: list[ssl.SSLSession] = []
+        sessions: list[ClientSession] = []
         loop = asyncio.get_running_loop()
 
         async def talk(port: int) -> bool:
@@ -258,7 +259,9 @@ def test_sessions_are_resumed(run: Any, version: ssl.TLSVersion) -> None:
             assert failure is None
             transport.write(b"hello")
             assert await app.arrived(5) == b"HELLO"
-            sessions.append(cast(ssl.SSLSession, transport.ssl_object.session))
+            session = take_session(transport.ssl_object)
+            assert session is not None
+            sessions.append(session)
             transport.close()
             await asyncio.wait_for(app.ended, 60)
             return transport.reused
@@ -278,7 +281,7 @@ def test_a_session_of_another_context(run: Any) -> None:
             client = await connected(port)
             client.transport.write(b"x")
             await client.arrived(1)
-            session = client.transport.ssl_object.session
+            session = take_session(client.transport.ssl_object)
             client.transport.close()
             with pytest.raises(ValueError, match="different SSLContext"):
                 start_tls(

@@ -157,7 +157,7 @@ class Faults:
 class Peer:
     """The other end: the standard library's, by hand."""
 
-    def __init__(self, context: ssl.SSLContext, *, server: bool, session: ssl.SSLSession | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext, *, server: bool, session: Any = None) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = None if server else "mail.example"
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server, name, session)

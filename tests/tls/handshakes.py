@@ -8,6 +8,7 @@ from typing import Any
 import trustme
 
 from gatepost.tls.context import client_context, server_context
+from gatepost.tls.sessions import ClientSession
 from gatepost.tls.values import Chain, ClientValues, ServerValues
 
 RSA, EC = trustme.KeyType.RSA, trustme.KeyType.ECDSA
@@ -63,12 +64,18 @@ def warnings_of(make: Callable[[Callable[[str], object]], object]) -> list[str]:
 
 
 def shake(
-    server: ssl.SSLContext, client: ssl.SSLContext, name: str | None = None, session: ssl.SSLSession | None = None
+    server: ssl.SSLContext,
+    client: ssl.SSLContext,
+    name: str | None = None,
+    session: ssl.SSLSession | None = None,
+    offer: ClientSession | None = None,
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """The server's and the client's connection, both done, and one octet heard. Raises ssl.SSLError."""
     to_server, from_server, to_client, from_client = (ssl.MemoryBIO() for _ in range(4))
     ours = server.wrap_bio(to_server, from_server, server_side=True)
     theirs = client.wrap_bio(to_client, from_client, server_hostname=name, session=session)
+    if offer is not None:
+        offer.offer(theirs)
     shaken: set[ssl.SSLObject] = set()
     for _ in range(6):
         for each in (theirs, ours):

@@ -69,3 +69,5 @@ def test_an_address_is_matched_by_addresses_alone() -> None:
     assert matching_name(named, ["192.0.2.1"], multiple_labels=True) == ""
     assert matching_name(named, ["192.0.2.7"], multiple_labels=True) == "192.0.2.7"
     assert matching_name(named, ["2001:DB8:0::1"], multiple_labels=True) == "2001:db8::1"
+    assert matching_name(named, ["192.0.2.7", ".192.0.2.7"], multiple_labels=True) == ""
+    assert matching_name(named, ["192.0.2.7", "2001:db8::2"], multiple_labels=True) == ""
