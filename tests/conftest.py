@@ -13,7 +13,9 @@ import uvloop
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000)
-hypothesis.settings.load_profile("default")
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+# A check of one change should judge that change: what chance finds is found at the desk and by `make fuzz`.
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
