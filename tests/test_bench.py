@@ -14,7 +14,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_its_rows_can_be_chosen() -> None:
     told = run("--help").stdout
     (rows,) = [line for line in told.splitlines() if line.startswith("rows: ")]
-    assert {"start", "rest", "50", "latency", "64k", "1m", "idle", "deferred"} <= set(rows.split()[1:])
+    assert {"start", "rest", "50", "latency", "64k", "1m", "idle", "deferred", "record"} <= set(rows.split()[1:])
 
 
 def test_an_unknown_row_is_refused() -> None:
