@@ -7,7 +7,7 @@ import msgspec
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
-from gatepost.delivery.smtp_demand import NOTHING, Demands
+from gatepost.delivery.smtp_demand import NOTHING
 from gatepost.delivery.smtp_destination import Destination
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
@@ -69,8 +69,8 @@ class LmtpAgent(SmtpAgent):
             self._warn(f'ignoring "{self.fallback_parameter} = {listed}" setting for non-TCP connections')
         target = Target(self._params.myhostname, path, 0)
         delivery.final_server = True
-        tls = self._tls
-        demand = NOTHING if tls is None else await Demands(tls, path, self._warn).of_socket(target, delivery)
+        demands = self._demands(delivery, path)
+        demand = NOTHING if demands is None else await demands.of_socket(target, delivery)
         if demand is not None and not await self._reuse(delivery, content, path, target, demand):
             session = await self._opener.open(delivery, target, demand)
             if session is not None:

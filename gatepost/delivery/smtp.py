@@ -29,11 +29,13 @@ from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
 from gatepost.protocol.smtp_client import SmtpClientProtocol
+from gatepost.protocol.smtp_client_login import with_login
 from gatepost.protocol.smtp_commands import xforward_commands
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
-if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
+if TYPE_CHECKING:  # they import what only those need who encrypt or log in
+    from gatepost.delivery.smtp_sasl import SmtpLogin
     from gatepost.delivery.smtp_tls import SmtpTls
 
 
@@ -47,7 +49,7 @@ class SmtpAgent:
     `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
     `tables`: what parameters with tables ask for; `transcripts`: where the postmaster wants to read of sessions; `tls`:
-    None where no parameter asks for TLS.
+    None where no parameter asks for TLS; `login`: None without smtp_sasl_auth_enable.
     """
 
     taskless = True
@@ -69,9 +71,11 @@ class SmtpAgent:
         tables: SmtpTables = NO_TABLES,
         transcripts: ClientTranscripts | None = None,
         tls: "SmtpTls | None" = None,
+        login: "SmtpLogin | None" = None,
     ) -> None:
         self._params = params
         self._tls = tls
+        self._login = login
         self._log = log
         self._warn = warn
         self._clock = clock
@@ -88,13 +92,19 @@ class SmtpAgent:
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
         self._transcripts = transcripts
-        protocol = self.protocol if transcripts is None else recording(self.protocol)
+        speaks = self.protocol if login is None else with_login(self.protocol)
+        protocol = speaks if transcripts is None else recording(speaks)
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
-        connector = Connector(params, protocol, warn, tables, tls)
-        self._opener = SessionOpener(connector, self._handshake, self._transaction, log, clock, transcripts, tls)
+        connector = Connector(params, protocol, warn, tables, tls, logs_in=login is not None)
+        hands = self._handshake
+        self._opener = SessionOpener(connector, hands, self._transaction, log, clock, transcripts, tls, login)
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
+
+    @property
+    def knows_passwords(self) -> bool:
+        return self._login is not None
 
     async def deliver(self, request: DeliveryRequest) -> DeliveryDone:
         """Deliver one message; never raises for what the network or the message does."""
@@ -130,6 +140,8 @@ class SmtpAgent:
     async def close(self) -> None:
         """Let cached connections go."""
         self._cache.close()
+        if self._login is not None:
+            self._login.close()
         if self._transcripts is not None:
             await self._transcripts.close()
 
@@ -205,7 +217,7 @@ class SmtpAgent:
         """
         visited: set[str] = set()
         sessions = 0
-        demands = None if self._tls is None else Demands(self._tls, site, self._warn)
+        demands = self._demands(delivery, site)
         shared = NOTHING if demands is None else await demands.shared()
         while shared is not None and (session := self._cache.take(site + shared.key)) is not None:
             delivery.final_server = False
@@ -234,6 +246,11 @@ class SmtpAgent:
         fresh = [target for target in found if target.namaddrport not in visited]
         await self._visit_targets(delivery, content, site, demands, fresh, last, len(visited), sessions)
         return last_of_all
+
+    def _demands(self, delivery: SmtpDelivery, site: str) -> Demands | None:
+        if self._login is not None:
+            return Demands(self._tls, site, self._warn, self._login.share(delivery.request, site))
+        return Demands(self._tls, site, self._warn) if self._tls is not None else None
 
     async def _visit_targets(
         self,
@@ -328,8 +345,8 @@ class SmtpAgent:
             await session.send(transaction, outgoing, keep=keep)  # type: ignore[arg-type]
             delivery.complete = delivery.complete or not transaction.stale
         except SessionLost as lost:
-            if self._tls is not None and session.encrypted and transaction.unfinished:
-                self._tls.may_give_up(session, delivery)
+            if transaction.unfinished:
+                await self._opener.may_give_up(session, delivery, encrypted=True)
             transaction.lost(lost.stage, timed_out=lost.timed_out)
             delivery.in_plaintext = delivery.in_plaintext and not transaction.stale
         except LocalDataError as error:

@@ -10,6 +10,7 @@ from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_demand import Demand
 from gatepost.delivery.smtp_params import SmtpParams, keywords
+from gatepost.delivery.smtp_sasl_session import LoginSession
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSession
 from gatepost.delivery.smtp_tables import SmtpTables
@@ -24,7 +25,9 @@ if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
 
 
 class Connector:
-    """`protocol`: what is spoken. `warn` writes warnings to the mail log. `tls`: None without TLS."""
+    """`protocol`: what is spoken. `warn` writes warnings to the mail log. `tls`: None without TLS. `logs_in`: the
+    protocol is able to, and so are sessions.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,8 @@ class Connector:
         warn: Log,
         tables: SmtpTables,
         tls: "SmtpTls | None" = None,
+        *,
+        logs_in: bool = False,
     ) -> None:
         self._params = params
         self._protocol = protocol
@@ -40,7 +45,7 @@ class Connector:
         self._limits = params.limits()
         self._discard_maps = tables.discard_maps
         self._pix_maps = tables.pix_maps
-        self._session = _session_type(params, tables)
+        self._session = _session_type(params, tables, logs_in=logs_in)
         self._tls = tls
         self._encrypted: Callable[..., SmtpSession] | None = None
 
@@ -95,9 +100,11 @@ def ignored_line(ignored: frozenset[str]) -> str:
     return lines.discarding_keywords(" ".join(words)) if words and "silent-discard" not in ignored else ""
 
 
-def _session_type(params: SmtpParams, tables: SmtpTables) -> type[SmtpSession]:
+def _session_type(params: SmtpParams, tables: SmtpTables, *, logs_in: bool) -> type[SmtpSession]:
     bases: list[type[SmtpSession]] = []
     names: dict[str, object] = {}
+    if logs_in:
+        bases.append(LoginSession)
     if params.per_request_deadline:
         bases.append(DeadlineSession)
         names["min_data_rate"] = params.min_data_rate

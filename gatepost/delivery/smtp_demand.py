@@ -45,18 +45,19 @@ NOTHING = Demand()
 
 
 class Demands:
-    """Of one delivery, for the servers of one next hop. `tls` None: no TLS."""
+    """Of one delivery, for the servers of one next hop. `tls` None: no TLS. `login`: as in Demand."""
 
-    def __init__(self, tls: "SmtpTls | None", nexthop: str, warn: Log) -> None:
+    def __init__(self, tls: "SmtpTls | None", nexthop: str, warn: Log, login: str = "") -> None:
         self._tls = tls
         self._nexthop = nexthop
         self._warn = warn
+        self._login = login
         self._shared: Demand | Failure | None = None
 
     async def shared(self) -> Demand | None:
         """What is demanded of any server; None if that depends on the server, or nothing can be sent."""
         if self._tls is None:
-            return NOTHING
+            return Demand(nexthop=self._nexthop, login=self._login)
         if self._tls.policies.by_host:
             return None
         if self._shared is None:
@@ -67,7 +68,7 @@ class Demands:
         """What is demanded of this server; None if nothing is sent there. `delivery` is told why."""
         tls = self._tls
         if tls is None:
-            return NOTHING
+            return Demand(nexthop=self._nexthop, login=self._login)
         await self.shared()
         found = await self._find(tls, target.host) if self._shared is None else self._shared
         if isinstance(found, Failure):
@@ -83,7 +84,7 @@ class Demands:
     async def of_socket(self, target: Target, delivery: SmtpDelivery) -> Demand | None:
         """As `of`, of the server at a Unix socket: whom encryption may help there is not clear, so `may` is `none`."""
         if self._tls is None:
-            return NOTHING
+            return Demand(nexthop=self._nexthop, login=self._login)
         found = await self._find(self._tls, target.host)
         if isinstance(found, Failure):
             self._warn(f"TLS policy lookup error for {target.host}/{target.address}: {found.text}")
@@ -96,6 +97,7 @@ class Demands:
 
     async def _find(self, tls: "SmtpTls", host: str) -> Demand | Failure:
         try:
-            return Demand(policy=await tls.policies.find(self._nexthop, host), nexthop=self._nexthop)
+            policy = await tls.policies.find(self._nexthop, host)
+            return Demand(policy=policy, nexthop=self._nexthop, login=self._login)
         except BadPolicy as bad:
             return bad.failure

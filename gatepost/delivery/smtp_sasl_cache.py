@@ -55,13 +55,13 @@ class LoginFailures:
     def find(self, host: str, credentials: Credentials) -> tuple[str, str] | None:
         """Status code and words of the last refusal, if it is young and the password is still the same."""
         query = "SELECT at, digest, dsn, said FROM failure WHERE host = ? AND user = ?"
-        rows = self._run(query, (host.lower(), credentials.login))
+        rows = self._run(query, (host.lower(), _user(credentials)))
         if not rows:
             return None
         at, digest, dsn, said = rows[0]
         if self._clock() - at < self._lifetime and hmac.compare_digest(digest, self._digest(host, credentials)):
             return dsn, said
-        self._run("DELETE FROM failure WHERE host = ? AND user = ?", (host.lower(), credentials.login))
+        self._run("DELETE FROM failure WHERE host = ? AND user = ?", (host.lower(), _user(credentials)))
         return None
 
     def store(self, host: str, credentials: Credentials, dsn: str, said: str) -> None:
@@ -69,7 +69,7 @@ class LoginFailures:
         if not self._opened():
             return
         digest = self._digest(host, credentials)
-        row = (host.lower(), credentials.login, int(self._clock()), digest, dsn, said)
+        row = (host.lower(), _user(credentials), int(self._clock()), digest, dsn, said)
         self._run("INSERT OR REPLACE INTO failure VALUES(?, ?, ?, ?, ?, ?)", row)
 
     def close(self) -> None:
@@ -121,3 +121,7 @@ class LoginFailures:
         self._failed = True
         self.close()
         self._warn(f"cache of failed logins: {self._path}: {error}; they are not remembered")
+
+
+def _user(credentials: Credentials) -> bytes:
+    return credentials.user.encode("utf-8", "surrogateescape")

@@ -25,6 +25,7 @@ class SaslParams(msgspec.Struct, frozen=True, kw_only=True):
     by_sender: bool = False
     soft_bounce: bool = True
     authzid: bool = False
+    dummy_mail_auth: bool = False
     cache_name: str = ""
     cache_time: float = 0.0
 
@@ -33,19 +34,19 @@ class SaslParams(msgspec.Struct, frozen=True, kw_only=True):
         """`prefix`: `smtp` or `lmtp`. None if no server is logged in to. Raises ConfigError."""
 
         def name(rest: str) -> str:
-            return f"{prefix}_sasl_{rest}"
+            return prefix + rest
 
-        if not getattr(settings, name("auth_enable")):
+        if not getattr(settings, name("_sasl_auth_enable")):
             return None
-        kind = settings.text(name("type"))
+        kind = settings.text(name("_sasl_type"))
         if kind != "cyrus":
-            raise ConfigError(f'unsupported SASL client implementation: "{kind}"', parameter=name("type"))
-        passwords = tables.maps(name("password_maps"), settings.text(name("password_maps")))
+            raise ConfigError(f'unsupported SASL client implementation: "{kind}"', parameter=name("_sasl_type"))
+        passwords = tables.maps(name("_sasl_password_maps"), settings.text(name("_sasl_password_maps")))
         if not passwords:
-            raise ConfigError("specify a password table", parameter=name("password_maps"))
-        names = [name(f"{which}security_options") for which in ("", "tls_", "tls_verified_")]
-        plain, encrypted, verified = (security_options(settings.text(each), each) for each in names)
-        wanted = name("mechanism_filter")
+            raise ConfigError("specify a password table", parameter=name("_sasl_password_maps"))
+        names = ("_sasl_security_options", "_sasl_tls_security_options", "_sasl_tls_verified_security_options")
+        plain, encrypted, verified = (security_options(settings.text(name(each)), name(each)) for each in names)
+        wanted = name("_sasl_mechanism_filter")
         return cls(
             passwords=passwords,
             options=(plain, encrypted, verified),
@@ -53,10 +54,11 @@ class SaslParams(msgspec.Struct, frozen=True, kw_only=True):
             delimiters=Delimiters(
                 settings.recipient_delimiter, settings.owner_request_special, settings.double_bounce_sender
             ),
-            delimiter=settings.text(name("password_result_delimiter")),
+            delimiter=settings.text(name("_sasl_password_result_delimiter")),
             by_sender=prefix == "smtp" and settings.smtp_sender_dependent_authentication,
-            soft_bounce=getattr(settings, name("auth_soft_bounce")),
+            soft_bounce=getattr(settings, name("_sasl_auth_soft_bounce")),
             authzid=settings.send_cyrus_sasl_authzid,
-            cache_name=settings.text(name("auth_cache_name")),
-            cache_time=getattr(settings, name("auth_cache_time")),
+            dummy_mail_auth=getattr(settings, name("_send_dummy_mail_auth")),
+            cache_name=settings.text(name("_sasl_auth_cache_name")),
+            cache_time=getattr(settings, name("_sasl_auth_cache_time")),
         )

@@ -2,7 +2,9 @@
 
 from typing import cast
 
+from gatepost.delivery.smtp_output import ContentReader
 from gatepost.delivery.smtp_session import SmtpSession
+from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.smtp_client_events import Event, Kind
 from gatepost.protocol.smtp_client_login import LoginProtocol
 from gatepost.protocol.smtp_reply import SmtpReply
@@ -11,10 +13,11 @@ _LOGIN = Kind.LOGIN
 
 
 class LoginSession(SmtpSession):
-    """Its protocol is a LoginProtocol."""
+    """Its protocol is a LoginProtocol. `adds_auth`: smtp_send_dummy_mail_auth, in a session that has logged in."""
 
     def _begin(self) -> None:
         super()._begin()
+        self.adds_auth = False
         self._said: SmtpReply | None = None
 
     @property
@@ -33,6 +36,11 @@ class LoginSession(SmtpSession):
         await self._wait()
         assert self._said is not None  # what else wakes raises
         return self._said
+
+    async def send(self, transaction: SmtpTransaction, content: bytes | ContentReader, *, keep: bool) -> None:
+        if self.adds_auth:
+            transaction.mail_line = transaction.mail_line.removesuffix(b"\r\n") + b" AUTH=<>\r\n"  # RFC 4954 5
+        await super().send(transaction, content, keep=keep)
 
     def _handle(self, event: Event) -> None:
         if event.kind is _LOGIN:

@@ -153,13 +153,10 @@ class SmtpTls:
             self.log(f"Host offered STARTTLS: [{session.target.host}]")
 
     def may_give_up(self, session: SmtpSession, delivery: SmtpDelivery) -> None:
-        """TLS has failed: mail that has waited before has its next try in plaintext, at the same server, if it may.
-
-        Not with credentials: a server that wants them under TLS may not want the mail without.
-        """
+        """TLS has failed: mail that has waited before has its next try in plaintext, at the same server, if it may."""
         request, demand = delivery.request, session.demand
         waited = int(request.active) - int(request.arrival)
-        if demand.policy.level is Level.MAY and not demand.login and waited >= self.params.minimal_backoff_time:
+        if demand.policy.level is Level.MAY and waited >= self.params.minimal_backoff_time:
             delivery.in_plaintext = True
             delivery.final_server = False
 

@@ -17,6 +17,7 @@ from gatepost.dns.hosts import canonical_address
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.notices import make_cleanup
+from gatepost.master.smtp_sasl import smtp_login
 from gatepost.master.smtp_tls import smtp_tls
 from gatepost.rewrite.canonical import generic_maps
 
@@ -44,6 +45,7 @@ def smtp_agent(
         "open_content": foundation.open_content,
         "tables": SmtpTables.of(settings, tables, log, program),
         "tls": smtp_tls(tables, settings, program, log),
+        "login": smtp_login(foundation, settings, program, log),
     }
     if generic is not None:
         kind = GenericLmtpAgent if program == "lmtp" else GenericSmtpAgent

@@ -9,6 +9,7 @@ from gatepost.cleanup.interface import QueueWriter
 from gatepost.delivery.discard import DiscardAgent
 from gatepost.delivery.error import ErrorAgent
 from gatepost.delivery.interface import DeliveryAgent
+from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_transcript import transcript_classes
 from gatepost.delivery.virtual import VirtualAgent
 from gatepost.ipc.messages import DeliveryDone, Draining, Hello
@@ -16,6 +17,7 @@ from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.foundation import Foundation
 from gatepost.master.local_delivery import local_agent
 from gatepost.master.plan import Plan
+from gatepost.master.privileges import forbid_core_dumps
 from gatepost.master.queue_link import RANGE, QueueLink
 from gatepost.master.services import transports
 from gatepost.master.smtp_delivery import smtp_agent
@@ -41,6 +43,8 @@ def make_agents(plan: Plan, foundation: Foundation, role: str, link: QueueWriter
             agents[name] = DiscardAgent(settings, log)
         elif service.program == "virtual":
             agents[name] = VirtualAgent(settings, log)
+    if any(isinstance(agent, SmtpAgent) and agent.knows_passwords for agent in agents.values()):
+        forbid_core_dumps()
     if role == "delivery":
         log = foundation.mail_log.program("error")
         agents.setdefault("retry", ErrorAgent(foundation.settings, log, retry=True))

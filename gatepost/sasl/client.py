@@ -60,8 +60,11 @@ class Credentials:
 
     @property
     def login(self) -> bytes:
-        """The user name without white space around it."""
-        return self.user.strip(" \t\n\v\f\r").encode("utf-8", "surrogateescape")
+        """The user name without white space around it. Raises ClientFailure if nothing is left."""
+        login = self.user.strip(" \t\n\v\f\r").encode("utf-8", "surrogateescape")
+        if not login:
+            raise ClientFailure(GENERIC, "SASL authentication failure: All-whitespace username.")
+        return login
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Credentials) and (self.user, self._password) == (other.user, other._password)
@@ -117,13 +120,11 @@ class ClientExchange:
     __slots__ = ("_mechanism", "name")
 
     def __init__(self, name: str, credentials: Credentials, make: Maker) -> None:
-        if not credentials.login:
-            raise ClientFailure(GENERIC, "SASL authentication failure: All-whitespace username.")
         self.name = name
         self._mechanism = make(name, credentials)
 
     def command(self) -> str:
-        """The AUTH command, without a line end."""
+        """The AUTH command, without a line end. Raises ClientFailure."""
         initial = self._mechanism.first()
         return f"AUTH {self.name} {base64.b64encode(initial).decode()}" if initial else f"AUTH {self.name}"
 

@@ -35,15 +35,19 @@ class LoginMechanism:
     proven = True
 
     def __init__(self, credentials: Credentials) -> None:
-        self._left = [credentials.password, credentials.login]
+        self._credentials = credentials
+        self._answered = 0
 
     def first(self) -> bytes:
         return b""
 
     def step(self, challenge: bytes) -> bytes:
-        if not self._left:
-            raise ClientFailure(GENERIC, _DONE)
-        return self._left.pop()
+        self._answered += 1
+        if self._answered == 1:
+            return self._credentials.login
+        if self._answered == 2:
+            return self._credentials.password
+        raise ClientFailure(GENERIC, _DONE)
 
     def costly(self, challenge: bytes) -> bool:
         return False

@@ -136,7 +136,8 @@ class ScramMechanism:
         try:
             return nonce, base64.b64decode(salt, validate=True), int(count)
         except binascii.Error:
-            raise self._bad("Invalid base64 encoding of the salt") from None
+            where = "" if len(salt) % 4 else f" in {self._name} input"
+            raise self._bad(f"Invalid base64 encoding of the salt{where}") from None
 
     def _check_last(self, said: bytes) -> None:
         self._check_form(said)

@@ -68,9 +68,11 @@ def free_port() -> int:
 
 
 class RealPostfix:
-    """`listeners`: name -> its `-o` parameters; `main_cf`: the text for all. `start` before use, `stop` always."""
+    """`listeners`: name -> its `-o` parameters; `main_cf`: the text for all; `services`: more lines of master.cf.
+    `start` before use, `stop` always.
+    """
 
-    def __init__(self, listeners: Mapping[str, Mapping[str, str]], main_cf: str) -> None:
+    def __init__(self, listeners: Mapping[str, Mapping[str, str]], main_cf: str, services: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="postfix-compare-"))
         self.folder.chmod(0o755)
         self.ports: dict[str, int] = {}
@@ -78,6 +80,7 @@ class RealPostfix:
             self.ports[name] = free_port()
         self._listeners = listeners
         self._main_cf = main_cf
+        self._services = services
 
     def start(self) -> None:
         config = self.folder / "config"
@@ -87,7 +90,7 @@ class RealPostfix:
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         own = _MAIN_CF.format(folder=self.folder, user="postfix", group="postdrop")
         (config / "main.cf").write_text(f"{self._main_cf}\n{own}")
-        lines = [SERVICES]
+        lines = [SERVICES, self._services]
         for name, overrides in self._listeners.items():
             options = "".join(f"\n  -o {{ {key} = {value} }}" for key, value in overrides.items())
             tag = f"\n  -o syslog_name={name}"
@@ -100,6 +103,10 @@ class RealPostfix:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode and what == "start":
             raise RuntimeError(done.stdout + done.stderr + self.log())
+
+    def flush(self) -> None:
+        """Try all deferred mail now."""
+        self._run("flush")
 
     def say(self, line: str) -> None:
         """Write a line to the log, behind all that has been said so far."""

@@ -57,6 +57,8 @@ BY_CONFIG = {
 }
 NO_EFFECT_MEANT = {
     "fast_flush_purge_time": "flush lists are rows of the queue file: there is nothing that would have to be purged",
+    "lmtp_sasl_path": "nor has it in Postfix for the type `cyrus`, which is all that there is",
+    "smtp_sasl_path": "nor has it in Postfix for the type `cyrus`, which is all that there is",
     "smtpd_tls_eecdh_grade": "nor has it in Postfix 3.7 with OpenSSL 3: tls_eecdh_auto_curves has taken its place",
     "smtpd_tls_session_cache_database": "sessions are resumed by tickets, which need no cache",
     "biff": "`no` is all that there is; `partly` says so",

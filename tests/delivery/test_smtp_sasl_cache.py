@@ -37,6 +37,12 @@ def test_a_refusal_is_remembered_by_all(tmp_path: Path) -> None:
     assert not it.warnings
 
 
+def test_names_may_be_of_any_octets(tmp_path: Path) -> None:
+    it, odd = Bench(tmp_path / "failures.sqlite"), Credentials("\udce4", "\udcf6")
+    it.failures.store("peer.example", odd, "5.7.8", "535 no")
+    assert it.failures.find("peer.example", odd) == ("5.7.8", "535 no")
+
+
 def test_another_password_is_tried(tmp_path: Path) -> None:
     it = Bench(tmp_path / "failures.sqlite")
     it.failures.store("peer.example", USER, "5.7.8", "535 no")

@@ -65,7 +65,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     time("lmtp_rcpt_timeout", "300s", minimum=1, since="<2.1", owner="lmtp", honoured=True),
     text("lmtp_reply_filter", "", kind="lookup tables", since="2.7", owner="lmtp", honoured=True),
     time("lmtp_rset_timeout", "20s", minimum=1, since="<2.1", owner="lmtp", honoured=True),
-    boolean("lmtp_send_dummy_mail_auth", "no", since="2.9", owner="lmtp"),
+    boolean("lmtp_send_dummy_mail_auth", "no", since="2.9", owner="lmtp", honoured=True),
     boolean("lmtp_send_xforward_command", "no", since="2.1", owner="lmtp", honoured=True),
     boolean("lmtp_sender_dependent_authentication", "no", since="2.3", owner="lmtp", harmless=("no",)),
     boolean("lmtp_skip_5xx_greeting", "yes", since="2.3", owner="lmtp", honoured=True),
