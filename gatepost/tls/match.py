@@ -20,11 +20,12 @@ def matching_name(certificate: Certificate, wanted: Iterable[str], *, multiple_l
 
     The CN counts only if there is no dNSName at all (RFC 6125 6.4.4). `multiple_labels`: may `*.a.example` in a
     certificate stand for x.y.a.example (`tls_wildcard_matches_multiple_labels`)? An address must be among the
-    certificate's addresses, no name stands for it (RFC 6125 1.7.2); and if names are wanted as well, one of them must be
-    there, too, as OpenSSL has it.
+    certificate's addresses, no name stands for it (RFC 6125 1.7.2); and if names are wanted as well, one of them must
+    be there, too, as OpenSSL has it.
     """
     names = certificate.dns_names if certificate.has_dns_names else (certificate.subject_CN,)
-    patterns, addresses = [], []
+    patterns: list[str] = []
+    addresses: list[str] = []
     for each in wanted:
         address = _address(each)
         (addresses if address else patterns).append(address or each)

@@ -1,6 +1,7 @@
 """Gatepost and a real Postfix as TLS clients, before servers that speak TLS well or badly."""
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,12 +26,18 @@ lmtp_tls_policy_maps = $smtp_tls_policy_maps
 
 
 class TlsWorld(World):
-    """Sinks that speak TLS. `{certs}` in a policy, and in `more`, is the folder of the certificates."""
+    """Sinks that speak TLS. `{certs}` in a policy, in `more` and in `transports` is the folder of the certificates.
 
-    def __init__(self, cases: Mapping[str, Case], folder: Path, more: str) -> None:
+    `transports`: name -> lines of parameters for a transport of its own, to which cases may be routed.
+    """
+
+    def __init__(self, cases: Mapping[str, Case], folder: Path, more: str, transports: Mapping[str, str]) -> None:
         self.certificates = Certificates(folder / "certs")
         super().__init__(cases, folder)
-        self.more = more
+        self.services = ""
+        for name, parameters in transports.items():
+            options = parameters.replace("{certs}", str(self.certificates.folder)).splitlines()
+            self.services += f"{name} unix - - n - - smtp\n" + "".join(f"  -o {{ {line} }}\n" for line in options)
         policies = []
         for name, case in cases.items():
             port = self.sinks[name].port if name in self.sinks else 0
@@ -52,15 +59,20 @@ class TlsWorld(World):
         lmtp = case.transport.startswith("lmtp:")
         return TlsSink(replies, context, wrapper=wrapper, lmtp=lmtp, path=path, once=case.once)
 
-    def again(self, port: int, log: Callable[[], str]) -> dict[str, Told]:
-        """As `play`, for mail that is deferred at first: until each case has come to its second outcome."""
+    def again(self, port: int, log: Callable[[], str], flush: Callable[[], object]) -> dict[str, Told]:
+        """As `play`, for mail that is deferred at first, and sent again when it is two seconds old."""
         ids = {name: submit(port, name, case) for name, case in self.cases.items()}
+        old = time.monotonic() + 2
 
-        def all_told() -> bool:
+        def all_told(times: int) -> bool:
             text = log()
-            return all(len(re.findall(rf": {queue_id}: to=<[^\n]* status=", text)) >= 2 for queue_id in ids.values())
+            wanted = {queue_id: times * len(self.cases[name].recipients) for name, queue_id in ids.items()}
+            return all(len(re.findall(rf": {i}: to=<[^\n]* status=", text)) >= n for i, n in wanted.items())
 
-        until(all_told, "two outcomes of each", 60)
+        until(lambda: all_told(1), "an outcome of each", 60)
+        until(lambda: time.monotonic() > old, "old mail")
+        flush()
+        until(lambda: all_told(2), "two outcomes of each", 60)
         text = log()
         return {name: self._told(name, queue_id, text) for name, queue_id in ids.items()}
 
@@ -89,9 +101,11 @@ def _normal(line: str) -> str:
     return re.sub(r"Testing (CA|cert) #[\w-]+", r"Testing \1", line)
 
 
-def same_tls(cases: Mapping[str, Case], more: str = "", *, again: bool = False) -> None:
-    """Fails where Gatepost does not do as Postfix does, under more lines of main.cf."""
-    theirs, ours = compare_tls(cases, more, again=again)
+def same_tls(
+    cases: Mapping[str, Case], more: str = "", *, again: bool = False, transports: Mapping[str, str] | None = None
+) -> None:
+    """Fails where Gatepost does not do as Postfix does, under more lines of main.cf, by more transports."""
+    theirs, ours = compare_tls(cases, more, again=again, transports=transports or {})
     for name in cases:
         ours[name], theirs[name] = (told.without("RSET") for told in (ours[name], theirs[name]))
     different = [name for name in cases if ours[name] != theirs[name]]
@@ -99,24 +113,28 @@ def same_tls(cases: Mapping[str, Case], more: str = "", *, again: bool = False) 
 
 
 def compare_tls(
-    cases: Mapping[str, Case], more: str = "", *, again: bool = False
+    cases: Mapping[str, Case], more: str, *, again: bool, transports: Mapping[str, str]
 ) -> tuple[dict[str, Told], dict[str, Told]]:
     """(Postfix, Gatepost)"""
     with temporary_folder() as folder:
-        world = TlsWorld(cases, folder, more)
-        play = world.again if again else world.play
+        world = TlsWorld(cases, folder, more, transports)
         try:
-            with RealPostfix({"real": {}}, world.main_cf) as postfix:
-                theirs = play(postfix.ports["real"], postfix.log)
+            with RealPostfix({"real": {}}, world.main_cf, world.services) as postfix:
+                theirs = _played(world, postfix.ports["real"], postfix.log, postfix.flush if again else None)
             for sink in world.sinks.values():
                 sink.forget(None)
             port = free_port()
-            master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n"
+            master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n" + world.services
             gatepost = Gatepost(folder, world.main_cf, port=port, master_cf=master_cf)
             try:
                 gatepost.start()
-                return theirs, play(gatepost.port, gatepost.log)
+                flush = (lambda: gatepost.command("postqueue", "-f")) if again else None
+                return theirs, _played(world, gatepost.port, gatepost.log, flush)
             finally:
                 gatepost.stop()
         finally:
             world.stop()
+
+
+def _played(world: TlsWorld, port: int, log: Callable[[], str], flush: Callable[[], object] | None) -> dict[str, Told]:
+    return world.play(port, log) if flush is None else world.again(port, log, flush)

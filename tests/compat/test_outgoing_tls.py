@@ -12,7 +12,8 @@ def _postfix() -> None:
     need_postfix()
 
 
-LEVELS = ("none", "may", "encrypt", "fingerprint match=" + "00:" * 31 + "00", "verify", "secure")
+ZERO = "00:" * 31 + "00"
+LEVELS = ("none", "may", "encrypt", f"fingerprint match={ZERO}", "verify", "secure")
 CERTIFICATES = ("right", "wrong", "untrusted", "expired", "early", "anonymous", "sub", "wild", "nameless", "right/1.2")
 SERVERS = {
     "nooffer": {"EHLO": "250-peer.example\r\n250 DSN"},
@@ -32,11 +33,6 @@ def levels(policy: str) -> dict[str, Case]:
     return cases
 
 
-def test_levels() -> None:
-    same_tls({name: case for policy in LEVELS for name, case in levels(policy).items()})
-
-
-ZERO = "00:" * 31 + "00"
 POLICIES = {
     "empty": "  ",
     "bad": "foo",
@@ -86,137 +82,58 @@ POLICIES = {
 }
 
 
-def test_policies() -> None:
-    same_tls({name: Case({}, NEXTHOP, policy=policy) for name, policy in POLICIES.items()})
+def test_levels_and_policies() -> None:
+    cases = {name: case for policy in LEVELS for name, case in levels(policy).items()}
+    same_tls(cases | {name: Case({}, NEXTHOP, policy=policy) for name, policy in POLICIES.items()})
 
 
-BARE = "250-peer.example\r\n250-STARTTLS\r\n250 DSN"
-LATE = {"EHLO": "250-peer.example\r\n250-STARTTLS\r\n250-PIPELINING\r\n250-SIZE\r\n250 8BITMIME"}
-FAULTS: dict[str, dict[str, str]] = {
-    "injected": {"STARTTLS": "220 go\r\n250 injected"},
-    "injectedehlo": {"STARTTLS": "220 go\r\n250-x\r\n250 DSN\r\n250 2.1.0 Ok"},
-    "drop": {"HANDSHAKE": "drop"},
-    "nothing": {"STARTTLS": ""},
-    "busy": {"STARTTLS": "421 4.3.0 bye!"},
-    "go": {"STARTTLS": "354 what"},
-    "ok": {"STARTTLS": "250 what"},
-    "lines": {"STARTTLS": "454-4.7.0 one\r\n454 4.7.0 two"},
-    "stalls": {"HANDSHAKE": "stall"},
-    "slow": {"STARTTLS": "~4 220 go"},
-    "again": {"TLS EHLO": BARE},
-    "helo": {"TLS EHLO": "502 5.5.1 no"},
-    "ehlodrop": {"TLS EHLO": ""},
-    "ehlo4": {"TLS EHLO": "450 4.7.0 no", "HELO": "450 4.7.0 no"},
-    "fewer": {**LATE, "TLS EHLO": "250-peer.example\r\n250 DSN"},
-    "noehlo": {"EHLO": "502 5.5.1 no"},
-    "rcptdrop": {"RCPT": ""},
-    "maildrop": {"MAIL": ""},
-    "pix": {"CONNECT": "220 ****"},
-}
-LIMITS = "smtp_starttls_timeout = 2s\nsmtp_helo_timeout = 3s\n"
-
-
-@pytest.mark.parametrize("level", ["may", "encrypt"])
-def test_faults(level: str) -> None:
-    same_tls({name: Case(dict(said), NEXTHOP, policy=level) for name, said in FAULTS.items()}, LIMITS)
-
-
-OLD = "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n"
-
-
-def test_old_mail_goes_in_plaintext() -> None:
-    """Mail that has waited longer than minimal_backoff_time has its next try at once, if TLS is no must."""
-    cases = {
-        "hangs": Case({"HANDSHAKE": ""}, NEXTHOP, policy="may"),
-        "octets": Case(
-            {"HANDSHAKE": "octets", "RCPT TO:<two": "450 4.2.1 no"}, NEXTHOP, policy="may", recipients=("one",)
-        ),
-        "drop": Case({"HANDSHAKE": "drop"}, NEXTHOP, policy="may"),
-        "rcptdrop": Case({"RCPT TO:<two": ""}, NEXTHOP, policy="may", recipients=("one", "two")),
-        "must": Case({"HANDSHAKE": ""}, NEXTHOP, policy="encrypt"),
-        "grade": Case({}, NEXTHOP, policy="may ciphers=strong"),
-        "refused": Case({"TLS EHLO": "421 4.3.0 no!"}, NEXTHOP, policy="may"),
-        "reply": Case({"STARTTLS": ""}, NEXTHOP, policy="may"),
-    }
-    same_tls(cases, OLD + LIMITS, again=True)
-
-
-SECURE = "smtp_tls_security_level = secure\nsmtp_tls_policy_maps =\n"
-
-
-def test_several_servers() -> None:
-    two = "smtp:[localhost]:{port},[127.0.0.1]:{port}"
-    cases = {
-        "both": Case({"HANDSHAKE": ""}, two),
-        "one": Case({}, two, once={"HANDSHAKE": ""}),
-        "refused": Case({"STARTTLS": "454 no"}, two),
-        "wrong": Case({}, two, certificate="wrong"),
-        "nooffer": Case({"EHLO": "250 hi"}, two),
-    }
-    same_tls(cases, SECURE)
-
-
-def test_tls_from_the_first_octet() -> None:
-    cases = {
-        "right": Case({}, NEXTHOP, policy="encrypt", certificate="wrapped right"),
-        "wrong": Case({}, NEXTHOP, policy="secure", certificate="wrapped wrong"),
-        "may": Case({}, NEXTHOP, policy="may", certificate="wrapped right"),
-        "none": Case({}, NEXTHOP, certificate="wrapped right"),
-        "plain": Case({"CONNECT": "220 plain"}, NEXTHOP, policy="encrypt"),
-        "mute": Case({"HANDSHAKE": "stall"}, NEXTHOP, policy="encrypt", certificate="wrapped right"),
-    }
-    same_tls(cases, f"smtp_tls_wrappermode = yes\n{LIMITS}")
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "smtp_tls_chain_files = /nonexistent\n",
-        "smtp_tls_CAfile = /nonexistent\n",
-        "smtp_tls_fingerprint_digest = foo\n",
-        "smtp_tls_servername = a_b-\n",
-        "smtp_tls_trust_anchor_file = /nonexistent\n",
-        "smtp_tls_trust_anchor_file = {certs}/other-ca.pem\n",
-        "smtp_tls_protocols = TLSv9\nsmtp_tls_mandatory_protocols = TLSv8\n",
-        "smtp_tls_ciphers = foo\nsmtp_tls_mandatory_ciphers = bar\n",
-        "smtp_tls_exclude_ciphers = AES256\nsmtp_tls_mandatory_exclude_ciphers = CHACHA20\n",
-        "smtp_tls_verify_cert_match = nexthop\nsmtp_tls_secure_cert_match = dot-nexthop\n",
-        f"smtp_tls_fingerprint_cert_match = {ZERO}\nsmtp_tls_fingerprint_digest = sha1\n",
-        "smtp_tls_servername = hostname\nsmtp_tls_cert_file = {certs}/client.pem\n",
-        "smtp_tls_note_starttls_offer = yes\nsmtp_discard_ehlo_keywords = pipelining\n",
-        "smtp_discard_ehlo_keywords = starttls, size\n",
-    ],
+# Each for a transport of its own.
+PARAMETERS = (
+    "smtp_tls_chain_files = /nonexistent\n",
+    "smtp_tls_CAfile = /nonexistent\n",
+    "smtp_tls_fingerprint_digest = foo\n",
+    "smtp_tls_servername = a_b-\n",
+    "smtp_tls_trust_anchor_file = /nonexistent\n",
+    "smtp_tls_trust_anchor_file = {certs}/other-ca.pem\n",
+    "smtp_tls_protocols = TLSv9\nsmtp_tls_mandatory_protocols = TLSv8\n",
+    "smtp_tls_ciphers = foo\nsmtp_tls_mandatory_ciphers = bar\n",
+    "smtp_tls_exclude_ciphers = AES256\nsmtp_tls_mandatory_exclude_ciphers = CHACHA20\n",
+    "smtp_tls_verify_cert_match = nexthop\nsmtp_tls_secure_cert_match = dot-nexthop\n",
+    f"smtp_tls_fingerprint_cert_match = {ZERO}\nsmtp_tls_fingerprint_digest = sha1\n",
+    "smtp_tls_servername = hostname\nsmtp_tls_cert_file = {certs}/client.pem\n",
+    "smtp_tls_note_starttls_offer = yes\nsmtp_discard_ehlo_keywords = pipelining\n",
+    "smtp_discard_ehlo_keywords = starttls, size\n",
 )
-def test_parameters(more: str) -> None:
-    policies = ("none", "may", "encrypt", f"fingerprint match={'11:' * 31}11", "verify", "secure", "fingerprint")
-    cases = {f"p{number}": Case({}, NEXTHOP, policy=policy) for number, policy in enumerate(policies)}
-    same_tls({**cases, "twelve": Case({}, NEXTHOP, policy="encrypt", certificate="right/1.2")}, more)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "smtp_tls_per_site = inline:{ localhost=NONE }\nsmtp_tls_security_level = may\n",
-        "smtp_tls_per_site = inline:{ localhost=MAY }\nsmtp_use_tls = no\n",
-        "smtp_tls_per_site = inline:{ localhost=MAY }\nsmtp_enforce_tls = yes\n",
-        "smtp_tls_per_site = inline:{ localhost=MUST }\nsmtp_use_tls = yes\n",
-        "smtp_tls_per_site = inline:{ localhost=MUST_NOPEERMATCH }\n",
-        "smtp_tls_per_site = inline:{ localhost=FOO }\n",
-        "smtp_tls_per_site = fail:all\n",
-        "smtp_tls_policy_maps = fail:all\n",
-        "smtp_enforce_tls = yes\nsmtp_tls_enforce_peername = no\n",
-        "smtp_enforce_tls = yes\nsmtp_tls_enforce_peername = yes\n",
-        "smtp_use_tls = yes\n",
-    ],
+ASKED = ("none", "may", "encrypt", f"fingerprint match={'11:' * 31}11", "verify", "secure", "fingerprint")
+OTHER_WORDS = (
+    "smtp_tls_per_site = inline:{ localhost=NONE }\nsmtp_tls_security_level = may\n",
+    "smtp_tls_per_site = inline:{ localhost=MAY }\nsmtp_use_tls = no\n",
+    "smtp_tls_per_site = inline:{ localhost=MAY }\nsmtp_enforce_tls = yes\n",
+    "smtp_tls_per_site = inline:{ localhost=MUST }\nsmtp_use_tls = yes\n",
+    "smtp_tls_per_site = inline:{ localhost=MUST_NOPEERMATCH }\n",
+    "smtp_tls_per_site = inline:{ localhost=FOO }\n",
+    "smtp_tls_per_site = fail:all\n",
+    "smtp_tls_policy_maps = fail:all\n",
+    "smtp_enforce_tls = yes\nsmtp_tls_enforce_peername = no\n",
+    "smtp_enforce_tls = yes\nsmtp_tls_enforce_peername = yes\n",
+    "smtp_use_tls = yes\n",
 )
-def test_levels_in_other_words(more: str) -> None:
-    cases = {
-        "bracket": Case({}, NEXTHOP),
-        "bare": Case({}, "smtp:localhost:{port}"),
-        "address": Case({}, "smtp:[127.0.0.1]:{port}"),
-        "wrong": Case({}, NEXTHOP, certificate="wrong"),
-    }
-    same_tls(cases, f"smtp_tls_policy_maps =\n{more}")
+
+
+def test_parameters() -> None:
+    cases = {}
+    for number in range(len(PARAMETERS)):
+        nexthop = f"p{number}:[localhost]:{{port}}"
+        cases |= {f"p{number}-{at}": Case({}, nexthop, policy=policy) for at, policy in enumerate(ASKED)}
+        cases[f"p{number}-12"] = Case({}, nexthop, policy="encrypt", certificate="right/1.2")
+    for number in range(len(OTHER_WORDS)):
+        cases[f"w{number}-bracket"] = Case({}, f"w{number}:[localhost]:{{port}}")
+        cases[f"w{number}-bare"] = Case({}, f"w{number}:localhost:{{port}}")
+        cases[f"w{number}-address"] = Case({}, f"w{number}:[127.0.0.1]:{{port}}")
+        cases[f"w{number}-wrong"] = Case({}, f"w{number}:[localhost]:{{port}}", certificate="wrong")
+    transports = {f"p{number}": more for number, more in enumerate(PARAMETERS)}
+    transports |= {f"w{number}": f"smtp_tls_policy_maps =\n{more}" for number, more in enumerate(OTHER_WORDS)}
+    same_tls(cases, transports=transports)
 
 
 def test_lmtp() -> None:

@@ -131,9 +131,11 @@ class _TlsSession(Session):
                 pass
             raise HangUp
         if how == "octets":
+            raw.recv(65536)  # what comes along with the reply to STARTTLS is no part of the handshake
             raw.sendall(b"554 5.5.1 What do you want?\r\n")
             with contextlib.suppress(OSError):
-                raw.recv(65536)
+                while raw.recv(65536):
+                    pass
             raise HangUp
         names: list[str] = []
         sink.context.sni_callback = lambda _sock, name, _context: names.append(name or "")
