@@ -6,7 +6,7 @@ What the handshake brings is judged here: whether the server is who the policy s
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
@@ -19,6 +19,7 @@ from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.tls.certificate import Certificate, certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.context import client_context
 from gatepost.tls.match import expected_names, matching_name
+from gatepost.tls.sessions import ClientSession, take_session
 from gatepost.tls.summary import connection_summary, summarize
 from gatepost.tls.values import BadTlsValue, Chain, ClientValues
 from gatepost.tls.verification import Verification, verification
@@ -84,9 +85,9 @@ class Sessions:
     def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
         self._clock = clock
-        self._kept: OrderedDict[tuple[Any, ...], tuple[ssl.SSLSession, float]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], tuple[ClientSession, float]] = OrderedDict()
 
-    def find(self, key: tuple[Any, ...]) -> ssl.SSLSession | None:
+    def find(self, key: tuple[Any, ...]) -> ClientSession | None:
         found = self._kept.get(key)
         if found is None:
             return None
@@ -95,7 +96,7 @@ class Sessions:
         del self._kept[key]
         return None
 
-    def keep(self, key: tuple[Any, ...], session: ssl.SSLSession) -> None:
+    def keep(self, key: tuple[Any, ...], session: ClientSession) -> None:
         """The newest one counts."""
         self._kept[key] = (session, self._clock() + self._lifetime)
         self._kept.move_to_end(key)
@@ -207,7 +208,7 @@ class ClientHandshake:
                 self._warn(line)
             return None
 
-    def session(self, context: ssl.SSLContext, helo: str) -> ssl.SSLSession | None:
+    def session(self, context: ssl.SSLContext, helo: str) -> ClientSession | None:
         """The session to resume. `helo`: what the server has called itself: several may share an address."""
         if self._tls.sessions is None:
             return None
@@ -216,7 +217,7 @@ class ClientHandshake:
 
     def keep_session(self, transport: TlsTransport) -> None:
         """The server has spoken: what it gave us to come back with is here by now."""
-        session = cast(Any, transport.get_extra_info("ssl_object")).session
+        session = take_session(transport.ssl_object)
         if self._tls.sessions is not None and session is not None and self._session_key:
             self._tls.sessions.keep(self._session_key, session)
 
