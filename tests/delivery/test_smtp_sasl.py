@@ -148,7 +148,7 @@ async def test_no_password_goes_out_in_clear_where_options_forbid_it(sink: Sinks
     bench = Bench("smtp_sasl_password_maps = static:user:secret\nsmtp_sasl_security_options = noplaintext\n")
     assert (await bench.deliver(f"[127.0.0.1]:{it.port}")).endswith("no mechanism available")
     await bench.agent.close()
-    assert [command[:4] for command in it.commands] == ["EHLO", "QUIT"]
+    assert {command[:4] for command in it.commands} <= {"EHLO", "QUIT"}
     assert "SASL authentication failure: No worthy mechs found" in bench.lines
 
 
