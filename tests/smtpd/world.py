@@ -99,7 +99,8 @@ class World:
         policy = AccessPolicy.compile(settings, ports)
         sasl = None
         self.back_ends: BackEnds | None = None
-        if settings.smtpd_sasl_type != "cyrus":  # whose smtpd.conf would be that of this host
+        # Without a path, smtpd.conf would be that of this host.
+        if settings.smtpd_sasl_type != "cyrus" or settings.cyrus_sasl_config_path:
             self.back_ends = back_ends = BackEnds(tables, configuration="/", warn=program.warning, secret=b"secret")
             sasl = listener_sasl(settings, tables, back_ends)
         self.env = ServerEnvironment(
@@ -153,7 +154,8 @@ class World:
         assert self.server is not None
         self.server.close()
         for talk in self.talks:
-            talk.writer.transport.abort()
+            if not talk.writer.is_closing():
+                talk.writer.transport.abort()
         for connection in list(self.connections):
             connection.transport.abort()
         await until(lambda: not self.tasks)
