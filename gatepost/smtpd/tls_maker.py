@@ -42,7 +42,7 @@ class ContextMaker:
     @property
     def cipherlist(self) -> str:
         """In OpenSSL's words, for the log; empty if there is none."""
-        values = self._values(())
+        values = self._values()
         try:
             return cipher_list(values.ciphers, values.exclude_ciphers, values.library).removeprefix(_LEVEL)
         except BadTlsValue:
@@ -66,13 +66,13 @@ class ContextMaker:
             fingerprint(b"", self._tls.digest)
         except BadTlsValue as bad:
             raise BadTlsValue(*bad.lines, "disabling TLS support") from None
-        values = self._values(tuple(_chains(self._settings, files)))
+        values = self._values(tuple(_chains(self._settings, files)), self._dh_parameters())
         context = server_context(values, self._log.warning)
         if self._names is not None:
             sni.serve_names(context, values, self._find, self._log.warning)
         return context
 
-    def _values(self, chains: tuple[Chain, ...]) -> ServerValues:
+    def _values(self, chains: tuple[Chain, ...] = (), dh_parameters: bytes = b"") -> ServerValues:
         settings, tls = self._settings, self._tls
         excluded = [settings.smtpd_tls_exclude_ciphers]
         if tls.enforced:
@@ -91,7 +91,7 @@ class ContextMaker:
             req_ccert=False,
             ccert_verifydepth=settings.smtpd_tls_ccert_verifydepth,
             dh1024_param_file=settings.smtpd_tls_dh1024_param_file,
-            dh1024_param=self._dh_parameters(),
+            dh1024_param=dh_parameters,
             session_cache_timeout=self.lifetime,
             chains=chains,
         )
