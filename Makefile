@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 2525
 
-.PHONY: help run test check lint unit crash faults fuzz bench bench-scale clean
+.PHONY: help run test check lint unit crash faults fuzz soak bench bench-scale clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ faults: $(VENV)/.test ## the fault runs in their long form: kills at work, full 
 
 fuzz: $(VENV)/.test ## long runs of the property tests
 	$(BIN)/python -m pytest -q -n 2 tests -m hypothesis --hypothesis-profile long
+
+soak: $(VENV)/.test ## 100,000 TLS sessions, full, resumed, broken off, hostile: memory stays where it is (five minutes)
+	$(BIN)/python -m pytest -q tests/net/test_tls_soak.py --tls-sessions 100000
 
 bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (ROWS= some only; needs root and Debian's postfix)
 	$(BIN)/python -m compileall -q gatepost

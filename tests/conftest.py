@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--loop", choices=("uvloop", "debug"), default="uvloop", help="event loop of the asynchronous tests"
     )
 
+    parser.addoption("--tls-sessions", type=int, default=1000, help="TLS sessions after which memory is looked at")
 
 def debug_loop() -> asyncio.AbstractEventLoop:
     """In debug mode slow callbacks, forgotten coroutines and calls from wrong threads are found."""
