@@ -214,3 +214,65 @@ def test_no_server_makes_it_raise(lines: list[bytes], pipelining: bool, keep: bo
                 answered.clear()
         core.data_to_send()
     assert answered in ([], [0], [0, 1])
+
+
+OFFER = b"250-mx.example\r\n250-SMTPUTF8\r\n250 STARTTLS\r\n"
+
+
+def greeted(starttls: str, ehlo: bytes = OFFER) -> tuple[SmtpClientProtocol, list[Kind]]:
+    core = SmtpClientProtocol("me.example", starttls=starttls)
+    assert kinds(core, b"220 mx.example\r\n") == []
+    core.data_to_send()
+    return core, kinds(core, ehlo)
+
+
+@pytest.mark.parametrize(
+    ("starttls", "ehlo", "found"),
+    [
+        ("never", OFFER, [Kind.READY]),
+        ("may", EHLO, [Kind.READY]),
+        ("must", EHLO, [Kind.NO_TLS]),
+        ("cannot", OFFER, [Kind.NO_TLS]),
+        ("cannot", EHLO, [Kind.NO_TLS]),
+        ("may", b"502 no\r\n", []),  # HELO is tried
+    ],
+)
+def test_no_starttls(starttls: str, ehlo: bytes, found: list[Kind]) -> None:
+    core, told = greeted(starttls, ehlo)
+    assert told == found
+    assert b"STARTTLS" not in core.data_to_send()
+
+
+@pytest.mark.parametrize("starttls", ["may", "must"])
+@pytest.mark.parametrize("size", [0, 1])
+def test_starttls(starttls: str, size: int) -> None:
+    """What comes behind the reply is thrown away, and offers count only if they are made again (RFC 3207 4.2)."""
+    core, told = greeted(starttls)
+    assert told == []
+    assert core.data_to_send() == b"STARTTLS\r\n"
+    assert kinds(core, b"220 go\r\n250 injected\r\n250-x\r\n", size) == [Kind.STARTTLS]
+    assert core.stage is Stage.TLS
+    core.encrypted()
+    assert core.data_to_send() == b"EHLO me.example\r\n"
+    assert kinds(core, OFFER) == [Kind.READY]  # STARTTLS is not said again
+    assert core.idle
+    assert core.capabilities.smtputf8
+
+
+def test_helo_under_tls_has_no_offers() -> None:
+    core, _ = greeted("must")
+    events(core, b"220 go\r\n")
+    core.encrypted()
+    assert kinds(core, b"502 no\r\n") == []
+    assert core.data_to_send().endswith(b"HELO me.example\r\n")
+    assert kinds(core, b"250 mx\r\n") == [Kind.READY]
+    assert not core.capabilities.smtputf8
+
+
+@pytest.mark.parametrize("reply", [b"454 no\r\n", b"354 no\r\n", b"554 no\r\n", b"421 no\r\n"])
+def test_starttls_is_refused(reply: bytes) -> None:
+    must, _ = greeted("must")
+    assert kinds(must, reply) == [Kind.REFUSED]
+    assert must.stage is Stage.STARTTLS
+    may, _ = greeted("may")
+    assert kinds(may, reply) == [Kind.READY]
