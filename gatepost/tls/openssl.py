@@ -8,7 +8,8 @@ all are public API of OpenSSL 3. The pointers come from two fields of CPython's 
 from 3.7 to 3.14: SSL_CTX* is the first field of _ssl._SSLContext, SSL* the second of _ssl._SSLSocket. `native` looks at
 a context of its own first, without following any pointer that has not been recognised: the third field must be the
 context's id. Where this does not hold there is no Native, and what needs it is refused (BadTlsValue), never guessed.
-No pointer of theirs is kept: each call takes the Python object, which is alive meanwhile.
+No pointer of theirs is kept: each call takes the Python object, which is alive meanwhile. What a call that has failed
+leaves in OpenSSL's queue of errors is cleared: Python would take it for the fault of the next connection.
 """
 
 import _ssl
@@ -47,6 +48,7 @@ _WORDS = 256
 _VerifyCallback = ctypes.CFUNCTYPE(c_int, c_int, c_void_p)
 
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "ERR_clear_error": (None, ()),
     "EVP_PKEY_free": (None, (c_void_p,)),
     "EVP_PKEY_get_bits": (c_int, (c_void_p,)),
     "EVP_PKEY_get_group_name": (c_int, (c_void_p, c_char_p, c_size_t, POINTER(c_size_t))),
@@ -178,6 +180,7 @@ class Native:
     def name_authorities(self, context: ssl.SSLContext, path: str) -> None:
         """Tell clients which authorities we know. A file that cannot be read names none."""
         names = self._library.SSL_load_client_CA_file(path.encode())
+        self._library.ERR_clear_error()
         if names:
             self._library.SSL_CTX_set_client_CA_list(_context(context), names)
 
@@ -239,16 +242,20 @@ class Native:
         copied = self._copied(session)
         if copied is not None:
             self._library.SSL_set_session(_connection(tls), copied.pointer)
+            self._library.ERR_clear_error()
 
     # How.
 
     def _copied(self, session: SessionPointer) -> SessionPointer | None:
         """A connection that ends without a close_notify spoils its session for others."""
         pointer = self._library.SSL_SESSION_dup(session.pointer)
+        self._library.ERR_clear_error()
         return SessionPointer(pointer, self._library.SSL_SESSION_free) if pointer else None
 
     def _control(self, context: ssl.SSLContext, command: int, number: int, value: Any) -> int:
-        return int(self._library.SSL_CTX_ctrl(_context(context), command, number, value))
+        result = int(self._library.SSL_CTX_ctrl(_context(context), command, number, value))
+        self._library.ERR_clear_error()
+        return result
 
     def _digest(self, tls: ssl.SSLObject, command: int) -> str:
         nid = c_int(_NID_UNDEFINED)
@@ -257,6 +264,7 @@ class Native:
 
     def _certificate_key(self, certificate: int | None) -> Key | None:
         key = self._library.X509_get0_pubkey(certificate) if certificate else None
+        self._library.ERR_clear_error()  # there are kinds of keys that OpenSSL does not know
         return self._key(key) if key else None
 
     def _key(self, key: int) -> Key:
@@ -269,6 +277,7 @@ class Native:
         if number == _EVP_PKEY_EC:
             name, size = ctypes.create_string_buffer(_WORDS), c_size_t(0)
             known = self._library.EVP_PKEY_get_group_name(key, name, _WORDS, byref(size))
+            self._library.ERR_clear_error()
             return Key("EC", bits, _text(name.value) if known == 1 else "")
         return Key(_text(self._library.OBJ_nid2sn(number)), bits, "")
 

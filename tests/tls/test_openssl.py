@@ -108,6 +108,21 @@ def test_questions_before_there_is_a_handshake() -> None:
     assert summarize(tls).cipher == ""
 
 
+def test_a_call_that_fails_is_no_fault_of_the_next_connection(tmp_path: Any) -> None:
+    """OpenSSL's queue of errors is one for all connections of a thread."""
+    _, other = shake(server(), client())
+    found = the_native()
+    assert not found.set_groups(server(), "FOO")
+    with pytest.raises(ssl.SSLWantReadError):
+        other.read(1)
+    found.name_authorities(server(), str(tmp_path / "nothing"))
+    with pytest.raises(ssl.SSLWantReadError):
+        other.read(1)
+    assert not found.set_ticket_keys(server(), b"short")
+    with pytest.raises(ssl.SSLWantReadError):
+        other.read(1)
+
+
 def test_words() -> None:
     assert the_native().verify_words(10) == "certificate has expired"
     assert the_native().verify_words(123456)
