@@ -117,10 +117,11 @@ class SmtpLogin:
 
     async def _carry_out(self, session: LoginSession, offered: str, credentials: Credentials) -> SmtpReply:
         """The reply that ends the exchange. Raises ClientFailure, SessionLost, LocalDataError."""
-        name = choose(offered, self._options(session))
+        binding = _binding(session)
+        name = choose(offered, self._options(session), binding=binding is not None)
         if not name:
             raise ClientFailure(NO_MECHANISM, "SASL authentication failure: No worthy mechs found")
-        make = maker(self._keys, self._nonce, authzid=self._params.authzid, offered=offered)
+        make = maker(self._keys, self._nonce, authzid=self._params.authzid, binding=binding, offered=offered)
         exchange = ClientExchange(name, credentials, make)
         reply = await session.say(exchange.command())
         while reply.code // 100 == 3:
@@ -200,3 +201,15 @@ class SmtpLogin:
         """Servers should not repeat passwords, but some repeat what they do not understand."""
         password = credentials.password.decode("utf-8", "replace")
         return text.replace(password, CONCEALED) if len(password) >= _SHORTEST else text
+
+
+def _binding(session: LoginSession) -> tuple[str, bytes] | None:
+    """What ties a login to this very TLS session (RFC 5929), so that nobody in between can hand it on.
+
+    With TLS 1.3 it would be tls-exporter (RFC 9266), which Python's ssl cannot tell; servers need not know others.
+    """
+    ssl_object = session.ssl_object
+    if ssl_object is None or ssl_object.version() == "TLSv1.3":
+        return None
+    octets = ssl_object.get_channel_binding("tls-unique")
+    return None if octets is None else ("tls-unique", octets)

@@ -1,6 +1,6 @@
 """Sessions that may have to log in."""
 
-from typing import cast
+from typing import Any, cast
 
 from gatepost.delivery.smtp_output import ContentReader
 from gatepost.delivery.smtp_session import SmtpSession
@@ -24,6 +24,11 @@ class LoginSession(SmtpSession):
     def login(self) -> LoginProtocol:
         """The protocol."""
         return cast(LoginProtocol, self.core)
+
+    @property
+    def ssl_object(self) -> Any:
+        """The ssl.SSLObject; None in plaintext."""
+        return self._transport.get_extra_info("ssl_object") if self.encrypted and self._transport is not None else None
 
     async def say(self, line: str) -> SmtpReply:
         """Send a line of the login; the server's reply. Raises SessionLost, LocalDataError."""

@@ -108,7 +108,8 @@ class _AuthSession(_TlsSession):
         client_key = hmac.digest(key, b"Client Key", name)
         signature = hmac.digest(hashlib.new(name, client_key).digest(), said, name)
         good = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
-        if base64.b64encode(good) != proof or not without.startswith(b"c=" + base64.b64encode(header + b",")):
+        bound = self._connection.get_channel_binding("tls-unique") if mechanism.endswith("-PLUS") else b""  # type: ignore
+        if base64.b64encode(good) != proof or not without.startswith(b"c=" + base64.b64encode(header + b"," + bound)):
             return b""
         ours = base64.b64encode(hmac.digest(hmac.digest(key, b"Server Key", name), said, name)).decode()
         if replies["FINAL"] != "-":

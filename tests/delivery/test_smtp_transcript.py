@@ -2,6 +2,7 @@ import pytest
 
 from gatepost.delivery.smtp_transcript import recording, transcript_classes
 from gatepost.protocol.smtp_client import NEED_DATA, SmtpClientProtocol
+from gatepost.protocol.smtp_client_login import with_login
 from tests.rewrite.services import settings_for
 
 MAIL, RCPT = b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<c@d.example>\r\n"
@@ -49,3 +50,25 @@ def test_complaints_about_form(replies: tuple[bytes, ...], found: set[str]) -> N
 def test_classes() -> None:
     assert transcript_classes(settings_for()) == set()
     assert transcript_classes(settings_for("notify_classes = Protocol, bounce")) == {"protocol"}
+
+
+def test_logins_are_left_out() -> None:
+    core = recording(with_login(SmtpClientProtocol))("me.example")
+    core.receive_data(b"220 x\r\n250-x\r\n250 AUTH PLAIN LOGIN\r\n")
+    core.next_event()
+    core.data_to_send()
+    for line, reply in (
+        ("AUTH LOGIN", b"334 VXNlcm5hbWU6"),
+        ("dXNlcg==", b"334 no dXNlcg=="),
+        ("c2VjcmV0", b"500 what"),
+    ):
+        core.send_login(line)  # type: ignore[attr-defined]
+        core.data_to_send()
+        core.receive_data(reply + b"\r\n")
+        core.next_event()
+    core.quit()
+    assert core.said[-7:] == [  # type: ignore[attr-defined]
+        "Out: AUTH LOGIN", "In:  334 VXNlcm5hbWU6", "Out: ...", "In:  334 no ...",
+        "Out: ...", "In:  500 what", "Out: QUIT",
+    ]  # fmt: skip
+    assert not core.classes, "Postfix tells nobody of refused logins"  # type: ignore[attr-defined]

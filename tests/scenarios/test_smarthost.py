@@ -9,6 +9,7 @@ import pytest
 
 from tests import dovecot_auth
 from tests.compat import real_postfix
+from tests.compat.auth_sink import AuthSink, offers
 from tests.compat.real_postfix import RealPostfix
 from tests.compat.tls_sink import Certificates
 from tests.dovecot_auth import Dovecot
@@ -134,3 +135,22 @@ def test_a_relay_host_that_is_another_one(world: World) -> None:
         assert "auth=" not in world.smarthost.log()
     finally:
         server.stop()
+
+
+def test_a_login_is_bound_to_its_tls_session() -> None:
+    with temporary_folder() as folder:
+        certificates = Certificates(folder / "certificates")
+        listed = offers("AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS")
+        sink = AuthSink({"AUTH": "@", "TLS EHLO": listed}, certificates.context("right/1.2"))
+        (folder / "passwords").write_text("localhost user:secret\n")
+        main_cf = OURS.format(port=sink.port, ca=certificates.path("ca"), passwords=folder / "passwords")
+        server = Gatepost(folder, main_cf)
+        server.start()
+        try:
+            assert "status=sent" in outcome(server, server.send("me@ours.example", "you@there.example"))
+        finally:
+            server.stop()
+            sink.stop()
+        (login,) = (command for command in sink.commands if command.startswith("AUTH"))
+        assert login.startswith("AUTH SCRAM-SHA-256-PLUS ")
+        assert sink.users == ["user"]
