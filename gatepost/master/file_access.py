@@ -55,8 +55,12 @@ class FileAccess:
 
     def read(self, path: str) -> bytes:
         """The whole file."""
-        with open(self.open(path), "rb") as stream:
-            return stream.read()
+        descriptor = self.open(path)
+        try:
+            with open(descriptor, "rb", closefd=False) as stream:
+                return stream.read()
+        finally:
+            os.close(descriptor)  # open() does not, for a folder
 
     def open(self, path: str) -> int:
         """A descriptor for reading."""

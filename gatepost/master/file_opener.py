@@ -15,6 +15,7 @@ import pwd
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -100,9 +101,8 @@ class FileOpener:
 
     def serve(self, leash: socket.socket | None, log_descriptor: int, warn: Callable[[str], None]) -> None:
         """Open what is asked for, until nobody can ask any more, or the leash says more than LOG."""
-        for sock in self.asking.values():
-            sock.close()
         roles = {sock: role for role, sock in self._asked.items()}
+        _close_all_but(*roles, leash, log_descriptor)
         if leash is not None:
             leash.send(READY)
         while roles:
@@ -180,6 +180,15 @@ class FileOpener:
             return None
         self.learn(found)
         return found
+
+
+def _close_all_but(*kept: socket.socket | int | None) -> None:
+    """What was inherited is not ours: a listening socket would take connections after all others have closed it."""
+    numbers = {each if isinstance(each, int) else each.fileno() for each in kept if each is not None}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if (number := int(name)) > 2 and number not in numbers:
+            with suppress(OSError):
+                os.close(number)
 
 
 def _heard(leash: socket.socket, log_descriptor: int) -> bool:

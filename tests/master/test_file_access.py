@@ -279,6 +279,18 @@ def test_an_opener_that_dies_is_missed_only_while_it_is_away(host: Host) -> None
             files.read(key)
 
 
+def test_the_opener_holds_nothing_that_it_has_inherited(host: Host) -> None:
+    """A listening socket in its hands would go on taking connections that nobody serves."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, open(host.write("kept", "")):
+        named = host.configure(KEYS)
+        host.write("key.pem", "the key")
+        opener = host.start(named)
+        os.close(Asking(opener.asking["smtpd"], named.mark, time.monotonic)(named.files[0]))  # it serves by now
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
+
+
 def test_the_opener_ends_with_those_who_could_ask(host: Host) -> None:
     opener = host.opener(host.configure(KEYS))
     pid = host.serve(opener)

@@ -18,10 +18,10 @@ smtpd_relay_restrictions = reject
 FAULTY = """\
 import gatepost.master.reload as reload
 whole = reload.prove
-def prove(configuration):
+def prove(configuration, files=None):
     if configuration.settings.myhostname == "faulty.example":
         raise UnicodeError("a fault")
-    return whole(configuration)
+    return whole(configuration, files)
 reload.prove = prove
 from gatepost.cli.program import main
 main()
