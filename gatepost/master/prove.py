@@ -41,6 +41,7 @@ from gatepost.master.privileges import owner_of
 from gatepost.master.servers import listener_sasl, unprotected_policy
 from gatepost.master.services import service_problems, smtpd_services, transports
 from gatepost.master.smtp_delivery import smtp_agent
+from gatepost.master.smtp_sasl import readable_passwords
 from gatepost.restrictions.compile import require_relay_protection
 from gatepost.restrictions.evaluate import AccessPolicy
 from gatepost.sasl.back_ends import unreachable
@@ -203,6 +204,8 @@ class _Prover:
             settings = self.configuration.settings_for(service)
             log = self.log.program(service.program)
             self._try(lambda: smtp_agent(foundation, settings, service.program, log), settings, service)
+            readable = readable_passwords(settings, foundation.tables, service.program)
+            self._tell(self.proof.remarks, [place(error, settings) for error in readable])
 
     def _listener(self, service: Service, foundation: Foundation) -> None:
         settings = self.configuration.settings_for(service)

@@ -10,6 +10,7 @@ from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.subject import Place, Subject
 
 _FILES = re.compile(r"(smtpd|smtp|lmtp)_tls_((ec|d)?(cert|key)_file|CAfile|chain_files)")
+_PASSWORDS = ("smtp_sasl_password_maps", "lmtp_sasl_password_maps")
 _KEYS = re.compile(r"(smtpd|smtp|lmtp)_tls_((ec|d)?key_file|chain_files)")
 _OLD = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
 _ON = ("may", "encrypt")
@@ -102,7 +103,7 @@ def key_readable(subject: Subject) -> Iterator[Remark]:
 def passwords_readable(subject: Subject) -> Iterator[Remark]:
     """smtp_sasl_password_maps holds the login of the relayhost in clear. Its file belongs to root and has mode
     0600."""
-    yield from _readable(subject, lambda name: name == "smtp_sasl_password_maps", "the table of passwords")
+    yield from _readable(subject, _PASSWORDS.__contains__, "the table of passwords")
 
 
 def _readable(subject: Subject, wanted: object, what: str) -> Iterator[Remark]:

@@ -61,8 +61,8 @@ def login_impossible(subject: Subject) -> Iterator[Remark]:
 
 @check("relay-login-without-passwords", Severity.ERROR, "the client is to log in, and has no passwords")
 def without_passwords(subject: Subject) -> Iterator[Remark]:
-    """smtp_sasl_auth_enable = yes and an empty smtp_sasl_password_maps: Postfix's client does not start, and all
-    mail is deferred."""
+    """smtp_sasl_auth_enable = yes and an empty smtp_sasl_password_maps: Gatepost does not start; Postfix's client
+    does not, and all mail is deferred."""
     for place in subject.clients:
         if place.yes("smtp_sasl_auth_enable") and not place.text("smtp_sasl_password_maps"):
             message = "there is no table of passwords"
@@ -115,6 +115,19 @@ def password_form(subject: Subject) -> Iterator[Remark]:
                 path = split_spec(spec)[1]
                 message = f"the entry of {row.key} has no `:` between user and password"
                 yield Remark(path, row.line, "smtp_sasl_password_maps", message, "write user:password")
+
+
+@check("relay-password-in-main-cf", Severity.WARNING, "a password in main.cf, which everybody may read")
+def password_in_main_cf(subject: Subject) -> Iterator[Remark]:
+    """With static: and inline: the login of the relayhost stands in main.cf, which programs of all users read, and in
+    what `postconf` prints. Put it into a file that belongs to root and has mode 0600."""
+    for place, name, _ in subject.set_values():
+        if name in ("smtp_sasl_password_maps", "lmtp_sasl_password_maps"):
+            for spec in place.items(name):
+                if split_spec(spec.removeprefix("proxy:"))[0] in ("static", "inline"):
+                    # The value is a secret: it is not shown.
+                    remedy = f"{name} = hash:/etc/postfix/passwords"
+                    yield place.remark(name, "the password stands in main.cf", remedy)
 
 
 @check("relay-login-in-clear", Severity.WARNING, "the relayhost's password may be sent in clear")
