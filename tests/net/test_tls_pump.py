@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.net import tls_pump
@@ -58,7 +58,6 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return found
 
 
-@settings(max_examples=40)
 @given(cuts=CUTS, server=st.booleans(), old=st.booleans())
 def test_records_may_be_cut_anywhere(cuts: list[int], server: bool, old: bool) -> None:
     version = {"maximum_version": ssl.TLSVersion.TLSv1_2} if old else {}
@@ -86,7 +85,6 @@ def test_records_may_be_cut_anywhere(cuts: list[int], server: bool, old: bool) -
     asyncio.run(play())
 
 
-@settings(max_examples=100)
 @given(data=st.binary(min_size=6, max_size=600), server=st.booleans(), cuts=CUTS)
 def test_garbage_instead_of_a_handshake(data: bytes, server: bool, cuts: list[int]) -> None:
     async def play() -> None:
@@ -105,7 +103,6 @@ def test_garbage_instead_of_a_handshake(data: bytes, server: bool, cuts: list[in
     asyncio.run(play())
 
 
-@settings(max_examples=60)
 @given(where=st.integers(0, 5000), bit=st.integers(0, 7), old=st.booleans())
 def test_a_wrong_bit_on_the_way(where: int, bit: int, old: bool) -> None:
     """Nothing but what the peer has said is ever heard."""

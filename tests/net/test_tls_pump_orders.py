@@ -5,7 +5,7 @@ import errno
 import ssl
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.net.tls_world import App, Faults, Peer, Wire, client_side, pumped, server_side, turns
@@ -109,7 +109,6 @@ class World:
         self.app.transport.abort()
 
 
-@settings(max_examples=300)
 @given(st.lists(OURS | THEIRS | st.just("step") | st.just("step") | st.just("turn"), max_size=40), st.booleans())
 def test_any_order(orders: list[str], keep_open: bool) -> None:
     async def play() -> None:
