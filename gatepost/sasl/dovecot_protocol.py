@@ -54,7 +54,7 @@ class DovecotReader:
             raise DovecotError("Protocol error")
         found = []
         for line in lines:
-            words = line.decode("utf-8", "replace").split("\t")
+            words = line.decode("utf-8", "replace").replace("\ufffd", "?").split("\t")
             if self.ready:
                 answer = _answer(words)
                 if answer is not None:
@@ -102,7 +102,7 @@ def _answer(words: list[str]) -> Answer | None:
     fields: dict[str, str] = {}
     for word in words[2:]:
         name, _, value = word.partition("=")
-        fields.setdefault(name, value)
+        fields[name] = value
     return Answer(verb, number, fields=fields)
 
 

@@ -1,5 +1,6 @@
 """One AUTH with mechanisms of our own: what they wish to know is asked of whoever keeps the passwords."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gatepost.sasl import base64_text
@@ -31,16 +32,18 @@ class Oracle(Protocol):
 
 
 class MechanismExchange:
-    """Grants the mechanism its wishes. `bad_base64` is what a response that is none comes to; `remark` is one more line
-    of the log for a password that is wrong.
+    """Grants the mechanism its wishes. `bad_base64` is what a response that is none comes to; `remarks` are more lines
+    of the log, by the reason of a refusal.
     """
 
-    def __init__(self, oracle: Oracle, name: str, machine: Mechanism, bad_base64: Failed, *, remark: str = "") -> None:
+    def __init__(
+        self, oracle: Oracle, name: str, machine: Mechanism, bad_base64: Failed, remarks: Mapping[str, str] = {}
+    ) -> None:
         self._oracle = oracle
         self._name = name
         self._machine = machine
         self._bad_base64 = bad_base64
-        self._remark = remark
+        self._remarks = remarks
         self._known_as = ""
 
     async def begin(self, initial: bytes | None) -> Step:
@@ -61,7 +64,7 @@ class MechanismExchange:
                 if isinstance(wish, Say):
                     return Challenge(base64_text.encode(wish.data))
                 if isinstance(wish, Refused):
-                    return Failed(wish.reason, username=wish.username, warning=wish.warning or self._remark)
+                    return Failed(wish.reason, username=wish.username, warning=self._remarks.get(wish.reason, ""))
                 if isinstance(wish, Done):
                     return await self._done(wish)
                 wish = await self._known(wish)

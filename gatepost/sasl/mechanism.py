@@ -37,13 +37,10 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """It is not. `username`: whom it claims to be, None: it did not come to that. `reason` is for the log, `warning`
-    one more line of it.
-    """
+    """It is not. `username`: whom it claims to be, None: it did not come to that. `reason` is for the log."""
 
     username: str | None = None
     reason: str = "authentication failure"
-    warning: str = ""
 
 
 Wish = Say | Check | Fetch | Done | Refused

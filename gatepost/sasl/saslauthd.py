@@ -96,7 +96,10 @@ async def verify(path: str, username: str, password: str, service: str, realm: s
 _BAD_BASE64 = Failed("another step is needed in authentication")
 _NO_MECHANISM = "no mechanism available"
 _NEEDS_ENCRYPTION = "encryption needed to use mechanism"
-_WRONG = "SASL authentication failure: Password verification failed"
+_REMARKS_OF_PLAIN = {
+    "authentication failure": "SASL authentication failure: Password verification failed",
+    "bad protocol / cancel": "SASL authentication failure: Can only find author (no password)",
+}
 
 
 class SaslauthdServer:
@@ -123,7 +126,7 @@ class SaslauthdServer:
         if data is None and initial is not None:
             return _BAD_BASE64, None
         if name == "PLAIN":
-            exchange = MechanismExchange(self, name, Plain(), _BAD_BASE64, remark=_WRONG)
+            exchange = MechanismExchange(self, name, Plain(), _BAD_BASE64, _REMARKS_OF_PLAIN)
         else:
             exchange = MechanismExchange(self, name, Login(), _BAD_BASE64)
         return await exchange.begin(data), exchange

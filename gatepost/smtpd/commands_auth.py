@@ -11,7 +11,7 @@ from gatepost.smtpd.session import Session
 from gatepost.smtpd.words import printable
 
 _SHOWN = 100
-"""Octets of a user name that the log shows."""
+"""Octets of a user name, or of what is to be a mechanism, that the log shows."""
 
 
 def check_auth(session: Session, command: Command) -> list[str]:
@@ -102,7 +102,7 @@ def _failed(session: Session, dialogue: Dialogue, failed: Failed) -> Reply:
     reason = printable(failed.reason) or "(reason unavailable)"
     claimed = printable(dialogue.heard(failed.username)).encode()[:_SHOWN].decode(errors="ignore")
     namaddr = session.facts.client.namaddr
-    log.warning(lines.authentication_failed(namaddr, printable(dialogue.mechanism), reason, claimed))
+    log.warning(lines.authentication_failed(namaddr, printable(dialogue.mechanism)[:_SHOWN], reason, claimed))
     if failed.temporary:
         return Reply(454, "4.7.0", f"Temporary authentication failure: {reason}")
     return Reply(535, "5.7.8", f"Error: authentication failed: {reason}")

@@ -20,6 +20,7 @@ from tests.certificates import placed, unplaced
 from tests.compat.real_postfix import RealPostfix
 from tests.dialogs.dialog import FOLDER, Dialog, normal_log, parse, record, transcript
 from tests.dns_server import DnsServer
+from tests.dovecot_auth import placed as auth_placed
 from tests.namespaces import prepare_namespaces
 from tests.policy_server import PolicyServer, normal_request
 
@@ -77,7 +78,7 @@ async def _play_group(
     tags = {dialog.name: f"d{number}" for number, dialog in enumerate(dialogs)}
     listeners = {
         tags[d.name]: {
-            name: placed(servers[d.name].placed(value))
+            name: placed(auth_placed(servers[d.name].placed(value)))
             for name, value in d.parameters.items()
             if _SERVER_ONLY.fullmatch(name)
         }

@@ -7,6 +7,7 @@ import pytest
 from gatepost.smtpd.connection import SmtpConnection
 from tests.certificates import placed, unplaced
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs, normal_log, play
+from tests.dovecot_auth import placed as auth_placed
 from tests.policy_server import PolicyServer, normal_request
 from tests.smtpd.world import World
 
@@ -41,7 +42,8 @@ def _runs() -> Iterator[object]:
 @pytest.mark.parametrize(("dialog", "mode"), list(_runs()))
 async def test_dialog(dialog: Dialog, mode: str) -> None:
     async with PolicyServer(list(dialog.policy), listen=dialog.needs_policy_server) as policy:
-        main_cf = "".join(f"{name} = {placed(policy.placed(value))}\n" for name, value in dialog.parameters.items())
+        parameters = {name: placed(auth_placed(policy.placed(value))) for name, value in dialog.parameters.items()}
+        main_cf = "".join(f"{name} = {value}\n" for name, value in parameters.items())
         world = World(main_cf, zone=ZONE, base=BASE, connection=OctetByOctet if mode == "octets" else SmtpConnection)
         async with world:
             differences = await play(dialog, "127.0.0.1", world.port, pipelined=mode == "pipelined")

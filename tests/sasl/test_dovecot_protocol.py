@@ -32,7 +32,7 @@ def test_it_may_be_cut_anywhere(cuts: list[int]) -> None:
     assert answers == [
         Answer("CONT", 1, "VXNlcm5hbWU6"),
         Answer("CONT", 2, None),
-        Answer("OK", 3, None, {"user": "joe", "nologin": ""}),
+        Answer("OK", 3, None, {"user": "ann", "nologin": ""}),
         Answer("FAIL", 4, None, {"user": "a", "code": "temp_fail"}),
     ]
 
