@@ -9,6 +9,7 @@ from gatepost.cli.program import run
 from gatepost.config.configuration import Configuration
 from gatepost.config.declaration import Type
 from gatepost.config.parameters import PARAMETERS
+from tests.audit.expiring import certificate
 
 MASTER_CF = """\
 127.0.0.1:2525 inet n - n - - smtpd
@@ -25,8 +26,8 @@ biff = no
 append_dot_mydomain = no
 readme_directory = no
 compatibility_level = 3.6
-smtpd_tls_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem
-smtpd_tls_key_file=/etc/ssl/private/ssl-cert-snakeoil.key
+smtpd_tls_cert_file=%(snakeoil.pem)s
+smtpd_tls_key_file=%(snakeoil.key)s
 smtpd_tls_security_level=may
 smtp_tls_CApath=/etc/ssl/certs
 smtp_tls_security_level=may
@@ -148,7 +149,12 @@ def test_a_wrong_command_line(folder: Folder, capsys: pytest.CaptureFixture[str]
 def test_debians_own_configuration_starts_as_it_is(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("aliases", "mailname"):
         (folder.path / name).write_text("postmaster: root\n" if name == "aliases" else "mail.example.com\n")
-    names = {name: folder.path / name for name in ("aliases", "mailname")}
+    # Which the package ssl-cert makes when it is installed.
+    key, snakeoil = certificate(3000, "mail.example.com")
+    (folder.path / "snakeoil.pem").write_bytes(snakeoil)
+    (folder.path / "snakeoil.key").write_bytes(key)
+    (folder.path / "snakeoil.key").chmod(0o640)
+    names = {name: folder.path / name for name in ("aliases", "mailname", "snakeoil.pem", "snakeoil.key")}
     folder.write(DEBIAN % names, DIST.read_text())
     assert folder.check() == 0
     out = capsys.readouterr().out
