@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from tests.certificates import certificates, placed, unplaced
 from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.server import Gatepost, Sink, free_port, temporary_folder, until
+from tests.scenarios.test_clients import program, run
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -53,6 +54,7 @@ LISTENERS: Mapping[str, Mapping[str, str]] = {
     },
     "wrapcount": {**_CERTIFICATE, "smtpd_tls_wrappermode": "yes", "smtpd_client_connection_count_limit": "1"},
     "probe": {},
+    "scanned": {"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": "CERTS/rsa.chain, CERTS/ec.chain"},
 }
 
 
@@ -195,8 +197,14 @@ def said(log: str, ports: Mapping[str, int]) -> dict[str, list[str]]:
             continue
         text = re.sub(r"^(warning: )?[0-9A-F]{9,}: ", r"\1ID: ", text)
         found[match[1]].append(re.sub(r"for service \S+", "for service SERVICE", text))
-    del found["probe"]
+    del found["probe"], found["scanned"]
     return {name: sorted(lines) for name, lines in found.items()}
+
+
+def scanned(port: int) -> list[str]:
+    """Versions, ciphers in our order, groups, and what else sslscan finds out."""
+    shown = run(program("sslscan"), "--no-colour", "--starttls-smtp", f"127.0.0.1:{port}")
+    return [line for line in shown.splitlines() if "Testing SSL server" not in line]
 
 
 def _headers(messages: list[str]) -> dict[str, str]:
@@ -229,6 +237,7 @@ def test_postfix_says_and_writes_the_same() -> None:
             our_sink.stop()
     assert ours[0] == theirs[0]
     assert ours[1] == theirs[1]
+    assert ours[2] == theirs[2] and any("TLSv1.3" in line for line in ours[2])
     assert our_mail == their_mail and len(our_mail) == 6
 
 
@@ -237,7 +246,7 @@ def _arrived(sink: Sink) -> dict[str, str]:
     return _headers(sink.messages())
 
 
-Played = tuple[dict[str, list[str]], dict[str, list[str]]]
+Played = tuple[dict[str, list[str]], dict[str, list[str]], list[str]]
 
 
 def _main_cf(port: int) -> str:
@@ -249,7 +258,7 @@ def _theirs(port: int) -> Played:
     with RealPostfix(listeners, _main_cf(port)) as postfix:
         told = played(postfix.ports)
         until(_ended(postfix.log, len(told)), "the end of Postfix's sessions")
-        return told, said(postfix.log(), postfix.ports)
+        return told, said(postfix.log(), postfix.ports), scanned(postfix.ports["scanned"])
 
 
 def _ours(port: int) -> Played:
@@ -267,10 +276,9 @@ def _ours(port: int) -> Played:
             until(_ended(server.log, 1), "the end of the first session")
             told = played(ports)
             until(_ended(server.log, 1 + len(told)), "the end of our sessions")
-            log = server.log()
+            return told, said(server.log(), ports), scanned(ports["scanned"])
         finally:
             server.stop()
-    return told, said(log, ports)
 
 
 def _listens(port: int) -> bool:
