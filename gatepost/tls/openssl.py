@@ -54,6 +54,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "EVP_PKEY_get_group_name": (c_int, (c_void_p, c_char_p, c_size_t, POINTER(c_size_t))),
     "EVP_PKEY_get_id": (c_int, (c_void_p,)),
     "OBJ_nid2sn": (c_char_p, (c_int,)),
+    "i2d_X509": (c_int, (c_void_p, POINTER(c_char_p))),
     "SSL_CIPHER_get_bits": (c_int, (c_void_p, POINTER(c_int))),
     "SSL_CTX_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
     "SSL_CTX_set_client_CA_list": (None, (c_void_p, c_void_p)),
@@ -61,6 +62,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "SSL_CTX_set_verify": (None, (c_void_p, c_int, _VerifyCallback)),
     "SSL_CTX_set_verify_depth": (None, (c_void_p, c_int)),
     "SSL_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
+    "SSL_export_keying_material": (
+        c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_size_t, c_int)
+    ),
     "SSL_get1_peer_certificate": (c_void_p, (c_void_p,)),
     "SSL_SESSION_dup": (c_void_p, (c_void_p,)),
     "SSL_SESSION_free": (None, (c_void_p,)),
@@ -212,6 +216,23 @@ class Native:
     def own_key(self, tls: ssl.SSLObject) -> Key | None:
         """That of the certificate which we have shown."""
         return self._certificate_key(self._library.SSL_get_certificate(_connection(tls)))
+
+    def own_certificate(self, tls: ssl.SSLObject) -> bytes:
+        """The one that we have shown, as DER; empty if none."""
+        certificate = self._library.SSL_get_certificate(_connection(tls))
+        length = self._library.i2d_X509(certificate, None) if certificate else 0
+        if length <= 0:
+            return b""
+        data = ctypes.create_string_buffer(length)
+        # It moves the pointer on, behind what it writes.
+        place = c_char_p(ctypes.addressof(data))
+        return data.raw if self._library.i2d_X509(certificate, byref(place)) == length else b""
+
+    def exported(self, tls: ssl.SSLObject, label: bytes, octets: int) -> bytes:
+        """Keying material of this session for another purpose (RFC 5705, with an empty context); empty if none."""
+        out = ctypes.create_string_buffer(octets)
+        given = (out, octets, label, len(label), b"", 0, 1)
+        return out.raw if self._library.SSL_export_keying_material(_connection(tls), *given) == 1 else b""
 
     def peer_key(self, tls: ssl.SSLObject) -> Key | None:
         """That of the peer's certificate."""
