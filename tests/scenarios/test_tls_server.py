@@ -119,7 +119,7 @@ def test_clients_are_shown_the_certificate_that_they_can_use(world: World, algor
 
 
 def test_renegotiation_is_refused(world: World) -> None:
-    shown = s_client(world, world.smtps, "-tls1_2", text="R\nEHLO x\nQUIT\n")
+    shown = s_client(world, world.port, "-tls1_2", text="R\nEHLO x\nQUIT\n")  # where we say nothing of our own accord
     assert "RENEGOTIATING" in shown and "no renegotiation" in shown
     assert "Verify return code: 0 (ok)" in s_client(world, world.smtps, text="QUIT\n")
 
