@@ -17,8 +17,7 @@ from gatepost.sasl.scram import (
     text_of,
     unescaped,
 )
-
-Binding = Callable[[str], bytes | None]
+from gatepost.sasl.server import Binding
 
 
 class Scram:

@@ -14,6 +14,8 @@ import msgspec
 
 from gatepost.sasl.security import SecurityOptions
 
+Binding = Callable[[str], bytes | None]
+
 
 def no_binding(kind: str) -> bytes | None:
     """There is no TLS session to bind to."""
@@ -34,7 +36,7 @@ class Peers(msgspec.Struct, frozen=True):
     server_port: str = ""
     encrypted: bool = False
     certificate_name: str = ""
-    binding: Callable[[str], bytes | None] = no_binding
+    binding: Binding = no_binding
 
 
 class Kept(enum.Enum):

@@ -10,7 +10,7 @@ from gatepost.config.values import split_list
 from gatepost.mail.reply import Reply
 from gatepost.restrictions.facts import Client, SessionFacts
 from gatepost.sasl.security import MECHANISMS, SecurityOptions, allowed, security_options
-from gatepost.sasl.server import BackEndUnavailable, Exchange, Kept, Peers, SaslServer
+from gatepost.sasl.server import BackEndUnavailable, Binding, Exchange, Kept, Peers, SaslServer
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 
@@ -61,15 +61,15 @@ class ListenerSasl:
     def options_for(self, facts: SessionFacts) -> SecurityOptions:
         return self.tls_options if facts.encrypted else self.options
 
-    async def offers(self, facts: SessionFacts) -> tuple[str, ...]:
+    async def offers(self, facts: SessionFacts, binding: Binding) -> tuple[str, ...]:
         """The lines of EHLO that name mechanisms. Raises LookupTemporaryFailure."""
-        names = await self._offered(facts)
+        names = await self._offered(facts, binding)
         if not names:
             return ()
         offer = f"AUTH {' '.join(names)}"
         return (offer, f"AUTH={offer[5:]}") if self.broken_clients else (offer,)
 
-    async def _offered(self, facts: SessionFacts) -> Sequence[str]:
+    async def _offered(self, facts: SessionFacts, binding: Binding) -> Sequence[str]:
         client = facts.client
         if not self.is_active(facts):
             return ()
@@ -77,7 +77,7 @@ class ListenerSasl:
             return ()
         options = self.options_for(facts)
         try:
-            names = await self.server.mechanisms(options, peers(facts))
+            names = await self.server.mechanisms(options, peers(facts, binding))
         except BackEndUnavailable:
             # Postfix hangs up. Then there would be no mail from strangers either; without any AUTH, a client that
             # goes on would have its mail refused for good. So it is told to come back when it tries.
@@ -93,8 +93,8 @@ def tls_enforced(settings: Settings) -> bool:
     return level == "encrypt" if level else bool(settings.smtpd_enforce_tls)
 
 
-def peers(facts: SessionFacts) -> Peers:
-    """Those of the session, for the back end."""
+def peers(facts: SessionFacts, binding: Binding) -> Peers:
+    """Those of the session, for the back end. `binding`: to its TLS."""
     client: Client = facts.client
     return Peers(
         client.address,
@@ -103,6 +103,7 @@ def peers(facts: SessionFacts) -> Peers:
         facts.server_port,
         facts.encrypted,
         facts.ccert_name if facts.ccert_trusted else "",
+        binding,
     )
 
 

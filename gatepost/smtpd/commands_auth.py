@@ -4,7 +4,7 @@ from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.protocol.smtp_server import Command, Response
 from gatepost.protocol.smtp_server_tokens import words
-from gatepost.sasl.server import Challenge, Failed, Step, Success
+from gatepost.sasl.server import Challenge, Failed, Step, Success, no_binding
 from gatepost.smtpd import replies
 from gatepost.smtpd.authentication import Dialogue, ListenerSasl, challenge, peers
 from gatepost.smtpd.session import Session
@@ -42,7 +42,7 @@ async def proceed_auth(session: Session, given: list[str]) -> Reply | None:
         dialogue = session.dialogue = Dialogue()
     dialogue.mechanism = given[0]
     initial = given[1] if len(given) > 1 else None
-    step, exchange = await sasl.server.start(given[0], initial, sasl.options_for(facts), peers(facts))
+    step, exchange = await sasl.server.start(given[0], initial, sasl.options_for(facts), peers(facts, session.binding))
     if isinstance(step, Challenge):
         dialogue.exchange = exchange
     return await _judged(session, sasl, dialogue, step)
@@ -112,6 +112,7 @@ def forget(session: Session) -> None:
     """The client is nobody again (STARTTLS)."""
     facts = session.facts
     facts.sasl_method = facts.sasl_username = facts.sasl_sender = ""
+    session.binding = no_binding
     if session.dialogue is not None:
         session.dialogue.abandon()
         session.dialogue = None

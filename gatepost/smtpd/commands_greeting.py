@@ -72,7 +72,7 @@ async def proceed_ehlo(session: Session, name: str) -> Reply:
     may_xforward = session.may_xforward()
     auth: tuple[str, ...] = ()
     if env.sasl is not None and "AUTH" not in params.discard_ehlo:
-        auth = await env.sasl.offers(session.facts)
+        auth = await env.sasl.offers(session.facts, session.binding)
     stressed = (session.own_params or params) is env.stressed
     key = (stressed, session.own_params and params.discard_ehlo, may_verp, may_xclient, may_xforward, starttls, auth)
     reply = env.ehlo_replies.get(key)

@@ -1,5 +1,7 @@
 """STARTTLS (RFC 3207), the handshake on a port that begins with one, and what may be said before it."""
 
+from functools import partial
+
 from gatepost.mail.reply import Reply
 from gatepost.maillog import lines
 from gatepost.net.tls_pump import TlsFailure
@@ -9,6 +11,7 @@ from gatepost.smtpd.commands_auth import forget
 from gatepost.smtpd.replies import Refused
 from gatepost.smtpd.session import Session
 from gatepost.smtpd.tls import ListenerTls
+from gatepost.tls.channel_binding import channel_binding
 
 BEFORE_TLS = frozenset(("EHLO", "HELO", "NOOP", "QUIT", "STARTTLS", "XCLIENT"))
 """What is obeyed in plaintext where TLS is required."""
@@ -112,6 +115,7 @@ async def _shake_hands(session: Session, tls: ListenerTls) -> bool:
     facts.ccert_name = secured.ccert_name
     facts.ccert_trusted = secured.trusted
     session.tls_lines = secured.received
+    session.binding = partial(channel_binding, shaken.ssl_object)
     if too_many:
         text = f"{session.params.myhostname} Error: too many new TLS sessions from {namaddr}"
         await session.answer(Reply(421, "4.7.0", text))

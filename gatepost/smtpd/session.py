@@ -20,6 +20,7 @@ from gatepost.restrictions.facts import (
     Effects,
     SessionFacts,
 )
+from gatepost.sasl.server import Binding, no_binding
 from gatepost.smtpd.authentication import Dialogue
 from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
 from gatepost.smtpd.parameters import Parameters
@@ -78,6 +79,7 @@ class Session(msgspec.Struct, eq=False):
     # Have the connection go on in TLS, within so many seconds; None: the listener has none.
     upgrade: Upgrade | None = None
     dialogue: Dialogue | None = None  # of AUTH: the one under way, or the last
+    binding: Binding = no_binding  # of SASL, to the TLS there is
     tls_lines: str = ""  # of the Received: header
     unwelcome: Reply | None = None  # all that this client will hear: it has not the certificate that it must have
     own_params: Parameters | None = None  # those of the listener, where the client has others (EHLO keywords)
