@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("gatepost.cli.explain", "main"),
     "smtpd-check": ("gatepost.cli.smtpd_check", "main"),
     "route": ("gatepost.cli.route", "main"),
+    "tls-finger": ("gatepost.cli.tls_finger", "main"),
     "user": ("gatepost.cli.user", "main"),
     "postconf": ("gatepost.cli.postconf_page", "main"),
     "mailq": ("gatepost.cli.postqueue", "mailq"),
@@ -56,6 +57,7 @@ Runs a mail transfer agent from main.cf and master.cf in DIR (else: $MAIL_CONFIG
   prove [--json]                            can a stranger relay? who can?
   smtpd-check [--zone FILE] [--directory DIR]   try restriction lists on a script of sessions (standard input)
   route [--sender ADDR] ADDR...             where mail for an address goes, with which limits, and why
+  tls-finger [-q] [-C] [-l LEVEL] HOST [MATCH...]   what a server's TLS is like, as posttls-finger(1)
   user add | passwd | remove | list [--stdin] [NAME]   who may log in (gatepost_sasl_users)
   postconf [-n] [-d] [-h] [-x] [-o N=V] [-P] [-M] [NAME ...]   show parameters, as postconf(1)
   mailq | postqueue -p | -j                 list the queue
