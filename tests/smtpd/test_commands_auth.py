@@ -1,9 +1,13 @@
 """AUTH against back ends that run: a scripted Dovecot, and a table of our own."""
 
 import base64
+import hashlib
+import ssl
 
 import pytest
+import scramp
 
+from tests.certificates import placed
 from tests.dovecot_auth import GREETING, ScriptedDovecot
 from tests.smtpd.world import Talk, World, until
 
@@ -162,3 +166,79 @@ async def test_no_credential_is_logged() -> None:
     assert "SASL LOGIN authentication failed" in log and "improper command pipelining" in log
     assert "request longer than" in log and "replacing command" in log
     assert secret[:6] not in log and "opensesame" not in log
+
+
+TLS = "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = CERTS/rsa.chain\nsmtpd_tls_CAfile = CERTS/ca.pem\n"
+
+
+async def secured(talk: Talk, maximum: ssl.TLSVersion, chain: str = "") -> ssl.SSLObject:
+    """STARTTLS, and EHLO behind it."""
+    assert (await talk.say("STARTTLS")).startswith("220")
+    context = ssl.create_default_context(cafile=placed("CERTS/ca.pem"))
+    context.check_hostname = False
+    context.maximum_version = maximum
+    if chain:
+        context.load_cert_chain(placed(chain))
+    await talk.writer.start_tls(context)
+    found = talk.writer.get_extra_info("ssl_object")
+    assert isinstance(found, ssl.SSLObject)
+    return found
+
+
+@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_scram_bound_to_the_channel(maximum: ssl.TLSVersion) -> None:
+    main_cf = TABLE + placed(TLS)
+    async with World(main_cf) as world:
+        talk = await (await Talk.open(world)).greeted()
+        tls = await secured(talk, maximum)
+        assert "250-AUTH PLAIN LOGIN SCRAM-SHA-256-PLUS SCRAM-SHA-256\n" in await talk.say("EHLO client.example")
+        certificate = tls.getpeercert(True)
+        assert certificate is not None
+        binding = ("tls-server-end-point", hashlib.sha256(certificate).digest())
+        client = scramp.ScramClient(["SCRAM-SHA-256-PLUS"], "joe", "secret", channel_binding=binding)
+        reply = await talk.say(f"AUTH SCRAM-SHA-256-PLUS {b64(client.get_client_first())}")
+        client.set_server_first(base64.b64decode(reply.partition(" ")[2]).decode())
+        reply = await talk.say(b64(client.get_client_final()))
+        client.set_server_final(base64.b64decode(reply.partition(" ")[2]).decode())
+        assert await talk.say("") == "235 2.7.0 Authentication successful"
+        await talk.say("QUIT")
+        await talk.close()
+
+
+async def test_without_tls_there_is_no_auth_and_starttls_forgets_who_has_logged_in() -> None:
+    async with World(TABLE + placed(TLS) + "smtpd_tls_auth_only = yes\n") as world:
+        talk = await Talk.open(world)
+        await talk.reply()
+        assert "AUTH" not in await talk.say("EHLO client.example")
+        command = f"AUTH PLAIN {plain('joe', 'secret')}"
+        assert await talk.say(command) == "503 5.5.1 Error: authentication not enabled"
+        await secured(talk, ssl.TLSVersion.TLSv1_3)
+        assert "250-AUTH " in await talk.say("EHLO client.example")
+        assert await talk.say(command) == "235 2.7.0 Authentication successful"
+        await talk.close()
+    async with World(TABLE + placed(TLS)) as world:
+        talk = await (await Talk.open(world)).greeted()
+        assert await talk.say(command) == "235 2.7.0 Authentication successful"
+        await secured(talk, ssl.TLSVersion.TLSv1_3)
+        await talk.say("EHLO client.example")
+        assert await talk.say(command) == "235 2.7.0 Authentication successful"
+        await talk.close()
+
+
+async def test_a_certificate_says_who_it_is() -> None:
+    users = "inline:{laptop.ours.example=x}"
+    more = "smtpd_tls_ask_ccert = yes\ngatepost_sasl_mechanisms = EXTERNAL PLAIN\nsmtpd_sasl_mechanism_filter =\n"
+    main_cf = TABLE.replace(USERS, users) + placed(TLS) + more
+    async with World(main_cf) as world:
+        talk = await (await Talk.open(world)).greeted()
+        await secured(talk, ssl.TLSVersion.TLSv1_3)
+        assert "EXTERNAL" not in await talk.say("EHLO client.example")
+        assert (await talk.say("AUTH EXTERNAL =")).startswith("535")
+        await talk.close()
+        for name, reply in (("client", "235 2.7.0"), ("deep", "535 5.7.8"), ("stranger", "535 5.7.8")):
+            talk = await (await Talk.open(world)).greeted()
+            await secured(talk, ssl.TLSVersion.TLSv1_3, f"CERTS/{name}.chain")
+            offered = "250-AUTH EXTERNAL PLAIN\n" in await talk.say("EHLO client.example")
+            assert offered == (name != "stranger")
+            assert (await talk.say("AUTH EXTERNAL =")).startswith(reply)
+            await talk.close()
