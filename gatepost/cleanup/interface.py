@@ -65,7 +65,8 @@ class Transaction(msgspec.Struct):
 
     `received`: write a Received: header from `origin` (one without an address: as for mail made on this host).
     `prepend`: header lines (no line end) above it. `encrypted`: by TLS; `tls_lines`: what the
-    Received: header says of that, with line ends. `namaddr` is for cleanup's own log lines.
+    Received: header says of that, with line ends; `login_shown`: it names who has logged in.
+    `namaddr` is for cleanup's own log lines.
     Effects of access(5): hold, discard, filter, redirect, bcc.
     Addresses are internal forms; cleanup brings them to standard form itself where that has not been done.
     """
@@ -78,6 +79,7 @@ class Transaction(msgspec.Struct):
     smtputf8: bool = False
     encrypted: bool = False
     tls_lines: str = ""
+    login_shown: bool = False
     ret: Ret = ""
     envid: str = ""
     received: bool = True

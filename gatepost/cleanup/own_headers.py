@@ -44,7 +44,6 @@ class OwnHeaders:
         self._hopcount_limit = settings.hopcount_limit
         self._myhostname = settings.myhostname
         self._mail_name = settings.mail_name
-        self._login_shown = settings.smtpd_sasl_authenticated_header
         self._detect_8bit = settings.detect_8bit_encoding_header
         self._add_always = settings.always_add_missing_headers
         self._undisclosed = settings.undisclosed_recipients_header
@@ -62,9 +61,7 @@ class OwnHeaders:
             self._prepend(headers, transaction)
         if transaction.received:
             date = self._dates.at(arrival).date
-            text = received_header(
-                transaction, queue_id, self._myhostname, self._mail_name, date, login_shown=self._login_shown
-            )
+            text = received_header(transaction, queue_id, self._myhostname, self._mail_name, date)
             headers.out.append(text.encode("utf-8", "surrogateescape"))
             headers.hops += 1
         return headers

@@ -32,10 +32,8 @@ class Dates:
         return self
 
 
-def received_header(
-    transaction: Transaction, queue_id: str, myhostname: str, mail_name: str, date: str, *, login_shown: bool
-) -> str:
-    """The whole header, with its last line end. `login_shown`: smtpd_sasl_authenticated_header.
+def received_header(transaction: Transaction, queue_id: str, myhostname: str, mail_name: str, date: str) -> str:
+    """The whole header, with its last line end.
 
     The recipient is named only if there is just one, so that blind copies stay blind.
     """
@@ -48,13 +46,14 @@ def received_header(
     if protocol != "SMTP" and not protocol.endswith(("S", "A")):
         # RFC 3848 has no such words for the protocol without extensions.
         protocol += ("S" if transaction.encrypted else "") + ("A" if origin.login else "")
-    login = f"\t(Authenticated sender: {comment_text(origin.login)})\n" if login_shown and origin.login else ""
+    shown = transaction.login_shown and origin.login
+    login = f"\t(Authenticated sender: {comment_text(origin.login)})\n" if shown else ""
     client = f"{origin.helo or name} ({name} [{address}])\n{transaction.tls_lines}{login}"
     head = f"Received: from {client}\tby {myhostname} ({mail_name}) "
     if len(transaction.recipients) == 1:
         recipient = transaction.recipients[0]
-        shown = quote_822_local(recipient.original or recipient.address)
-        return f"{head}with {protocol} id {queue_id}\n\tfor <{shown}>; {date}\n"
+        address = quote_822_local(recipient.original or recipient.address)
+        return f"{head}with {protocol} id {queue_id}\n\tfor <{address}>; {date}\n"
     return f"{head}with {protocol} id {queue_id};\n\t{date}\n"
 
 

@@ -194,6 +194,7 @@ def _envelope(session: Session, transaction: MailTransaction) -> Transaction:
         smtputf8=transaction.smtputf8,
         encrypted=facts.encrypted,
         tls_lines=session.tls_lines,
+        login_shown=session.params.smtpd_sasl_authenticated_header,
         ret=transaction.ret,
         envid=transaction.envid,
         prepend=effects.prepend,

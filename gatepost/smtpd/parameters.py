@@ -73,7 +73,7 @@ class Parameters(msgspec.Struct, frozen=True):
     smtpd_client_auth_rate_limit: int
     smtpd_client_new_tls_session_rate_limit: int
     smtpd_starttls_timeout: int
-    smtpd_tls_auth_only: bool
+    smtpd_sasl_authenticated_header: bool
     inet_protocols: str
     content_filter: str
     discard_ehlo: frozenset[str]
