@@ -16,7 +16,7 @@ from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
 from gatepost.delivery.smtp_demand import NOTHING, Demand, Demands
 from gatepost.delivery.smtp_destination import BadDestination, Destination, parse_destination, split_destinations
 from gatepost.delivery.smtp_dns import FilteredResolver
-from gatepost.delivery.smtp_handshake import Handshake
+from gatepost.delivery.smtp_handshake import Handshake, port_hint
 from gatepost.delivery.smtp_opening import SessionOpener
 from gatepost.delivery.smtp_output import ContentReader, FileReader, changed
 from gatepost.delivery.smtp_params import SmtpParams
@@ -235,6 +235,8 @@ class SmtpAgent:
             self._warn(str(exc))
             delivery.why = Failure("4.3.5", str(exc))
             return False
+        if destination.port == 465 and (hint := port_hint(self._params, self.fallback_parameter[:4])):
+            self._log(hint)
         found = await self._finder.find(destination)
         if isinstance(found, NoAddress):
             delivery.why = Failure(found.dsn, found.text)

@@ -64,3 +64,11 @@ class Handshake:
                 self._warn(f"{queue_id}: non-ESMTP response from {where}: {text}")
         core.warnings.clear()
         core.oddities.clear()
+
+
+def port_hint(params: SmtpParams, prefix: str) -> str:
+    """What is said of a next hop with port 465, where TLS comes first; empty if it does. `prefix`: smtp or lmtp."""
+    if params.tls_wrappermode or not params.helpful_warnings:
+        return ""
+    wanted = f'"{prefix}_tls_wrappermode = yes", and "{prefix}_tls_security_level = encrypt" (or stronger)'
+    return f"SMTPS wrappermode (TCP port 465) requires setting {wanted}"

@@ -70,6 +70,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     send_xforward_command: bool = False
     xforward_timeout: float = 300.0
     starttls_timeout: float = 300.0
+    tls_wrappermode: bool = False
+    helpful_warnings: bool = True
     per_request_deadline: bool = False
     min_data_rate: int = 500
     pix_workarounds: frozenset[str] = frozenset(("disable_esmtp", "delay_dotcrlf"))
@@ -171,7 +173,7 @@ def keywords(text: str) -> frozenset[str]:
 _UNPREFIXED = {name: name for name in (
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
     "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports", "queue_directory",
-    "disable_mime_output_conversion", "best_mx_transport", "ignore_srv_lookup_error",
+    "disable_mime_output_conversion", "best_mx_transport", "ignore_srv_lookup_error", "helpful_warnings",
 )}  # fmt: skip
 _UNPREFIXED |= {
     "srv_services": "use_srv_lookup",

@@ -42,7 +42,6 @@ class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
     session_cache_timeout: float = 3600.0
     minimal_backoff_time: float = 300.0
     wildcard_matches_multiple_labels: bool = True
-    helpful_warnings: bool = True
     library: LibraryValues = LibraryValues()
 
     @classmethod
@@ -80,7 +79,6 @@ _OTHERS = {
     "enforce_tls": "{prefix}_enforce_tls",
     "minimal_backoff_time": "minimal_backoff_time",
     "wildcard_matches_multiple_labels": "tls_wildcard_matches_multiple_labels",
-    "helpful_warnings": "helpful_warnings",
 }
 
 

@@ -280,6 +280,14 @@ async def test_a_server_that_hangs_up_in_the_middle(make: Make, certificates: Ce
     sink.stop()
 
 
+async def test_port_465_without_wrappermode(make: Make) -> None:
+    hint = "SMTPS wrappermode (TCP port 465) requires setting "
+    for more, told in (("", True), ("helpful_warnings = no\n", False), ("smtp_tls_wrappermode = yes\n", False)):
+        bench = make(more)
+        await bench.deliver("nosuch.example:465")
+        assert any(line.startswith(hint) for line in bench.lines) is told
+
+
 @pytest.mark.parametrize("level", ["dane", "dane-only", "half-dane", "DANE"])
 def test_levels_that_are_not_honoured(level: str) -> None:
     with pytest.raises(ConfigError, match="smtp_tls_security_level"):

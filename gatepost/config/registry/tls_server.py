@@ -264,7 +264,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("tls_ssl_options", "", kind="list", since="2.11", owner="tls library", honoured=True),
     number("tls_trace_rate_limit", "1", since="3.12", owner="postscreen smtp smtpd tls library"),
     boolean("tls_trust_server_ccerts", "no", since="3.12", owner="smtpd tls library"),
-    boolean("tls_wildcard_matches_multiple_labels", "yes", since="2.11", owner="tls library"),
+    boolean("tls_wildcard_matches_multiple_labels", "yes", since="2.11", owner="tls library", honoured=True),
     text(
         "tlsmgr_service_name",
         "tlsmgr",
