@@ -19,7 +19,7 @@ from gatepost.queue.chunks import CHUNK
 from gatepost.queue.content_file import content_path
 from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, listed_stored
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, chunk_recipients, json_text, message_row, stored
-from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, check_file
+from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, SLOT, SLOT_SECONDS, check_file
 from gatepost.queue.selection import Selection
 from gatepost.queue.store import Listed, QueueName, Stored
 from gatepost.queue.wide_scan import scan
@@ -66,22 +66,32 @@ _FRESH = """
 SELECT json_group_array(json_array(arrival, id, queue_id))
 FROM (SELECT * FROM fresh WHERE id > ? ORDER BY id LIMIT ?)
 """
+# What is compared to (slot, id) as a whole is not looked up in an index of expressions, and a slot may have a million
+# rows: so the rest of a slot is asked for, and then those behind it.
 _WAITING = """
-SELECT json_group_array(json_array(next_attempt, id, queue_id))
-FROM (SELECT next_attempt, id, queue_id FROM waiting
-    WHERE (next_attempt, id) > (?, ?) AND next_attempt <= ? ORDER BY next_attempt, id LIMIT ?)
+SELECT json_group_array(json_array(next_attempt, id, queue_id)) FROM (
+    SELECT next_attempt, id, queue_id FROM waiting WHERE {} AND next_attempt <= ? ORDER BY {} LIMIT ?)
 """
+_WAITING_IN_SLOT = _WAITING.format(f"{SLOT} = ? AND id > ?", "id")
+_WAITING_BEHIND = _WAITING.format(f"{SLOT} > ? AND {SLOT} <= ?", f"{SLOT}, id")
 LISTING_PAGE = 500
 SELECTION_PAGE = 2000
 QUEUE_IDS_PAGE = 5000
 COUNT_PAGE = 20_000
 RECIPIENTS_AT_A_TIME = 100_000
 """Messages that are due are read until they have so many recipients; the others the next time."""
-_FOREVER = 1e300
+NEXT_DUE_OF = 10_000
+"""Of so many messages of the first slot the earliest attempt is looked for; there may be more."""
+_FOREVER = 1e18
 
 Candidate = tuple[float, int, str]
 """Next attempt, number, queue ID."""
 _candidates = msgspec.json.Decoder(list[Candidate])
+
+
+def _slot(moment: float) -> int:
+    """As the index has it (schema.SLOT)."""
+    return int(moment / SLOT_SECONDS)
 
 
 def open_reader(folder: Path) -> "Reader":
@@ -174,9 +184,9 @@ class Reader:
         return found
 
     def next_due(self, exclude: Container[str]) -> float | None:
-        first = self._first(self._fresh_candidates(16), 1, exclude)
-        first += self._first(self._waiting_candidates(_FOREVER, 16), 1, exclude)
-        return min(first)[0] if first else None
+        first = [one[0] for one in self._first(self._fresh_candidates(16), 1, exclude)]
+        first += self._first_slot(exclude)
+        return min(first, default=None)
 
     def listing(self, selection: Selection | None = None) -> Iterator[Listed]:
         if selection is not None:
@@ -306,9 +316,31 @@ class Reader:
             last = page[-1][1]
             size = max(size, 1000)
 
+    def _first_slot(self, exclude: Container[str]) -> list[float]:
+        """The next attempts of the first slot that has any."""
+        found: list[float] = []
+        for page in self._waiting_candidates(_FOREVER, 16):
+            for one in page:
+                if one[2] not in exclude and one[2] not in self._damaged:
+                    if found and _slot(one[0]) != _slot(found[0]):
+                        return found
+                    found.append(one[0])
+            if len(found) >= NEXT_DUE_OF:
+                break
+        return found
+
     def _waiting_candidates(self, now: float, size: int) -> Iterator[list[Candidate]]:
-        last: tuple[float, int] = (-1.0, -1)
-        while page := _candidates.decode(self._connection.execute(_WAITING, (*last, now, size)).get):
+        """By slot and number."""
+        slot = number = -1
+        while True:
+            page = self._page(_WAITING_IN_SLOT, slot, number, now, size)
+            if len(page) < size:
+                page += self._page(_WAITING_BEHIND, slot, _slot(now), now, size - len(page))
+            if not page:
+                return
             yield page
-            last = page[-1][:2]
-            size = max(size, 1000)
+            moment, number, _ = page[-1]
+            slot, size = _slot(moment), max(size, 1000)
+
+    def _page(self, query: str, *arguments: float) -> list[Candidate]:
+        return _candidates.decode(self._connection.execute(query, arguments).get)

@@ -139,7 +139,7 @@ class Store(Protocol):
         ...
 
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
-        """Messages to try now (next_attempt <= now, not held), oldest attempt first, without content.
+        """Messages to try now (next_attempt <= now, not held), oldest attempt first to some seconds, without content.
 
         `exclude`: queue IDs to leave out, that is those in the active queue (a set or dict).
         """

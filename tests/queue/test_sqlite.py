@@ -226,21 +226,21 @@ def test_another_file_is_not_taken_for_a_queue(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "text")
 
 
-def test_the_order_of_attempts_of_an_earlier_file_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "index",
+    ["waiting_due ON waiting(next_attempt, queue_id)", "waiting_order ON waiting(next_attempt, id, queue_id)"],
+)
+def test_the_order_of_attempts_of_an_earlier_file_is_made_anew(tmp_path: Path, index: str) -> None:
     with contextlib.closing(SqliteStore(tmp_path)) as store:
         ids = [short_queue_id(number) for number in (3, 1, 2)]
         store.commit(Batch(new=[a_message(number) for number in (3, 1, 2)]))
         store.commit(Batch(moved=[(queue_id, "deferred") for queue_id in ids]))
-    alter(
-        tmp_path,
-        "DROP INDEX waiting_order;"
-        "CREATE INDEX waiting_due ON waiting(next_attempt, queue_id) WHERE next_attempt IS NOT NULL",
-    )
+    alter(tmp_path, f"DROP INDEX waiting_slot; CREATE INDEX {index} WHERE next_attempt IS NOT NULL")
     with contextlib.closing(SqliteStore(tmp_path)) as store:
         assert [one.message.queue_id for one in store.due(1.0, 10)] == [ids[1], ids[2], ids[0]]
     with contextlib.closing(apsw.Connection(str(tmp_path / "queue.db"))) as file:
         indexes = file.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL").fetchall()
-    assert indexes == [("waiting_order",)]
+    assert indexes == [("waiting_slot",)]
 
 
 def test_operators_can_read_and_delete_with_sqlite3(tmp_path: Path) -> None:
@@ -311,3 +311,49 @@ def test_counts_of_several_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             {"hold": 2, "deferred": 1},
             {"deferred": 3},
         ]
+
+
+def waiting_at(store: SqliteStore, moments: dict[int, float]) -> None:
+    """Deferred messages with these numbers and next attempts."""
+    store.commit(Batch(new=[a_message(number) for number in moments]))
+    reasons = [(0, "4.4.1", "connection timed out")]
+    store.commit(Batch(deferred=[Deferral(short_queue_id(number), when, reasons) for number, when in moments.items()]))
+
+
+def test_what_is_due_is_told_to_the_moment(tmp_path: Path) -> None:
+    """Also of messages that are near to one another in the index of what waits."""
+    moments = {1: 1003.0, 2: 1001.5, 3: 1001.0, 4: 1030.0, 5: 990.25}
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        waiting_at(store, moments)
+        for now in (0.0, 990.25, 1000.0, 1001.0, 1002.0, 1029.9, 2000.0):
+            expected = sorted((number for number, when in moments.items() if when <= now), key=moments.__getitem__)
+            assert [one.message.queue_id for one in store.due(now, 10)] == [short_queue_id(one) for one in expected]
+        gone: set[str] = set()
+        for number in sorted(moments, key=moments.__getitem__):
+            assert store.next_due(gone) == moments[number]
+            gone.add(short_queue_id(number))
+        assert store.next_due(gone) is None
+
+
+def test_mail_that_is_held_has_few_pages_written(tmp_path: Path) -> None:
+    """However their attempts are scattered: neighbours in number are neighbours in the index."""
+    count = 20_000
+    with contextlib.closing(SqliteStore(tmp_path, checkpoints=False)) as store:
+        waiting_at(store, {number: 1000.0 + number * 7919 % 40_000 / 1000 for number in range(1, count + 1)})
+        log = tmp_path / "queue.db-wal"
+        before = log.stat().st_size
+        store.commit(Batch(moved=[(short_queue_id(number), "hold") for number in range(5000, 5200)]))
+        assert (log.stat().st_size - before) / 4120 < 40
+
+
+def test_what_is_due_is_found_behind_many_that_are_left_out(tmp_path: Path) -> None:
+    """All at one moment, as after a flush: those that are under way stand before the others."""
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        waiting_at(store, dict.fromkeys(range(1, 3001), 1000.0) | {3001: 2000.0})
+        active = {short_queue_id(number) for number in range(1, 2701)}
+        assert [one.message.queue_id for one in store.due(1000.0, 5, active)] == [
+            short_queue_id(number) for number in range(2701, 2706)
+        ]
+        assert len(store.due(1000.0, 1000, active)) == 300
+        assert store.next_due(active) == 1000.0
+        assert store.next_due({short_queue_id(number) for number in range(1, 3001)}) == 2000.0
