@@ -5,14 +5,14 @@ sent ahead of the handshake (CVE-2011-0411).
 
 Bounded buffers: input is decrypted as it comes and handed on at once, or, while the application does not read, left in
 the kernel but for one piece; output goes to the wire's transport, whose flow control is the application's. What the
-peer can make us say without our wanting to (answers to key updates, refusals of renegotiation) stops its input while
-it does not read. A closing that the peer does not take lasts LINGER seconds.
+peer can make us say (refusals of renegotiation) stops its input while it does not read.
 """
 
 import _ssl
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from gatepost.net.tls_failure import TlsFailure, library_failure, lost_connection, too_slow
@@ -20,13 +20,15 @@ from gatepost.net.tls_failure import TlsFailure, library_failure, lost_connectio
 __all__ = ["TlsFailure", "TlsTransport", "start_tls"]
 
 RECORD = 16384
-"""Octets of plaintext that a record has at most (RFC 8446 5.1)."""
+"""Octets of plaintext in a record (RFC 8446 5.1); so much is fed at once: a MemoryBIO's memory never shrinks."""
 
-GATHERED = 256 * 1024
+GATHERED = 64 * 1024
 """Octets of records that are gathered within one turn of the event loop before they are written."""
 
 LINGER = 5.0
 """Seconds that a peer has to take the alert which ends its connection."""
+
+_NOTHING = memoryview(b"")  # no part of something large
 
 Done = Callable[["TlsTransport", TlsFailure | None], object]
 
@@ -38,14 +40,11 @@ class Resumable(Protocol):
 
 
 class TlsTransport(asyncio.Transport):
-    """What the application has as its transport; the wire's transport has it as its protocol.
-
-    One object for both: a connection less to allocate, and no cycle that outlives the wire's transport.
-    """
+    """What the application has as its transport, and the wire's transport as its protocol."""
 
     __slots__ = (
-        "_app", "_app_paused", "_closing", "_done", "_eof", "_eof_told", "_error", "_flushing", "_incoming", "_inside",
-        "_loop", "_outgoing", "_reading_stopped", "_ssl", "_timer", "_unsent", "_user_paused", "_wire",
+        "_app", "_app_paused", "_closing", "_done", "_eof", "_eof_told", "_error", "_flushing", "_held", "_incoming",
+        "_inside", "_loop", "_outgoing", "_reading_stopped", "_ssl", "_timer", "_unsent", "_user_paused", "_wire",
         "_wire_deaf", "_wire_full", "truncated",
     )  # fmt: skip
 
@@ -64,6 +63,7 @@ class TlsTransport(asyncio.Transport):
         self._done: Done | None = done  # None once the handshake has come to its end
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(limit, self._timed_out)
+        self._held = _NOTHING  # octets of the wire that are yet to be decrypted
         self._unsent: list[bytes] = []  # plaintext that OpenSSL takes only when it has read more
         self._error: Exception | None = None
         self._closing = False
@@ -83,7 +83,7 @@ class TlsTransport(asyncio.Transport):
 
     @property
     def ssl_object(self) -> ssl.SSLObject:
-        """For questions about the connection; reading and writing are done here."""
+        """For questions about the connection."""
         return self._ssl
 
     @property
@@ -128,7 +128,7 @@ class TlsTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self._user_paused = False
         self._regulate()
-        if self._incoming.pending or self._eof:
+        if self._held or self._incoming.pending or self._eof:
             self._loop.call_soon(self._advance)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -149,16 +149,9 @@ class TlsTransport(asyncio.Transport):
             self._unsent.append(bytes(data))
             return
         self._encrypt(data)
-        if self._inside and self._outgoing.pending < GATHERED:
-            return
-        if self._outgoing.pending >= GATHERED:
-            self._flush()
-        elif not self._flushing:
+        if not self._inside and not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
-
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        self.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
         return False
@@ -169,10 +162,8 @@ class TlsTransport(asyncio.Transport):
             return
         self._closing = True
         if self._done is None:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # it would wait for the peer's
                 self._ssl.unwrap()
-            except ssl.SSLError:
-                pass  # it waits for the peer's close_notify, or has read something else
         self._flush()
         self._wire.close()
 
@@ -183,10 +174,9 @@ class TlsTransport(asyncio.Transport):
     # The wire's side: asyncio.Protocol, but for connection_made: the connection was there before.
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self._eof:
-            return
-        self._incoming.write(data)
-        self._advance()
+        if not self._closing and not self._eof:
+            self._held = memoryview(bytes(self._held) + data if self._held else data)
+            self._advance()
 
     def eof_received(self) -> bool:
         if self._done is not None:
@@ -222,7 +212,7 @@ class TlsTransport(asyncio.Transport):
     def begin(self, first: bytes) -> None:
         """Start the handshake."""
         if not self._closing:
-            self._incoming.write(first)
+            self._held = memoryview(first + bytes(self._held))
             self._advance()
 
     def _advance(self) -> None:
@@ -237,13 +227,17 @@ class TlsTransport(asyncio.Transport):
 
     def _shake_hands(self) -> bool:
         """True if the application may go on."""
-        try:
-            self._ssl.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLError as exc:
-            self._fail(library_failure(exc))
-            return False
+        while True:
+            try:
+                self._take_portion()
+                self._ssl.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                if not self._held:
+                    return False
+            except ssl.SSLError as exc:
+                self._fail(library_failure(exc))
+                return False
         self._cancel_timer()
         done, self._done = self._done, None
         if done is not None:
@@ -291,28 +285,35 @@ class TlsTransport(asyncio.Transport):
         """All plaintext that is there."""
         pieces = []
         incoming, tls = self._incoming, self._ssl
-        try:
-            # Without this look OpenSSL would end each turn with an exception.
-            while incoming.pending or tls.pending():
+        # Without this look OpenSSL would end each turn with an exception.
+        while self._held or incoming.pending or tls.pending():
+            try:
+                self._take_portion()
                 piece = tls.read(RECORD)
-                if not piece:
-                    self._eof = True
-                    incoming.read()  # nothing counts behind a close_notify
-                    break
-                pieces.append(piece)
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self._eof = True
-        except ssl.SSLError as exc:
-            self._end(library_failure(exc))
+            except ssl.SSLWantReadError:
+                continue  # it has taken all, and waits for the rest of a record
+            except ssl.SSLError as exc:
+                self._end(library_failure(exc))
+                break
+            if not piece:
+                self._eof = True
+                self._held = _NOTHING  # nothing counts behind a close_notify
+                break
+            pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take_portion(self) -> None:
+        if self._held and not self._incoming.pending:
+            self._incoming.write(self._held[:RECORD])
+            self._held = self._held[RECORD:] if len(self._held) > RECORD else _NOTHING
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
         rest = memoryview(data)
         try:
-            while rest:  # one record at a time
-                rest = rest[self._ssl.write(rest) :]
+            while rest:
+                rest = rest[self._ssl.write(rest[:RECORD]) :]
+                if self._outgoing.pending >= GATHERED:
+                    self._flush()
         except ssl.SSLWantReadError:
             # Only a part has come of what the peer says behind its handshake (TLSv1.3: tickets, key updates).
             self._unsent.append(bytes(rest))

@@ -557,3 +557,39 @@ def test_the_end_of_a_session_leaves_nothing() -> None:
             gc.enable()
 
     asyncio.run(play())
+
+
+def test_large_texts_leave_no_large_buffers() -> None:
+    """A MemoryBIO keeps the most that it has ever held, and there are thousands of connections."""
+
+    async def play() -> None:
+        app = App()
+        wire, transport = pumped(server_side(), app, server=True)
+        peer = Peer(client_side(), server=False)
+        await shake(wire, peer)
+        fed: list[int] = []
+        real = wire.protocol._incoming
+
+        class Spied:
+            pending = property(lambda _: real.pending)
+
+            def write(self, data: bytes) -> None:
+                fed.append(len(data))
+                real.write(data)
+
+        wire.protocol._incoming = Spied()
+        wire.protocol.data_received(peer.says(b"x" * 1_000_000))
+        assert len(app.got) == 1_000_000 and max(fed) <= tls_pump.RECORD
+        transport.write(b"y" * 1_000_000)
+        assert wire.written and max(map(len, wire.written)) < 2 * tls_pump.GATHERED
+        await turns()
+        assert peer.hears(wire.taken()) == b"y" * 1_000_000
+        transport.pause_reading()
+        for text in (b"a" * 100_000, b"b" * 100_000):
+            wire.protocol.data_received(peer.says(text))
+        transport.resume_reading()
+        await turns()
+        assert app.got.endswith(b"a" * 100_000 + b"b" * 100_000)
+        transport.abort()
+
+    on_both_loops(play)
