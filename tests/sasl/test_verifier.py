@@ -33,7 +33,7 @@ def by_perl(setting: str) -> str:
     argon2.PasswordHasher(1, 1024, 1).hash("secret"), "{ARGON2ID}" + argon2.PasswordHasher(1, 1024, 1).hash("secret"),
     "{ARGON2I}" + argon2.PasswordHasher(1, 1024, 1, type=argon2.Type.I).hash("secret"),
     "{PLAIN}secret", "{clear}secret", "{CLEARTEXT}secret",
-])  # fmt: skip
+], ids=lambda _: "form")  # fmt: skip
 def test_forms_of_passwords(text: str) -> None:
     (verifier,) = verifiers(text)
     assert is_right("secret", verifier)
