@@ -55,6 +55,7 @@ class TlsTransport(asyncio.Transport):
         ssl_object: tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO],
         done: Done,
         limit: float,
+        first: bytes,
     ) -> None:
         super().__init__()
         self._wire = wire
@@ -63,7 +64,7 @@ class TlsTransport(asyncio.Transport):
         self._done: Done | None = done  # None once the handshake has come to its end
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(limit, self._timed_out)
-        self._held = _NOTHING  # octets of the wire that are yet to be decrypted
+        self._held = memoryview(first)  # octets of the wire that are yet to be decrypted
         self._unsent: list[bytes] = []  # plaintext that OpenSSL takes only when it has read more
         self._error: Exception | None = None
         self._closing = False
@@ -209,10 +210,9 @@ class TlsTransport(asyncio.Transport):
 
     # The pump.
 
-    def begin(self, first: bytes) -> None:
+    def begin(self) -> None:
         """Start the handshake."""
         if not self._closing:
-            self._held = memoryview(first + bytes(self._held))
             self._advance()
 
     def _advance(self) -> None:
@@ -393,8 +393,8 @@ def start_tls(
     tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname, plain)
     if session is not None and plain is None:
         cast(Resumable, session).offer(tls)
-    pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit)
+    pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit, first)
     transport.set_protocol(pump)  # type: ignore[arg-type]
     transport.resume_reading()
-    asyncio.get_running_loop().call_soon(pump.begin, first)
+    asyncio.get_running_loop().call_soon(pump.begin)
     return pump

@@ -33,7 +33,7 @@ class Certificate(msgspec.Struct, frozen=True):
     ip_addresses: tuple[str, ...] = ()
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)  # a certificate may have 100 KB
 def certificate_facts(der: bytes, digest: str) -> Certificate:
     """`digest`: smtpd_tls_fingerprint_digest. Raises BadTlsValue: no such digest, or the octets are no certificate."""
     with warnings.catch_warnings():
