@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.compat.auth_sink import AuthSink
 from tests.compat.outgoing import Case, Told, World, submit
 from tests.compat.real_postfix import RealPostfix
 from tests.compat.scripted_sink import ScriptedSink
@@ -57,7 +58,8 @@ class TlsWorld(World):
         wrapper = name.startswith("wrapped ")
         context = self.certificates.context(name.removeprefix("wrapped "))
         lmtp = case.transport.startswith("lmtp:")
-        return TlsSink(replies, context, wrapper=wrapper, lmtp=lmtp, path=path, once=case.once)
+        kind = AuthSink if "AUTH" in replies else TlsSink
+        return kind(replies, context, wrapper=wrapper, lmtp=lmtp, path=path, once=case.once)
 
     def again(self, port: int, log: Callable[[], str], flush: Callable[[], object]) -> dict[str, Told]:
         """As `play`, for mail that is deferred at first, and sent again when it is two seconds old."""
