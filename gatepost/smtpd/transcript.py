@@ -19,6 +19,7 @@ from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.lines import COMMAND_ORDER
 from gatepost.maillog.sink import ProgramLog
 from gatepost.protocol.smtp_server import Command, Content, Event, Response, SmtpServerProtocol
+from gatepost.smtpd import replies
 from gatepost.smtpd.words import printable, without_credentials
 
 CLASSES = frozenset(("bounce", "data", "policy", "protocol", "resource", "software"))
@@ -33,22 +34,29 @@ _OWN_FAULTS = {
     "452 4.3.1 Insufficient system storage": "resource",
     "451 4.3.5 Server configuration error": "software",
     "451 4.3.5 Server configuration problem": "software",
+    replies.TLS_UNAVAILABLE.line(): "software",
 }
 _OWN_CODES = frozenset((451, 452))
 _PROTOCOL_CODES = frozenset((500, 501, 502, 503, 555))
 _PROTOCOL_HEADS = frozenset(("521 5.5.4", "554 5.5.0"))
-_PROTOCOL_ENDS = ("Error: too many errors", "Error: no valid recipients")
+_PROTOCOL_ENDS = ("Error: too many errors", "Error: no valid recipients", "Error: TLS already active")
+_NOBODYS = replies.MUST_STARTTLS.line()
 _AFTER_DATA = {"552 5.3.4": "bounce", "554 5.4.0": "bounce"}
 
 
 def error_class(reply: Reply, stage: str) -> str:
-    """Whose fault a refusal is, as Postfix has it: of ours or the tables', else the client's, in form or in matter."""
+    """Whose fault a refusal is, as Postfix has it: of ours or the tables', else the client's, in form or in matter.
+
+    Empty: nobody's.
+    """
     line = reply.line()
     if line in _OWN_FAULTS:
         return _OWN_FAULTS[line]
     head = line[:9]
     if head == "451 4.3.0" or (head == "421 4.3.0" and line.endswith("data error")):
         return "data"
+    if line == _NOBODYS:
+        return ""
     if stage == "END-OF-MESSAGE" and head in _AFTER_DATA:
         return _AFTER_DATA[head]
     if reply.code in _PROTOCOL_CODES or head in _PROTOCOL_HEADS or line.endswith(_PROTOCOL_ENDS):
@@ -142,7 +150,7 @@ class Transcripts:
 
     def failed(self, protocol: SmtpServerProtocol, reply: Reply, stage: str, namaddr: str) -> None:
         """The client `namaddr` is given this refusal of what it said at `stage`."""
-        if not self._all and reply.code not in _OWN_CODES:
+        if not self._all and reply.code not in _OWN_CODES and reply is not replies.TLS_UNAVAILABLE:
             return
         record = self._records.get(protocol)
         if record is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.certificates import certificates, placed
 from tests.compat.real_postfix import RealPostfix, need_postfix
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Client, Gatepost, temporary_folder, until
@@ -30,9 +31,13 @@ transport_maps = inline:{ mail.ours.example=smtp:[127.0.0.1]:%(port)d, x.example
 message_size_limit = 2000
 smtpd_history_flush_threshold = 24
 notify_classes = %(classes)s
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = CERTS/rsa.pem
+smtpd_tls_key_file = CERTS/rsa.key
 """
 MAIL = ["EHLO <x>", "MAIL FROM:<a@b.example>"]
 SIZE = ["RCPT TO:<ok@x.example>", "DATA", "Subject: hi\r\n\r\n" + ("z" * 90 + "\r\n") * 30 + "."]
+TLS = "the handshake"
 SESSIONS: dict[str, list[str]] = {
     "fine": [*MAIL, "RCPT TO:<ok@x.example>", "DATA", "Subject: hi\r\n\r\nText.\r\n."],
     "relay": [*MAIL, "RCPT TO:<c@elsewhere.example>"],
@@ -44,6 +49,7 @@ SESSIONS: dict[str, list[str]] = {
     "twice": [*MAIL, "RCPT TO:<c@elsewhere.example>", "RSET", "NOOP", "NOOP", "RSET", "NOOP", "NOOP", "EHLO x", "BAD"],
     "errors": ["EHLO x", *["NONSENSE"] * 11, "LAST"],
     "dropped": [*MAIL, "RCPT TO:<c@elsewhere.example>", ""],
+    "tls": [*MAIL, "STARTTLS", TLS, "RCPT TO:<ok@x.example>", "EHLO <x>", "STARTTLS", "FOO"],
     "last": ["HELO last", "MAIL FROM:<>", "RCPT TO:<c@elsewhere.example>", "NONSENSE", *SIZE],
 }  # fmt: skip
 
@@ -54,7 +60,10 @@ def play(port: int, peer: Peer, log: Callable[[], str], mails: int) -> list[str]
     for lines in SESSIONS.values():
         client = Client(port)
         for line in lines:
-            if line:
+            if line == TLS:
+                client.sock = certificates().client_context().wrap_socket(client.sock)
+                client.file = client.sock.makefile("rb")
+            elif line:
                 client.say(line)
         if lines[-1]:
             client.close()
@@ -82,9 +91,9 @@ def normalised(content: str) -> str:
 @pytest.mark.parametrize(
     ("classes", "mails"),
     [
-        ("bounce, data, policy, protocol, resource, software", 11),
+        ("bounce, data, policy, protocol, resource, software", 12),
         ("policy", 6),
-        ("protocol", 5),
+        ("protocol", 6),
         ("bounce", 2),
         ("bounce\nheader_from_format = obsolete", 2),
     ],
@@ -92,7 +101,7 @@ def normalised(content: str) -> str:
 def test_the_postmaster_reads_what_postfix_writes(classes: str, mails: int) -> None:
     need_postfix()
     peer = Peer()
-    main_cf = MAIN_CF % {"port": peer.port, "classes": classes}
+    main_cf = placed(MAIN_CF % {"port": peer.port, "classes": classes})
     try:
         with RealPostfix({"postfix": {}}, main_cf) as postfix:
             theirs = play(postfix.ports["postfix"], peer, postfix.log, mails)
