@@ -276,10 +276,9 @@ class SmtpAgent:
             ends = at == len(targets) - 1 or addresses + 1 == params.mx_address_limit
             at_limit = sessions + 1 == params.mx_session_limit
             demand = NOTHING if demands is None else await demands.of(target, delivery)
+            again, delivery.in_plaintext = delivery.in_plaintext, False
             if demand is not None:
-                if delivery.in_plaintext:
-                    delivery.in_plaintext = False
-                    demand = demand.in_plaintext()
+                demand = demand.in_plaintext() if again else demand
                 delivery.final_server = last and (ends or at_limit)
                 if await self._visit_target(delivery, content, site, target, demand, last and ends, last and at_limit):
                     if delivery.in_plaintext:

@@ -37,7 +37,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"\0{self.policy.key}\0{self.nexthop if named else ''}\0{self.login}"
 
     def in_plaintext(self) -> "Demand":
-        """For a second try after TLS has failed (level `may` only)."""
+        """For a second try after TLS has failed; where TLS is a must nothing changes."""
+        if self.policy.required:
+            return self
         return msgspec.structs.replace(self, policy=msgspec.structs.replace(self.policy, level=Level.NONE))
 
 

@@ -1,6 +1,7 @@
 """TLS of smtp(8) and lmtp(8) from a Foundation. Where no parameter asks for it nothing of it is loaded."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gatepost.config.settings import Settings
@@ -9,7 +10,11 @@ from gatepost.maillog.sink import ProgramLog
 from gatepost.tables.opening import Tables
 
 if TYPE_CHECKING:
-    from gatepost.delivery.smtp_tls import SmtpTls
+    from gatepost.delivery.smtp_tls import Contexts, SmtpTls
+    from gatepost.tables.key_files import Renewed
+
+RETRY = 60.0
+"""Seconds after which certificates that were of no use are looked at again."""
 
 
 def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog) -> "SmtpTls | None":
@@ -21,29 +26,64 @@ def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog) 
     params = SmtpTlsParams.of(settings, program)
     maps = tables.maps(f"{program}_tls_policy_maps", settings.text(f"{program}_tls_policy_maps"))
     per_site = tables.maps(f"{program}_tls_per_site", settings.text(f"{program}_tls_per_site"))
-    if params.asleep and not (maps or per_site or params.wrappermode or params.note_starttls_offer):
+    wanted = not params.asleep or maps or per_site
+    if not (wanted or params.wrappermode or params.note_starttls_offer):
         return None
-    from gatepost.delivery.smtp_tls import Contexts, Sessions, SmtpTls
-    from gatepost.delivery.smtp_tls_files import client_chains
+    from gatepost.delivery.smtp_tls import Sessions, SmtpTls
     from gatepost.delivery.smtp_tls_policy import Policies
-    from gatepost.tables.key_files import KeyFiles, Renewed
-    from gatepost.tls.values import BadTlsValue
 
     env = tables.env
     policies = Policies(params, maps or None, per_site or None, lambda path: env.read_file(env.path(path)), log.warning)
-    prefix = f"{program}_tls"
-    renewed = None
-    if not params.asleep or maps or per_site:
+    contexts = _Engine(tables, settings, params, log).current if wanted else _nothing
+    sessions = Sessions(params.session_lifetime, time.monotonic) if params.session_lifetime else None
+    return SmtpTls(params, policies, contexts, sessions, log.info, log.warning)
+
+
+def _nothing() -> None:
+    """No level that any mail can have asks for TLS."""
+
+
+class _Engine:
+    """The contexts, as long as they can be made; if not, that is tried again from time to time."""
+
+    def __init__(self, tables: Tables, settings: Settings, params: SmtpTlsParams, log: ProgramLog) -> None:
+        self._make: Callable[[], Renewed[Contexts]] = lambda: _renewed(tables, settings, params, log)
+        self._clock = tables.env.clock
+        self._log = log
+        self._next_try = 0.0
+        self._renewed: Renewed[Contexts] | None = None
+        self.current()
+
+    def current(self) -> "Contexts | None":
+        """What to work with now."""
+        if self._renewed is None and self._clock() >= self._next_try:
+            self._try()
+        return None if self._renewed is None else self._renewed.current()
+
+    def _try(self) -> None:
+        from gatepost.tls.values import BadTlsValue
+
+        self._next_try = self._clock() + RETRY
         try:
-            renewed = Renewed(
-                KeyFiles.of(env, settings, prefix),
-                lambda files: Contexts(params, tuple(client_chains(files, prefix, log.warning))),
-                program,
-                failures=(BadTlsValue,),
-            )
+            self._renewed = self._make()
         except BadTlsValue as error:
             for line in error.lines:
-                (log.info if line.startswith("cannot load Certification Authority") else log.warning)(line)
-    sessions = Sessions(params.session_lifetime, time.monotonic) if params.session_lifetime else None
-    contexts = renewed.current if renewed is not None else lambda: None
-    return SmtpTls(params, policies, contexts, sessions, log.info, log.warning)
+                # Postfix has this one line without the word.
+                tell = self._log.info if line.startswith("cannot load Certification Authority") else self._log.warning
+                tell(line)
+
+
+def _renewed(tables: Tables, settings: Settings, params: SmtpTlsParams, log: ProgramLog) -> "Renewed[Contexts]":
+    """Raises BadTlsValue."""
+    from gatepost.delivery.smtp_tls import Contexts
+    from gatepost.delivery.smtp_tls_files import client_chains
+    from gatepost.tables.key_files import KeyFiles, Renewed
+    from gatepost.tls.values import BadTlsValue
+
+    prefix = f"{params.prefix}_tls"
+    return Renewed(
+        KeyFiles.of(tables.env, settings, prefix),
+        lambda files: Contexts(params, tuple(client_chains(files, prefix, log.warning))),
+        params.prefix,
+        failures=(BadTlsValue,),
+    )

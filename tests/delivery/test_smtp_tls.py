@@ -1,6 +1,7 @@
 """The agent with TLS, before real TLS servers; what Postfix does as well is compared in tests/compat."""
 
 import asyncio
+import dataclasses
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,11 +14,13 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
+from gatepost.delivery.smtp_demand import Demand
 from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_tls_policy import BadPolicy, Level, TlsPolicy
 from gatepost.dns.fake import FakeResolver
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
 from gatepost.master.foundation import table_environment
-from gatepost.master.smtp_tls import smtp_tls
+from gatepost.master.smtp_tls import RETRY, smtp_tls
 from gatepost.tables.opening import Tables
 from tests.compat.scripted_sink import EHLO, ScriptedSink
 from tests.compat.tls_sink import STARTTLS_EHLO, Certificates, TlsSink
@@ -47,12 +50,18 @@ class Bench:
         settings = Configuration.parse(f"{main_cf}\nmyhostname = me.example\n{program}_tcp_port = {port}\n").settings
         self.log = Log(program)
         program_log = self.log.program
-        tables = Tables(table_environment(settings, program_log.warning))
+        self._skipped = 0.0
+        env = table_environment(settings, program_log.warning)
+        tables = Tables(dataclasses.replace(env, clock=lambda: time.monotonic() + self._skipped))
         self.tls = smtp_tls(tables, settings, program, program_log)
         self.agent = kind(
             SmtpParams.of(settings, program), FakeResolver(ZONE), None, program_log.info, program_log.warning,
             time.time, random.Random(1), tls=self.tls,
         )  # fmt: skip
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass."""
+        self._skipped += seconds
 
     @property
     def lines(self) -> list[str]:
@@ -278,6 +287,45 @@ async def test_a_server_that_hangs_up_in_the_middle(make: Make, certificates: Ce
         "deferred 4.4.2 lost connection with localhost[127.0.0.1] while "
     )
     sink.stop()
+
+
+def test_what_is_a_must_is_never_sent_in_plaintext() -> None:
+    for level in Level:
+        demand = Demand(policy=TlsPolicy(level=level))
+        assert demand.in_plaintext().policy.level == (level if level > Level.MAY else Level.NONE)
+
+
+async def test_a_second_try_in_plaintext_is_for_that_server_alone(make: Make, certificates: Certificates) -> None:
+    """The table of policies fails just when the second try is due: the next server must not be the one without TLS."""
+    sink = TlsSink({"HANDSHAKE": ""}, certificates.context("right"))
+    bench = make("smtp_tls_per_site = inline:{ x=y }\n", sink)
+    assert bench.tls is not None
+    answers = iter((TlsPolicy(level=Level.MAY), None, TlsPolicy(level=Level.ENCRYPT)))
+
+    async def find(nexthop: str, host: str) -> TlsPolicy:
+        answer = next(answers)
+        if answer is None:
+            raise BadPolicy
+        return answer
+
+    bench.tls.policies.find = find  # type: ignore[method-assign]
+    outcome = await bench.deliver("[127.0.0.1], [127.0.0.1]", age=400)
+    assert outcome == "deferred 4.7.5 Cannot start TLS: handshake failure"
+    assert not [command for command in sink.commands if command.startswith("MAIL")]
+    sink.stop()
+
+
+async def test_certificates_that_come_late(
+    make: Make, sink: TlsSink, certificates: Certificates, tmp_path: Path
+) -> None:
+    file = tmp_path / "late.pem"
+    bench = make(f"smtp_tls_security_level = encrypt\nsmtp_tls_cert_file = {file}\n")
+    unavailable = "deferred 4.7.5 TLS is required, but our TLS engine is unavailable"
+    assert await bench.deliver("a.example") == unavailable
+    file.write_bytes(certificates.path("client").read_bytes())
+    assert await bench.deliver("a.example") == unavailable
+    bench.skip(RETRY)
+    assert await bench.deliver("a.example") == SENT
 
 
 async def test_port_465_without_wrappermode(make: Make) -> None:
