@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 2525
 
-.PHONY: help run test check lint unit crash faults fuzz soak bench bench-scale clean
+.PHONY: help run test check lint unit crash faults fuzz soak tls-soak bench bench-scale clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ fuzz: $(VENV)/.test ## long runs of the property tests
 
 soak: $(VENV)/.test ## 100,000 TLS sessions, full, resumed, broken off, hostile: memory stays where it is (five minutes)
 	$(BIN)/python -m pytest -q tests/net/test_tls_soak.py --tls-sessions 100000
+
+tls-soak: $(VENV)/.test ## 100,000 TLS sessions with a whole server, good and hostile: what its memory comes to (ten minutes; SESSIONS=)
+	$(BIN)/python -m bench.tls_soak $(or $(SESSIONS),100000)
 
 bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (ROWS= some only; needs root and Debian's postfix)
 	$(BIN)/python -m compileall -q gatepost
