@@ -40,7 +40,12 @@ _OWN_CODES = frozenset((451, 452))
 _PROTOCOL_CODES = frozenset((500, 501, 502, 503, 555))
 _PROTOCOL_HEADS = frozenset(("521 5.5.4", "554 5.5.0"))
 _PROTOCOL_ENDS = ("Error: too many errors", "Error: no valid recipients", "Error: TLS already active")
-_NOBODYS = replies.MUST_STARTTLS.line()
+_NOBODYS = (
+    replies.MUST_STARTTLS.line(), replies.AUTH_ABORTED.line(), replies.RESPONSE_TOO_LONG.line(),
+    "535 5.7.8 Error: authentication failed", "454 4.7.0 Temporary authentication failure",
+)  # fmt: skip
+"""How they begin."""
+
 _AFTER_DATA = {"552 5.3.4": "bounce", "554 5.4.0": "bounce"}
 
 
@@ -55,7 +60,7 @@ def error_class(reply: Reply, stage: str) -> str:
     head = line[:9]
     if head == "451 4.3.0" or (head == "421 4.3.0" and line.endswith("data error")):
         return "data"
-    if line == _NOBODYS:
+    if line.startswith(_NOBODYS):
         return ""
     if stage == "END-OF-MESSAGE" and head in _AFTER_DATA:
         return _AFTER_DATA[head]

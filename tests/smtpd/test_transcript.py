@@ -22,6 +22,11 @@ from gatepost.smtpd.transcript import RecordingProtocol, error_class
         (Reply(452, "4.3.1", "Insufficient system storage"), "MAIL", "resource"),
         (Reply(451, "4.3.0", "<a@b>: Temporary lookup failure"), "RCPT", "data"),
         (Reply(421, "4.3.0", "mail.example Server local data error"), "RCPT", "data"),
+        (Reply(535, "5.7.8", "Error: authentication failed: (reason unavailable)"), "AUTH", ""),
+        (Reply(454, "4.7.0", "Temporary authentication failure: (reason unavailable)"), "AUTH", ""),
+        (Reply(501, "5.7.0", "Authentication aborted"), "AUTH", ""),
+        (Reply(500, "5.5.6", "SASL response limit exceeded"), "AUTH", ""),
+        (Reply(503, "5.5.1", "Error: already authenticated"), "AUTH", "protocol"),
     ],
 )
 def test_error_classes(reply: Reply, stage: str, expected: str) -> None:
@@ -46,3 +51,21 @@ def test_content_is_not_written_down_and_a_long_transcript_is_cut() -> None:
     assert protocol.lines == []
     protocol.send_reply(b"250 x\r\n")
     assert protocol.next_event() is NEED_DATA
+
+
+def test_passwords_are_not_written_down() -> None:
+    protocol = RecordingProtocol(2048, threshold=60)
+    said = ["AUTH PLAIN c2VjcmV0", "auth  plain c2VjcmV0", "AUTH LOGIN", "c2VjcmV0", "c2VjcmV0=", "NOOP", "c2VjcmV0"]
+    for line in said:
+        protocol.receive_data(line.encode() + b"\r\n")
+        protocol.next_event()
+        protocol.send_reply(b"503 5.5.1 Error: authentication not enabled\r\n")
+    assert [line for line in protocol.lines if line.startswith("In:")] == [
+        "In:  AUTH PLAIN ...", "In:  auth  plain ...", "In:  AUTH LOGIN", "In:  ...", "In:  ...", "In:  NOOP",
+        "In:  c2VjcmV0",
+    ]  # fmt: skip
+    protocol.send_reply(b"334 \r\n")
+    protocol.read_response(12288)
+    protocol.receive_data(b"c2VjcmV0\r\n")
+    protocol.next_event()
+    assert protocol.lines[-1] == "In:  ..."
