@@ -1,11 +1,15 @@
 """AUTH against back ends that run: a scripted Dovecot, and a table of our own."""
 
+import asyncio
 import base64
 import hashlib
+import re
 import ssl
 
 import pytest
 import scramp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.certificates import placed
 from tests.dovecot_auth import GREETING, ScriptedDovecot
@@ -242,3 +246,35 @@ async def test_a_certificate_says_who_it_is() -> None:
             assert offered == (name != "stranger")
             assert (await talk.say("AUTH EXTERNAL =")).startswith(reply)
             await talk.close()
+
+
+WORDS = ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "=", "*", ""]
+WORDS += [plain("joe", "bad"), b64("joe"), b64("n,,n=joe,r=a")]
+LINES = st.one_of(
+    st.builds(lambda words: " ".join(["AUTH", *words]), st.lists(st.sampled_from(WORDS), max_size=3)),
+    st.sampled_from([*WORDS, "EHLO x", "RSET", "NOOP"]),
+    st.binary(max_size=80).map(lambda data: base64.b64encode(data).decode()),
+    st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=40),
+)
+
+
+@given(st.lists(LINES, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_said_there_is_an_answer_and_nobody_is_let_in(lines: list[str]) -> None:
+    async def talk() -> None:
+        main_cf = f"{TABLE}gatepost_sasl_mechanisms = PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\nsmtpd_hard_error_limit = 99\n"
+        async with World(main_cf.replace("secret", "xyzzy of all things")) as world:
+            client = await Talk.open(world)
+            assert (await client.reply()).startswith("220")
+            for line in lines:
+                client.send(line.encode("latin-1") + b"\r\n")
+                reply = await client.reply()
+                assert re.match(r"[2-5]\d\d", reply) and not reply.startswith(("235", "451"))
+                if reply.startswith("221"):
+                    break
+            await client.close()
+            await world.idle()
+            log = "\n".join(world.take_log())
+            assert "Traceback" not in log and "Server local data error" not in log
+
+    asyncio.run(talk())
