@@ -35,6 +35,11 @@ _GET_PEER_TMP_KEY = 109
 _SET_DH_AUTO = 118
 _GET_SIGNATURE_NID = 132
 
+# SSL_SESS_CACHE_...: with the first, clients without tickets get a session ID, which some cannot do without
+# (smtpd_tls_always_issue_session_ids); with the second, nothing is kept for it.
+_CACHE_SERVER = 0x0002
+_CACHE_NO_INTERNAL = 0x0300
+
 _VERIFY_NONE = 0
 _VERIFY_PEER = 1
 _VERIFY_FAIL_IF_NO_PEER_CERT = 2
@@ -171,7 +176,7 @@ class Native:
 
     def keep_no_sessions(self, context: ssl.SSLContext) -> None:
         """No cache in memory: it would serve one process only, and grow with clients that know no tickets."""
-        self._control(context, _SET_SESS_CACHE_MODE, 0, None)
+        self._control(context, _SET_SESS_CACHE_MODE, _CACHE_SERVER | _CACHE_NO_INTERNAL, None)
 
     def ask_for_certificate(self, context: ssl.SSLContext, *, server: bool, required: bool, depth: int) -> None:
         """Have the peer's certificate verified, and go on whatever comes of it; `required`: but not without one."""

@@ -60,6 +60,7 @@ NO_EFFECT_MEANT = {
     "lmtp_sasl_path": "nor has it in Postfix for the type `cyrus`, which is all that there is",
     "smtp_sasl_path": "nor has it in Postfix for the type `cyrus`, which is all that there is",
     "smtpd_tls_eecdh_grade": "nor has it in Postfix 3.7 with OpenSSL 3: tls_eecdh_auto_curves has taken its place",
+    "smtpd_tls_always_issue_session_ids": "they always are, as with Postfix 3.7, whatever it says",
     "smtpd_tls_session_cache_database": "sessions are resumed by tickets, which need no cache",
     "biff": "`no` is all that there is; `partly` says so",
 }

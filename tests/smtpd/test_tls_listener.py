@@ -219,6 +219,16 @@ def test_workers_resume_each_others_sessions_and_keys_change(tmp_path: Path) -> 
     assert other is not None and not _resumed(other.context(), context, session)[0]
 
 
+def test_clients_without_tickets_get_a_session_id(tmp_path: Path) -> None:
+    place = Place(tmp_path, "smtpd_tls_chain_files = CERTS/rsa.chain\n")
+    context = certificates().client_context(version="1.2")
+    context.options |= ssl.OP_NO_TICKET
+    listener = place.listener()
+    _, session = _resumed(listener.context(), context, None)
+    assert session is not None and len(session.id) == 32 and not session.has_ticket
+    assert not _resumed(listener.context(), context, session)[0]  # and nothing is kept of it
+
+
 def _resumed(
     server_context: ssl.SSLContext | None, client_context: ssl.SSLContext, session: ssl.SSLSession | None
 ) -> tuple[bool, ssl.SSLSession | None]:

@@ -91,7 +91,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     text("smtpd_tls_CAfile", "", kind="pathname", since="2.2", owner="postscreen smtpd tlsproxy", honoured=True),
     text("smtpd_tls_CApath", "", kind="pathname", since="2.2", owner="postscreen smtpd tlsproxy", honoured=True),
-    boolean("smtpd_tls_always_issue_session_ids", "yes", since="2.3", owner="postscreen smtpd tlsproxy"),
+    boolean("smtpd_tls_always_issue_session_ids", "yes", since="2.3", owner="postscreen smtpd tlsproxy", honoured=True),
     boolean("smtpd_tls_ask_ccert", "no", since="2.2", owner="postscreen smtpd tlsproxy", honoured=True),
     boolean("smtpd_tls_auth_only", "no", since="2.2", owner="smtpd", honoured=True),
     number("smtpd_tls_ccert_verifydepth", "9", since="2.2", owner="postscreen smtpd tlsproxy", honoured=True),
