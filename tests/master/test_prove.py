@@ -203,3 +203,29 @@ def test_certificates_that_end_soon_have_ended_or_are_not_there(tmp_path: Path) 
         f"{place.format(7, 'eccert_file')}{tmp_path}/old.pem: the certificate of old.example expired on 2"
     )
     assert gone == f"{place.format(8, 'dcert_file')}open {tmp_path}/gone.pem: No such file or directory"
+
+
+LOGINS = "smtpd_sasl_auth_enable = yes\n"
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "told"),
+    [
+        ("smtpd_sasl_type = foo\n", "main.cf, line 6: parameter smtpd_sasl_type: unsupported SASL server"),
+        ("cyrus_sasl_config_path = /nonexistent\n", "parameter smtpd_sasl_type: smtpd_sasl_type = cyrus needs a"),
+        ("smtpd_sasl_type = gatepost\n", "parameter gatepost_sasl_users: smtpd_sasl_type = gatepost needs it"),
+        (
+            "smtpd_sasl_type = dovecot\nsmtpd_sasl_security_options = nofoo\n",
+            'main.cf, line 7: parameter smtpd_sasl_security_options: unknown SASL security option: "nofoo"',
+        ),
+    ],
+)
+def test_logins_that_cannot_be(main_cf: str, told: str) -> None:
+    proof = proof_of(LOGINS + main_cf)
+    assert len(proof.errors) == 1 and told in proof.errors[0], proof.errors
+
+
+def test_a_back_end_that_is_not_there_yet() -> None:
+    proof = proof_of(f"{LOGINS}smtpd_sasl_type = dovecot\nsmtpd_sasl_path = /nonexistent/auth\n")
+    told = "main.cf, line 7: parameter smtpd_sasl_path: cannot connect to Dovecot's /nonexistent/auth: No such file"
+    assert proof.errors == [] and any(told in text for text in proof.remarks), proof.remarks
