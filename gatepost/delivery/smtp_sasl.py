@@ -188,7 +188,7 @@ class SmtpLogin:
     def _refused(self, target: Target, reply: SmtpReply, credentials: Credentials) -> Failure:
         said = self._concealed(reply.text.replace("\n", "?"), credentials)
         if reply.code == 535 and self._failures is not None:
-            self._failures.store(target.host, credentials, reply.dsn, said)
+            self._failures.store(target.host, credentials, reply.dsn, said.partition("?535")[0])
         dsn = self._softened(reply.dsn) if reply.code // 100 == 5 else reply.dsn
         return Failure(dsn, f"SASL authentication failed; server {target.namaddr} said: {said}", said, target.host)
 

@@ -41,7 +41,8 @@ class SaslParams(msgspec.Struct, frozen=True, kw_only=True):
         kind = settings.text(name("_sasl_type"))
         if kind != "cyrus":
             raise ConfigError(f'unsupported SASL client implementation: "{kind}"', parameter=name("_sasl_type"))
-        passwords = tables.maps(name("_sasl_password_maps"), settings.text(name("_sasl_password_maps")))
+        asked = name("_sasl_password_maps")
+        passwords = tables.maps(asked, settings.text(asked), syntax="passwords")
         if not passwords:
             raise ConfigError("specify a password table", parameter=name("_sasl_password_maps"))
         names = ("_sasl_security_options", "_sasl_tls_security_options", "_sasl_tls_verified_security_options")

@@ -31,7 +31,9 @@ class Tables:
         self._open: dict[str, Table] = {}
         self._shared = Shared()
         self._openers: dict[str, Opener] = {
-            "texthash": lambda spec, name, syntax: TextTable(env, spec, name),
+            "texthash": lambda spec, name, syntax: TextTable(
+                env, spec, name, syntax if syntax == "passwords" else "postmap"
+            ),
             "inline": lambda spec, name, syntax: InlineTable(env, spec, name),
             "static": lambda spec, name, syntax: StaticTable(spec, name),
             "environ": lambda spec, name, syntax: EnvironTable(env, spec),
@@ -81,7 +83,8 @@ class Tables:
     def open(self, spec: str, *, syntax: str = "postmap") -> Table:
         """The table that `spec` names. Raises ConfigError for an unknown type or text that no type can read.
 
-        `syntax` is that of an indexed table's source: `postmap` or `aliases`; tables in env.alias_tables are alias
+        `syntax` is that of an indexed table's source: `postmap` or `aliases`, or `passwords`, as `postmap`, but no line
+        of it gets into the log; tables in env.alias_tables are alias
         files anyway. A file that cannot be read now is no error here: each lookup fails until it can.
         """
         if spec in self.env.alias_tables or spec.removeprefix("proxy:") in self.env.alias_tables:

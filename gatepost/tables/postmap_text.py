@@ -96,9 +96,21 @@ def split_alias(line: str) -> tuple[str, str, str]:
     return key, externalize(value), ""
 
 
-PARSERS = {"postmap": parse_postmap, "aliases": parse_aliases}
+def parse_passwords(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]]:
+    """As parse_postmap; what is wrong is told without the text of the line."""
+    parsed = parse_postmap(text, where=where, fold=fold)
+    remarks = Remarks(where)
+    for problem in parsed.problems:
+        remarks.add(problem.line, _QUOTED.sub(r"\1...\1", problem.what), skipped=problem.skipped)
+    return Parsed(parsed.content, remarks.problems)
+
+
+# The text of a line ends its quotes where `--` follows, or the remark ends.
+_QUOTED = re.compile(r"(?<=[a-z] |: )(['\"]).*\1(?= -- |$)")
+
+PARSERS = {"postmap": parse_postmap, "aliases": parse_aliases, "passwords": parse_passwords}
 
 
 def parser(syntax: str, where: str, fold: Fold) -> Callable[[str], Parsed[dict[str, str]]]:
-    """The parser for a syntax (`postmap` or `aliases`), ready for one file."""
+    """The parser for a syntax (`postmap`, `aliases` or `passwords`), ready for one file."""
     return partial(PARSERS[syntax], where=where, fold=fold)

@@ -247,3 +247,16 @@ def test_what_cannot_be(main_cf: str, words: str) -> None:
 def test_nothing_is_there_where_nobody_logs_in() -> None:
     assert SaslParams.of(settings_for("smtp_sasl_password_maps = static:a:b\n"), Surroundings().tables, "smtp") is None
     assert SaslParams.of(settings_for(ENABLED), Surroundings().tables, "lmtp") is None
+
+
+@pytest.mark.parametrize("kind", ["texthash", "hash", "proxy:lmdb"])
+def test_what_is_wrong_with_a_table_is_told_without_its_lines(kind: str, tmp_path: Path) -> None:
+    table = tmp_path / "passwords"
+    table.write_bytes(b' host secret\nuser:s\xe4cret secret\nho"st user:secret\nhost: user:secret\nhost: user:secret\n')
+    surroundings = Surroundings()
+    settings = settings_for(f"{ENABLED}smtp_sasl_password_maps = {kind}:{table}\n")
+    assert SaslParams.of(settings, surroundings.tables, "smtp") is not None
+    told = [problem.text for problem in surroundings.tables.problems()] + surroundings.warnings
+    assert any("non-UTF-8 input" in text for text in told)
+    assert any("duplicate entry" in text for text in told)
+    assert not [text for text in told if "cret" in text]
