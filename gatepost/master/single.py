@@ -97,6 +97,9 @@ class Generation:
 
     async def sessions_gone(self, hurry: Callable[[], bool]) -> None:
         await asyncio.gather(*[connections.gone(hurry) for connections, _ in self.listeners])
+        for _, env in self.listeners:
+            if env.sasl is not None:
+                env.sasl.server.close()
         if self.decisions is not None:
             await self.decisions.close()
 

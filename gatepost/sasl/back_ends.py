@@ -110,3 +110,4 @@ class BackEnds:
         """Part with the services that were asked."""
         for service in self._dovecot.values():
             service.close()
+        self._threads.close()

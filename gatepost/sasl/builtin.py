@@ -83,6 +83,9 @@ class TableServer:
         exchange = MechanismExchange(self, name, self._machine(name, peers), _BAD_BASE64)
         return await exchange.begin(data), exchange
 
+    def close(self) -> None:
+        self._threads.close()
+
     def _machine(self, name: str, peers: Peers) -> Mechanism:
         if name == "PLAIN":
             return Plain()

@@ -55,6 +55,9 @@ class DovecotServer:
         exchange = DovecotExchange(connection, number)
         return exchange.judged(answer), exchange
 
+    def close(self) -> None:
+        self.service.close()
+
     def _fields(self, peers: Peers) -> list[str]:
         fields = [f"service={self._smtp_service}", "nologin"]
         if peers.encrypted:

@@ -38,6 +38,12 @@ class PasswordThreads:
         self._executor: ThreadPoolExecutor | None = None
         self._waiting = 0
 
+    def close(self) -> None:
+        """Those that have nothing to do end."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+            self._executor = None
+
     async def run(self, work: Callable[[], T]) -> T:
         """May be awaited where there is no task. Raises TooManyWaiting, and what `work` raises."""
         if self._waiting >= WAITING_LIMIT:

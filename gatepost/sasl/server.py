@@ -107,6 +107,10 @@ class SaslServer(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """No session is left that may ask."""
+        ...
+
 
 class BackEndUnavailable(Exception):
     """The back end cannot be asked; the message says why, for the log."""
