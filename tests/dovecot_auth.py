@@ -113,12 +113,20 @@ class Dovecot:
                 raise AssertionError(f"{what} did not come\n{(self.folder / 'log').read_text()}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
+    def halt(self) -> None:
+        """Until it is started again. Its processes would serve who is connected to the end; they are ended, too."""
         pid_file = self.folder / "run" / "master.pid"
         with contextlib.suppress(OSError, ValueError):
             pid = int(pid_file.read_text())
+            workers = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(path) == pid]
             os.kill(pid, signal.SIGTERM)
             self._until(lambda: not Path(f"/proc/{pid}").exists(), "Dovecot's end")
+            for worker in workers:
+                with contextlib.suppress(OSError):
+                    os.kill(worker, signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.halt()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> "Dovecot":
@@ -130,6 +138,12 @@ class Dovecot:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _parent(process: Path) -> int:
+    with contextlib.suppress(OSError):
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _group(gid: int) -> str:
