@@ -279,6 +279,8 @@ class SmtpConnection(asyncio.Protocol):
         """The server stops: an idle client is told so, one whose command is under way gets its answer first."""
         session = self.session
         if self._busy or session.closing:
+            if self.transport.get_protocol() is not self:
+                self.transport.abort()  # a handshake is under way: there is nobody yet who could be told anything
             return
         # RFC 5321 3.8: no server closes a connection without it. Postfix's processes just die.
         text = f"{session.params.myhostname} Service not available, closing transmission channel"

@@ -295,6 +295,15 @@ async def test_a_shutdown_is_told_in_tls() -> None:
         assert await talk.ended() == ""
 
 
+async def test_a_shutdown_does_not_wait_for_handshakes() -> None:
+    async with world_of() as world:
+        talk = await asked_for_tls(world)
+        talk.send(Hands().hello()[:50])
+        [connection] = world.connections
+        connection.shut_down()
+        assert (await failed(world))[0] == f"SSL_accept error from {NAMADDR}: lost connection"
+
+
 async def test_a_timeout_is_told_in_tls() -> None:
     async with world_of("smtpd_timeout = 1s\n") as world:
         talk = await shaken(await asked_for_tls(world))
