@@ -134,13 +134,13 @@ def _with(more: str) -> str:
 
 
 def test_all_mechanisms() -> None:
-    cases = {name.lower(): auth(f"AUTH {name}") for name in MECHANISMS} | SEVERAL | TWO
+    single = {name.lower(): auth(f"AUTH {name}") for name in MECHANISMS}
     same(
         {
-            "right": (LOGIN, cases),
-            "wrong": (_with("smtp_sasl_password_maps = inline:{ 127.0.0.1=user:wrong }\n"), cases),
-            "secure": (_with("smtp_sasl_security_options = noplaintext, noanonymous\n"), cases),
-            "mutual": (_with("smtp_sasl_security_options = mutual_auth\nsend_cyrus_sasl_authzid = yes\n"), cases),
+            "right": (LOGIN, single | SEVERAL | TWO),
+            "wrong": (_with("smtp_sasl_password_maps = inline:{ 127.0.0.1=user:wrong }\n"), single),
+            "secure": (_with("smtp_sasl_security_options = noplaintext, noanonymous\n"), single),
+            "mutual": (_with("smtp_sasl_security_options = mutual_auth\nsend_cyrus_sasl_authzid = yes\n"), single),
             "active": (_with("smtp_sasl_security_options = noactive\nsmtp_send_dummy_mail_auth = yes\n"), SEVERAL),
             "plain": (_with("smtp_sasl_mechanism_filter = plain\nsmtp_send_dummy_mail_auth = yes\n"), SEVERAL),
             "most": (_with("smtp_sasl_mechanism_filter = !plain, !scram-sha-256, static:all\n"), SEVERAL),
@@ -161,7 +161,7 @@ REFUSED = {
     "oneninenine": auth("AUTH PLAIN", AUTH="199 odd"),
     "hang": auth("AUTH PLAIN", AUTH=""),
     "hanglater": auth("AUTH CRAM-MD5", AUTH="334 YWJj", RESPONSE=""),
-    "slow": auth("AUTH PLAIN", AUTH="~4 235 2.7.0 ok"),
+    "slow": auth("AUTH PLAIN", AUTH="~3 235 2.7.0 ok"),
     "again": auth("AUTH PLAIN", AUTH="334 ", RESPONSE="235 2.7.0 ok"),
     "loginagain": auth("AUTH LOGIN", AUTH="334 ", RESPONSE="334 "),
     "cramagain": auth("AUTH CRAM-MD5", AUTH="334 YWJj", RESPONSE="334 YWJj"),
