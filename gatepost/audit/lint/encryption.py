@@ -32,13 +32,13 @@ def _served(subject: Subject) -> Iterator[Place]:
 
 @check("tls-without-certificate", Severity.ERROR, "TLS is switched on, and there is no certificate")
 def without_certificate(subject: Subject) -> Iterator[Remark]:
-    """Without a certificate Postfix logs `No server certs available. TLS won't be enabled`: STARTTLS is not
-    offered, and with `encrypt` nobody can send. Set smtpd_tls_chain_files, or smtpd_tls_cert_file and
+    """Without a certificate the log has `No server certs available. TLS won't be enabled`: STARTTLS is offered and
+    then answered 454, and with `encrypt` nobody can send. Set smtpd_tls_chain_files, or smtpd_tls_cert_file and
     smtpd_tls_key_file."""
     names = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file")
     for place in _served(subject):
         if not any(map(place.text, names)):
-            message = "there is no certificate: STARTTLS is not offered"
+            message = "there is no certificate: STARTTLS is answered 454"
             remedy = "set smtpd_tls_chain_files to your key and certificates"
             yield place.remark("smtpd_tls_security_level", message, remedy)
 
