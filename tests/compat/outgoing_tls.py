@@ -15,6 +15,8 @@ from tests.scenarios.server import MASTER_CF, Gatepost, free_port, temporary_fol
 NEXTHOP = "smtp:[localhost]:{port}"
 
 _MAIN_CF = """
+smtp_tls_connection_reuse = no
+lmtp_tls_connection_reuse = no
 smtp_host_lookup = native
 lmtp_host_lookup = native
 smtp_tls_loglevel = 1

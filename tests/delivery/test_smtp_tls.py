@@ -119,15 +119,16 @@ async def test_nothing_goes_in_plaintext_where_tls_is_required(
         sink.stop()
 
 
-async def test_an_encrypted_session_serves_one_message(make: Make, sink: TlsSink) -> None:
-    bench = make("smtp_tls_security_level = encrypt\n")
+async def test_an_encrypted_session_serves_one_message_if_it_is_to(make: Make, sink: TlsSink) -> None:
+    bench = make("smtp_tls_security_level = encrypt\nsmtp_tls_connection_reuse = no\n")
     for _ in range(2):
         assert await bench.deliver("a.example", keep=True) == SENT
     assert len(sink.seen) == 2
 
 
-async def test_reuse_by_the_same_policy(make: Make, sink: TlsSink) -> None:
-    bench = make("smtp_tls_security_level = encrypt\nsmtp_tls_connection_reuse = yes\n")
+@pytest.mark.parametrize("said", ["", "smtp_tls_connection_reuse = yes\n"])
+async def test_reuse_by_the_same_policy(said: str, make: Make, sink: TlsSink) -> None:
+    bench = make(f"smtp_tls_security_level = encrypt\n{said}")
     for nexthop in ("a.example", "a.example", "b.example"):
         assert await bench.deliver(nexthop, keep=True) == SENT
     assert len(sink.seen) == 1
