@@ -95,8 +95,10 @@ async def make(sink: TlsSink, certificates: Certificates) -> AsyncIterator[Make]
 
     yield start
     for it in made:
+        sessions = it.agent._cache.sessions()
         await it.agent.close()
-    await asyncio.sleep(0)
+        while any(session._transport is not None for session in sessions):  # or the loop is closed over them
+            await asyncio.sleep(0.001)
 
 
 async def test_nothing_is_loaded_without_tls(make: Make, sink: TlsSink) -> None:
