@@ -97,7 +97,8 @@ async def make(sink: TlsSink, certificates: Certificates) -> AsyncIterator[Make]
     for it in made:
         sessions = it.agent._cache.sessions()
         await it.agent.close()
-        while any(session._transport is not None for session in sessions):  # or the loop is closed over them
+        # Else the loop is closed over them; nobody tells the test.
+        while any(session._transport is not None for session in sessions):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 

@@ -111,6 +111,7 @@ def configurations(draw: st.DrawFn) -> str:
         "smtpd_restriction_classes = inside, outside",
         f"inside = {draw(_list().filter(bool))}",
         f"outside = {draw(_list().filter(bool))}",
+        "smtpd_sasl_type = dovecot",
         f"mynetworks = {', '.join(draw(st.lists(st.sampled_from(NETWORKS), max_size=4)))}",
     ]
     for stage in ("client", "helo", "sender", "relay", "recipient"):
