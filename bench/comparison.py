@@ -16,6 +16,7 @@ from decision_rows import decision_record, share
 from deferred_rows import Missing, deferred
 from restriction_rows import restrictions
 from servers import PORT, SINK, Gatepost, Postfix
+from tls_rows import over_tls
 
 HERE = Path(__file__).resolve().parent
 PHASE_SECONDS = 240
@@ -38,7 +39,7 @@ SIZES = {
     "1m": ("1 MiB messages", 1 << 20, 300, 50, 1.2),
     "20m": ("20 MiB messages", 20 << 20, 25, 5, 1.0),
 }
-ROWS = ("start", "rest", *LOADS, "latency", *SIZES, "idle", "deferred", "restrictions", "record")
+ROWS = ("start", "rest", *LOADS, "latency", *SIZES, "idle", "deferred", "restrictions", "record", "tls")
 QUICK = ("50", "latency")
 
 
@@ -189,6 +190,23 @@ class Comparison:
             f" gatepost {found['gatepost']['empty']:.0f}",
             ratio < 5 or theirs <= 0 or ours <= 0,
         )
+
+    def tls(self) -> None:
+        self.stop()
+        found = over_tls(self.base, self.rounds)
+        for what, name, least in (
+            ("messages", "50 sessions, a connection each, TLS in and out: relayed/s", (2.5, 2.0)),
+            ("new", "TLS handshakes/s, new", (0.0, 0.0)),
+            ("resumed", "TLS handshakes/s, resumed", (0.0, 0.0)),
+        ):
+            (theirs, their_cpu), (ours, our_cpu) = (found[server][what] for server in ("postfix", "gatepost"))
+            ratio, ratio_cpu = quotient(ours, theirs), quotient(their_cpu, our_cpu)
+            wanted = [f" (wanted {figure})" if figure else "" for figure in least]
+            self.say(
+                f"{name} postfix {theirs:.0f} gatepost {ours:.0f} = {ratio:.2f} x{wanted[0]}; CPU ms"
+                f" postfix {their_cpu:.2f} gatepost {our_cpu:.2f} = {ratio_cpu:.2f} x less{wanted[1]}",
+                ratio < least[0] or ratio_cpu < least[1],
+            )
 
     def record(self) -> None:
         self.stop()

@@ -38,6 +38,7 @@ NOT_ASKED = {
     "policy/fail_then_next.smtp": "as before",
     "policy/no_delay_client.smtp": "the first connection is one that XCLIENT changes, and asks, too",
     "tls/required_errors.smtp": "how many errors came before",
+    "tls/wrapper_plaintext.smtp": "whether the client speaks TLS",
     "verify/in_progress.smtp": "what probes have told meanwhile",
 }
 """Dialogues in which an answer depends on more than one session with one recipient."""
