@@ -28,8 +28,8 @@ run: $(VENV)/.run ## a relay on port 2525 (PORT=) with a commented starter confi
 UNIT := $(addprefix tests/,bounce cleanup delivery dns ipc maillog master net qmgr queue restrictions rewrite smtpd tables)
 
 test: $(VENV)/.test ## everything: style, types, layers, unit tests, dialogues, comparison with Postfix, scenarios
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --loop debug $(UNIT)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --loop debug $(UNIT)
 
 lint: $(VENV)/.test ## style, types and layers only
 	$(BIN)/ruff check gatepost tests bench

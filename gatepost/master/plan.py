@@ -89,6 +89,16 @@ class Plan:
         self.listeners = listeners
         self.load = SharedLoad(len(listeners), self.smtpd_processes())
 
+    def keep_listening(self, slot: int | None) -> None:
+        """In a worker that has just been forked: close all listening sockets but those of its own slot.
+
+        A client who connects to a socket is connected as long as any process has it open, whether it accepts or not.
+        """
+        for listener in self.listeners:
+            for number, row in enumerate(listener.sockets):
+                for sock in row if number != slot else ():
+                    sock.close()
+
     def smtpd_processes(self) -> int:
         return self.settings.gatepost_smtpd_processes or half_the_processors()
 

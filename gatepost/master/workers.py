@@ -120,10 +120,16 @@ def set_name(name: str) -> None:
 
 
 def _entry(
-    plan: Plan, name: str, work: Callable[[Plan, socket.socket], Coroutine[Any, Any, None]], *, privileged: bool = False
+    plan: Plan,
+    name: str,
+    work: Callable[[Plan, socket.socket], Coroutine[Any, Any, None]],
+    *,
+    privileged: bool = False,
+    slot: int | None = None,
 ) -> Entry:
     def entry(leash: socket.socket) -> None:
         set_name(name)
+        plan.keep_listening(slot)
         if not privileged:
             take_long_turns()
         if plan.opener is not None:
@@ -138,7 +144,7 @@ def _entry(
 def smtpd_entry(plan: Plan, slot: int) -> Entry:
     from gatepost.master.worker_smtpd import serve_smtpd
 
-    return _entry(plan, "smtpd", lambda plan, leash: serve_smtpd(plan, slot, leash))
+    return _entry(plan, "smtpd", lambda plan, leash: serve_smtpd(plan, slot, leash), slot=slot)
 
 
 def queue_entry(plan: Plan, live_workers: Callable[[], list[int]]) -> Entry:

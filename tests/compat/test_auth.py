@@ -15,8 +15,6 @@ from tests.saslauthd import Saslauthd
 from tests.saslauthd import missing as saslauthd_missing
 from tests.smtpd.world import World, until
 
-pytestmark = pytest.mark.xdist_group("compat-auth")
-
 BASE = """
 compatibility_level = 3.6
 myhostname = mail.ours.example

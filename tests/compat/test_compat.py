@@ -13,9 +13,6 @@ from tests.compat.play_real import command
 from tests.compat.real_postfix import need_postfix
 from tests.dialogs.dialog import FOLDER, Dialog, all_dialogs
 
-# One process plays them all, once; the other has the rest of the suite meanwhile.
-pytestmark = pytest.mark.xdist_group("postfix dialogues")
-
 DIALOGS = all_dialogs()
 DIFFERENCES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "differences.toml").read_text())[
     "difference"
@@ -23,9 +20,6 @@ DIFFERENCES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "diff
 LIMIT = 600
 """Seconds for all dialogues together."""
 
-
-# All is played once, for all tests of this file.
-pytestmark = pytest.mark.xdist_group("compat-dialogues")
 
 
 @pytest.fixture(scope="module")

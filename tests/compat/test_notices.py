@@ -18,9 +18,6 @@ DIFFERENCES = Path(__file__).with_name("differences.toml")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-# All is played once, for all tests of this file.
-pytestmark = pytest.mark.xdist_group("compat-notices")
-
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, list[dict[str, Any]]]:

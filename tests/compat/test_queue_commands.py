@@ -82,8 +82,6 @@ postqueue -j
 """.splitlines()
 STANDARD_INPUT = "C\nno id\nA\n\nAAAAAAAAAA\n"
 
-pytestmark = pytest.mark.xdist_group("postfix commands")
-
 
 class System:
     """One of the two: how its commands are run, and its mail."""

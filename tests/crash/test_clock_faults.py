@@ -14,8 +14,6 @@ from tests.crash.clocked import Offset
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import REPOSITORY, Client, Gatepost, queue_id_of, temporary_folder, until
 
-pytestmark = pytest.mark.xdist_group("clock-faults")
-
 DAY = 86400.0
 MAIN_CF = """\
 myhostname = relay.test

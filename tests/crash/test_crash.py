@@ -66,7 +66,6 @@ async def drained(sink: RecordingSink, load: Load, server: Gatepost) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.xdist_group("crash")
 def test_nothing_acknowledged_is_lost(crash_run: int, request: pytest.FixtureRequest) -> None:
     base = request.config.getoption("--crash-seed") or int(time.time())
     chance = random.Random(base + crash_run)

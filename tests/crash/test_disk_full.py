@@ -14,7 +14,7 @@ from tests.crash.volumes import VolumeGatepost, why_not
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import WAIT, Client, queue_id_of, temporary_folder, until
 
-pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.xdist_group("disk-full")]
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 MAIN_CF = """\
 myhostname = relay.test

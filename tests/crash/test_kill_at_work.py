@@ -16,8 +16,6 @@ from tests.crash.refilter import Refilter
 from tests.crash.work import CountingSink, Sender
 from tests.scenarios.server import MASTER_CF, Gatepost, alive, children, free_port, temporary_folder, until
 
-pytestmark = pytest.mark.xdist_group("kill-at-work")
-
 MAIN_CF = """\
 myhostname = relay.test
 mydestination = local.test

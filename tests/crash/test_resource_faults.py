@@ -16,7 +16,6 @@ from tests.scenarios.peers import Peer
 from tests.scenarios.server import Gatepost, owner_name, queue_id_of, temporary_folder, until
 
 pytestmark = [
-    pytest.mark.xdist_group("resource-faults"),
     pytest.mark.skipif(shutil.which("prlimit") is None, reason="util-linux (prlimit) is not installed"),
 ]
 

@@ -12,8 +12,6 @@ from tests.crash.volumes import VolumeGatepost, why_not
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Gatepost, temporary_folder, until
 
-pytestmark = pytest.mark.xdist_group("store-faults")
-
 MAIN_CF = """\
 myhostname = relay.test
 mydestination =

@@ -10,8 +10,6 @@ import pytest
 from tests.scenarios.server import Gatepost, temporary_folder
 from tests.tables.database_servers import Postgres
 
-pytestmark = pytest.mark.xdist_group("pgsql")
-
 MAIN_CF = """\
 myhostname = mx.home.example
 mydestination = home.example

@@ -146,6 +146,20 @@ def test_who_waits_at_a_listener_that_goes_is_served(world: World) -> None:
     until(lambda: not set(workers) & set(server.workers("smtpd")), "the end of the old workers")
 
 
+def test_no_old_worker_keeps_a_listener_open_that_goes(world: World) -> None:
+    """A worker with an open session stays. The address that it no longer serves must not lead to it."""
+    server = world.server
+    workers = server.workers()
+    held = server.client()
+    server.write(world.main_cf("127.0.0.1"), MASTER_CF.format(listen=f"0.0.0.0:{server.port}"))
+    world.reload()
+    until(lambda: len(set(workers) & set(server.workers())) == 1, "the end of the old workers but one")
+    for _ in range(8):
+        server.client().close()
+    assert held.say("NOOP") == "250 2.0.0 Ok"
+    held.close()
+
+
 def test_a_listener_comes_and_one_goes(world: World) -> None:
     server = world.server
     first, second = server.port, free_port()

@@ -13,8 +13,6 @@ from tests.tables.database_servers import Slapd, closing, garbage, silent, stran
 from tests.tables.postmap import query
 from tests.tables.surroundings import Surroundings
 
-pytestmark = pytest.mark.xdist_group("ldap")
-
 
 def person(name: str, *more: str, folder: str = "people") -> str:
     """A person's entry: `cn=NAME,ou=FOLDER,dc=example`, mail NAME@example.com."""

@@ -10,8 +10,6 @@ from tests.tables.asked import Asked
 from tests.tables.database_servers import Memcached, closing, garbage, silent, strange_server
 from tests.tables.postmap import query
 
-pytestmark = pytest.mark.xdist_group("memcache")
-
 KEYS = "joe@example.com JOE@example.com ann nobody@example.com example.com @example.com joe@a.b %s joe+x@example.com"
 
 

@@ -12,8 +12,6 @@ from tests.tables.asked import Asked
 from tests.tables.database_servers import MariaDb, closing, garbage, silent, strange_server
 from tests.tables.postmap import query
 
-pytestmark = pytest.mark.xdist_group("mysql")
-
 SQL = r"""
 CREATE TABLE alias (address varchar(100) COLLATE utf8mb4_bin, target varchar(100), number int, day date);
 INSERT INTO alias VALUES ('joe@example.com', 'joe', 1, '2020-01-31'), ('list@example.com', 'one@a.example', 2, NULL);

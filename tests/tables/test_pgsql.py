@@ -12,8 +12,6 @@ from tests.tables.asked import Asked
 from tests.tables.database_servers import Postgres, closing, garbage, silent, strange_server
 from tests.tables.postmap import query
 
-pytestmark = pytest.mark.xdist_group("pgsql")
-
 SQL = r"""
 CREATE TABLE alias (address text, target text, active bool, number int, tags text[]);
 INSERT INTO alias VALUES
