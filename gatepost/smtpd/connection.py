@@ -78,6 +78,14 @@ class SmtpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.connections.add(self)
+        try:
+            self._begin()
+        except Exception:
+            # Out of memory, as a rule. The event loop would tell of it, and leave the client without a word for good.
+            self.transport.abort()
+            raise
+
+    def _begin(self) -> None:
         self._deadline = self.loop.time() + self.session.params.smtpd_timeout
         self._watch()
         if self.env.tells_server_address:

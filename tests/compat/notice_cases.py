@@ -166,7 +166,10 @@ DELAYS = {
     "large": Case((LATE,), "", LARGE, waits=SLOW),
     "utf8": Case(("<größe@retry.example>",), " SMTPUTF8", UTF8, waits=SLOW),
     "null": Case((LATE,), "", sender="", waits=("to=<",)),
-    "double": Case((LATE,), "", sender="double-bounce@mail.ours.example", waits=("to=<",)),
+    "double": Case(
+        (LATE,), "", sender="double-bounce@mail.ours.example",
+        waits=("to=<", "undeliverable postmaster notification discarded"),
+    ),
 }
 POSTMASTER = "postmaster delay notification"
 COPIED = DELAYS["later"]._replace(waits=(*SLOW, POSTMASTER))

@@ -123,12 +123,12 @@ def _normal(words: str, slow: float) -> str:
         # Setting up may take long on a busy machine as well; transmission hardly does.
         paused = "transmission" if float(delays[2]) >= slow else "set-up"
         words = words.replace(delays[0], f"the pause in {paused},")
+    words = re.sub(r"delay=[^,]+, (delays=[^,]+, )?", "", words)
     # A server that resets the connection at once: whether connect() or the first read hears of it is a matter of time.
     early = r"relay=none, dsn=4\.4\.1, (.*)\(connect to (127[^:]*):(\d+): Connection reset by peer\)"
     late = r"relay=\2:\3, dsn=4.4.2, \1(lost connection with \2 while receiving the initial server greeting)"
     words = re.sub(early, late, words)
-    # The longest lines are cut, some octets more or less.
-    words = re.sub(r"delay=[^,]+, (delays=[^,]+, )?", "", words)[:1700]
+    words = words[:1700]  # the longest lines are cut, some octets more or less
     words = re.sub(r"message size \d+", "message size", words)
     return re.sub(r"(header (?:Received|Date|Message-I[dD])): .*(: primary)", r"\1\2", words)
 
