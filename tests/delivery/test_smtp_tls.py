@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,7 @@ from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_demand import Demand
 from gatepost.delivery.smtp_params import SmtpParams
+from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_tls_policy import BadPolicy, Level, TlsPolicy
 from gatepost.dns.fake import FakeResolver
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
@@ -95,11 +97,10 @@ async def make(sink: TlsSink, certificates: Certificates) -> AsyncIterator[Make]
 
     yield start
     for it in made:
-        sessions = it.agent._cache.sessions()
         await it.agent.close()
-        # Else the loop is closed over them; nobody tells the test.
-        while any(session._transport is not None for session in sessions):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    # Else the loop is closed over a session that waits for the reply to its QUIT; nobody tells the test.
+    while any(isinstance(it, SmtpSession) and it._transport is not None for it in gc.get_objects()):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
 
 
 async def test_nothing_is_loaded_without_tls(make: Make, sink: TlsSink) -> None:
