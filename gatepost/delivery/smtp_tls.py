@@ -217,8 +217,10 @@ class ClientHandshake:
 
     def keep_session(self, transport: TlsTransport) -> None:
         """The server has spoken: what it gave us to come back with is here by now."""
+        if self._tls.sessions is None or not self._session_key:
+            return
         session = take_session(transport.ssl_object)
-        if self._tls.sessions is not None and session is not None and self._session_key:
+        if session is not None:
             self._tls.sessions.keep(self._session_key, session)
 
     def failed(self, failure: TlsFailure) -> None:

@@ -1,15 +1,12 @@
 """The certificates that the SMTP and LMTP clients show, from the files that parameters name (tls_certkey.c)."""
 
-import errno
-import os
 from collections.abc import Iterator
 
 from gatepost.config.errors import ConfigError
 from gatepost.delivery.interface import Log
 from gatepost.tables.key_files import PAIRS, KeyFiles
+from gatepost.tls.problem import unopened
 from gatepost.tls.values import BadTlsValue, Chain
-
-_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 
 
 def client_chains(files: KeyFiles, prefix: str, warn: Log) -> Iterator[Chain]:
@@ -53,6 +50,5 @@ def _read(files: KeyFiles, parameter: str, path: str) -> bytes | str:
 
 
 def _missing(what: str, path: str, why: str) -> BadTlsValue:
-    number = 0x80000000 | _NUMBERS.get(why, 0)
-    library = f"TLS library problem: error:{number:08X}:system library::{why}:calling fopen({path}, r)"
-    return BadTlsValue(f'cannot get {what} from file "{path}": disabling TLS support', library)
+    problem = f"TLS library problem: {unopened(path, why)[1]}"
+    return BadTlsValue(f'cannot get {what} from file "{path}": disabling TLS support', problem)

@@ -56,8 +56,7 @@ class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
         # handshake; who says `no` means it.
         if not settings.defined(f"{prefix}_tls_connection_reuse"):
             values["connection_reuse"] = True
-        library = {name: getattr(settings, name, None) for name in LibraryValues.__struct_fields__}
-        values["library"] = LibraryValues(**{name: value for name, value in library.items() if value is not None})
+        values["library"] = LibraryValues.of(settings)
         level = values["security_level"] = values.get("security_level", "").lower()
         if level not in _LEVELS:
             parameter = f"{prefix}_tls_security_level"

@@ -1,7 +1,5 @@
 """SSLContexts of a listener, of its parameters and of the files that these name."""
 
-import errno
-import os
 import ssl
 from collections.abc import Iterator
 
@@ -10,7 +8,7 @@ from gatepost.config.settings import Settings
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls_settings import TlsSettings
-from gatepost.tables.key_files import KeyFiles, NamedChains
+from gatepost.tables.key_files import PAIRS, KeyFiles, NamedChains
 from gatepost.tables.maps import Maps
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import LookupTemporaryFailure
@@ -18,9 +16,9 @@ from gatepost.tls import sni
 from gatepost.tls.certificate import fingerprint
 from gatepost.tls.ciphers import cipher_list
 from gatepost.tls.context import server_context
+from gatepost.tls.problem import unopened
 from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
 
-_PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
 _SNI_MAPS = "tls_server_sni_maps"
 _LEVEL = "@SECLEVEL=0:"
 
@@ -80,7 +78,7 @@ class ContextMaker:
         if tls.asks:
             excluded.append("aNULL")  # or nobody would have to show a certificate
         return ServerValues(
-            library=library_values(settings),
+            library=LibraryValues.of(settings),
             protocols=settings.smtpd_tls_mandatory_protocols if tls.enforced else settings.smtpd_tls_protocols,
             ciphers=settings.smtpd_tls_mandatory_ciphers if tls.enforced else settings.smtpd_tls_ciphers,
             exclude_ciphers=" ".join(filter(None, excluded)),
@@ -140,11 +138,6 @@ class ContextMaker:
         return sni.SniUnavailable(name)
 
 
-def library_values(settings: Settings) -> LibraryValues:
-    """The tls_* parameters that servers and clients share."""
-    return LibraryValues(**{name: getattr(settings, name) for name in LibraryValues.__struct_fields__})
-
-
 def _chains(settings: Settings, files: KeyFiles) -> Iterator[Chain]:
     """Raises ConfigError, in Postfix's words, for a file that cannot be read."""
     if settings.smtpd_tls_chain_files:
@@ -152,7 +145,7 @@ def _chains(settings: Settings, files: KeyFiles) -> Iterator[Chain]:
         for path in files.files.get(parameter, ()):
             yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
         return
-    for certificate, key, algorithm in _PAIRS:
+    for certificate, key, algorithm in PAIRS:
         parameter, key_parameter = f"smtpd_tls_{certificate}", f"smtpd_tls_{key}"
         key_path = settings.text(key_parameter)
         for path in files.files.get(parameter, ()):
@@ -181,16 +174,13 @@ class FileTrouble(ConfigError):
         if failed is _CHAIN:
             self.lines: tuple[str, ...] = (f"{failed.format(path)}: {why}",)
         else:
-            number = _NUMBERS.get(why, 0)
+            number, problem = unopened(path, why)
             problems = (
-                f"error:{0x80000000 | number:08X}:system library::{why}:calling fopen({path}, r)",
+                problem,
                 f"error:{0x10080000 | number:08X}:BIO routines::system lib",
                 f"error:{0x0A080000 | number:08X}:SSL routines::system lib",
             )
             self.lines = (failed.format(path), *map(lines.tls_library_problem, problems))
-
-
-_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 
 
 def _read(files: KeyFiles, parameter: str, path: str, failed: str) -> bytes:

@@ -1,6 +1,8 @@
 """`TLS library problem: ...` for what fails before there is a connection."""
 
 import _ssl
+import errno
+import os
 import re
 import ssl
 
@@ -16,6 +18,15 @@ _LIBRARIES = {
     "EC": "elliptic curve",
 }
 """OpenSSL's own words for its parts (ERR_lib_error_string), by Python's."""
+
+
+_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
+
+
+def unopened(path: str, why: str) -> tuple[int, str]:
+    """OpenSSL's words for a file that it would not have been able to open; first the number of the system's `why`."""
+    number = _NUMBERS.get(why, 0)
+    return number, f"error:{1 << 31 | number:08X}:system library::{why}:calling fopen({path}, r)"
 
 
 def library_problem(exc: ssl.SSLError) -> str:

@@ -1,5 +1,7 @@
 """What a context is made of: the values of the parameters, under their names without the `smtpd_tls_`, `smtp_tls_`."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -30,6 +32,12 @@ class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
     tls_ssl_options: str = ""
     tls_append_default_CA: bool = False
     tls_session_ticket_cipher: str = "aes-256-cbc"
+
+    @classmethod
+    def of(cls, settings: Any) -> "LibraryValues":
+        """Those of typed settings; what these do not have is as above."""
+        values = {name: getattr(settings, name, None) for name in cls.__struct_fields__}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
