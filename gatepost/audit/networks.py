@@ -77,16 +77,6 @@ class TrustedNetworks(msgspec.Struct, frozen=True):
     perhaps_not: AddressSet = NOTHING
     failing: AddressSet = NOTHING
 
-    @property
-    def surely(self) -> AddressSet:
-        """Trusted whatever open items say."""
-        return self.trusted - self.perhaps_not
-
-    @property
-    def possibly(self) -> AddressSet:
-        """All that can be trusted at all: nobody outside is."""
-        return self.trusted | self.perhaps
-
     def decide(self, bits: int, number: int) -> Decision:
         """What becomes of this address, of 32 or 128 bits."""
         doubts: list[int] = []

@@ -149,10 +149,6 @@ class AttemptLog:
             )
         )
 
-    def reported(self, index: int) -> bool:
-        """Whether this recipient has its status."""
-        return any(status.index == index for status in self.statuses) or any(w[0].index == index for w in self.waiting)
-
     def _recipient(self, index: int) -> DeliveryRecipient:
         recipients = self._request.recipients
         if len(recipients) == 1:

@@ -60,7 +60,7 @@ class Message(msgspec.Struct, array_like=True):
     `verp`: the two delimiters if each recipient has a sender address of its own (rewrite/verp.py), else empty.
     `filter`: empty if none. `hold`: goes to the hold queue. `warn_sent`: a delay notice went out. `expanded`: aliases
     that were recipients; their sender, who has asked for it, is to be told of that.
-    `orig_queue_id`: an earlier queue ID, for the log. `trace`: 0, or what it is sent for.
+    `trace`: 0, or what it is sent for.
     """
 
     queue_id: str
@@ -80,7 +80,6 @@ class Message(msgspec.Struct, array_like=True):
     hold: bool = False
     warn_sent: bool = False
     trace: int = 0
-    orig_queue_id: str = ""
     data_size: int = 0
     verp: str = ""
     expanded: tuple[Recipient, ...] = ()

@@ -28,7 +28,7 @@ from gatepost.restrictions.reply import (
     SENDER_ADDRESS,
 )
 from gatepost.restrictions.unlisted import check_recipient_listed, check_sender_listed
-from gatepost.restrictions.verdict import DUNNO, CannotTell, Refused, Reject, Verdict
+from gatepost.restrictions.verdict import DUNNO, Refused, Reject, Verdict
 
 _SIMULATED_RELAY = "permit_mynetworks permit_sasl_authenticated permit_auth_destination"
 
@@ -155,16 +155,6 @@ class AccessPolicy:
         ctx.begin(facts.etrn_name or "", ETRN_COMMAND, "check_etrn_access")
         verdict = await judge(ctx, self._etrn_list) if self._etrn_list else DUNNO
         return _reply(_deferred(ctx, verdict))
-
-    async def valid_address(self, facts: SessionFacts, address: str) -> bool:
-        """Can mail to or from this address be routed at all? If not, the server answers 501 5.1.7 or 5.1.3.
-
-        When a table cannot tell, the address passes: the restrictions will find out (smtpd_check_addr).
-        """
-        try:
-            return not (await Context(self.parts, facts).resolve(facts.sender, address)).error
-        except CannotTell:
-            return True
 
     async def header_context(self, facts: SessionFacts, address: str) -> Literal["local", "remote"] | Reply:
         """How message headers are completed for the client connected from `address`; or a reply: cannot tell now."""

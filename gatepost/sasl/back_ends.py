@@ -17,9 +17,6 @@ from gatepost.sasl.security import MECHANISMS
 from gatepost.sasl.server import SaslServer
 from gatepost.tables.opening import Tables
 
-TYPES = ("cyrus", "dovecot", "gatepost")
-
-
 _TRIAL = 0.5
 """Seconds for a connection that is made only to see whether it can be."""
 

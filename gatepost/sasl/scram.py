@@ -101,9 +101,5 @@ def unescaped(name: str) -> str:
     return "".join(out)
 
 
-def escaped(name: str) -> str:
-    return name.replace("=", "=3D").replace(",", "=2C")
-
-
 def is_nonce(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and "," not in text

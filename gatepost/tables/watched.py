@@ -38,7 +38,6 @@ class WatchedFile(Generic[T]):
         self.content: T | None = None
         self.reason = ""
         self.problems: list[Problem] = []
-        self.generation = 0
         self.next_check = 0.0
         self._env = env
         self._parse = parse
@@ -138,7 +137,6 @@ class WatchedFile(Generic[T]):
             self._env.warn(problem.text)
         self.content, self.problems, self.reason = parsed.content, parsed.problems, ""
         self._looked_at = signature
-        self.generation += 1
 
     def _unreadable(self, error: OSError | ValueError) -> None:
         why = error_text(error) if isinstance(error, OSError) else str(error)

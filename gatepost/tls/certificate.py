@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,8 +13,6 @@ from gatepost.tls.values import BadTlsValue
 
 if TYPE_CHECKING:
     from cryptography import x509
-
-Warn = Callable[[str], object]
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -127,8 +125,3 @@ def _alternative_names(certificate: "x509.Certificate") -> tuple[bool, tuple[str
     names = extension.value.get_values_for_type(x509.DNSName)
     addresses = tuple(str(address) for address in extension.value.get_values_for_type(x509.IPAddress))
     return bool(names), tuple(name for name in names if name and name.isascii() and name.isprintable()), addresses
-
-
-def clean_fingerprints(text: str) -> Sequence[str]:
-    """The fingerprints of a policy's `match=` (`|` between them): upper case."""
-    return [each.upper() for each in text.replace("|", " ").split()]

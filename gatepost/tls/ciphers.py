@@ -20,15 +20,15 @@ def cipher_list(grade: str, exclusions: str, library: LibraryValues) -> str:
     }
     ciphers = lists.get(grade.lower())
     if ciphers is None:
-        raise BadTlsValue(f'invalid cipher grade: "{grade}"', per_session=True)
+        raise BadTlsValue(f'invalid cipher grade: "{grade}"')
     if not ciphers:
-        raise BadTlsValue(f'empty "{grade}" cipherlist', per_session=True)
+        raise BadTlsValue(f'empty "{grade}" cipherlist')
     words = ["@SECLEVEL=0", ciphers]
     for word in re.split(r"[\s,:]+", exclusions):
         if not word:
             continue
         if word[0] in "!+-@":
-            raise BadTlsValue(f"invalid unary '!+-@' in cipher exclusion: {word}", per_session=True)
+            raise BadTlsValue(f"invalid unary '!+-@' in cipher exclusion: {word}")
         words.append(f"!{word}")
     return ":".join(words)
 

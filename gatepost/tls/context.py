@@ -129,7 +129,7 @@ def _set_ciphers(context: ssl.SSLContext, grade: str, exclusions: str, library: 
         context.set_ciphers(cipher_list(grade, exclusions, library))
     except ssl.SSLError:
         problem = "TLS library problem: error:0A0000B9:SSL routines::no cipher match"
-        raise BadTlsValue(f'error setting cipher grade: "{grade}"', problem, per_session=True) from None
+        raise BadTlsValue(f'error setting cipher grade: "{grade}"', problem) from None
 
 
 def _load_authorities(context: ssl.SSLContext, file: str, folder: str, library: LibraryValues) -> None:

@@ -39,15 +39,6 @@ def matching_name(certificate: Certificate, wanted: Iterable[str], *, multiple_l
     return ""
 
 
-def peer_name(certificate: Certificate, matched: str = "") -> str:
-    """`subject_CN=` of the client's log line: the name that has matched, else the first dNSName, else the CN."""
-    if matched:
-        return matched
-    if certificate.has_dns_names:
-        return certificate.dns_names[0] if certificate.dns_names else ""
-    return certificate.subject_CN
-
-
 def _address(text: str) -> str:
     """The address that it is, as certificates' are shown; empty if it is none."""
     try:

@@ -27,7 +27,6 @@ _EVP_PKEY_EC = 408
 
 # SSL_ctrl and SSL_CTX_ctrl (ssl.h: SSL_CTRL_...).
 _SET_SESS_CACHE_MODE = 44
-_GET_TICKET_KEYS = 58
 _SET_TICKET_KEYS = 59
 _SET_GROUPS_LIST = 92
 _GET_PEER_SIGNATURE_NID = 108
@@ -160,12 +159,6 @@ class Native:
     def set_dh_auto(self, context: ssl.SSLContext) -> None:
         """DH parameters as strong as the certificate's key."""
         self._control(context, _SET_DH_AUTO, 1, None)
-
-    def ticket_keys(self, context: ssl.SSLContext) -> bytes:
-        size = self._control(context, _GET_TICKET_KEYS, 0, None)
-        keys = ctypes.create_string_buffer(size)
-        self._control(context, _GET_TICKET_KEYS, size, keys)
-        return keys.raw
 
     def set_ticket_keys(self, context: ssl.SSLContext, keys: bytes) -> bool:
         """False: OpenSSL wants another number of octets."""

@@ -2,27 +2,19 @@
 
 A context makes ticket keys of its own when it is made. Processes that inherit it by fork share them, so that a client
 may resume at any of them. Contexts made separately do not, nor does a context understand the tickets of the one that it
-replaces (new certificate files, reload): give them the same keys, from `new_keys` in the process above them all or from
-`keys_of` the old one. Who has the keys can read what was said in resumed TLSv1.2 sessions: they are never written to a
-file, a log or a repr, and are best changed when the server starts.
+replaces (new certificate files, reload): give them the same keys. Who has the keys can read what was said in resumed
+TLSv1.2 sessions: they are never written to a file, a log or a repr, and are best changed when the server starts.
 
 OpenSSL encrypts the tickets with AES-256-CBC and HMAC-SHA256: that is tls_session_ticket_cipher's default; other
 ciphers would need a callback per ticket.
 """
 
-import os
 import ssl
-from collections.abc import Callable
 
 from gatepost.tls.openssl import native
 
 KEYS_SIZE = 80
 """Octets: key name 16, HMAC key 32, AES-256 key 32 (OpenSSL 3)."""
-
-
-def new_keys(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
-    """Ticket keys. Make them once in the master process, hand them to all that serve the same name."""
-    return randomness(KEYS_SIZE)
 
 
 def set_keys(context: ssl.SSLContext, keys: bytes) -> bool:
@@ -35,9 +27,3 @@ def set_keys(context: ssl.SSLContext, keys: bytes) -> bool:
     if len(keys) != KEYS_SIZE:
         raise ValueError("ticket keys of another size")
     return openssl is not None and openssl.set_ticket_keys(context, keys)
-
-
-def keys_of(context: ssl.SSLContext) -> bytes:
-    """The ticket keys of a context, to be given to the one that takes its place; empty if they cannot be had."""
-    openssl = native()
-    return openssl.ticket_keys(context) if openssl is not None else b""

@@ -8,14 +8,12 @@ import msgspec
 class BadTlsValue(ValueError):
     """A value that no context can be made of.
 
-    `lines`: Postfix's for the log, the first is the message; never with key material. `per_session`: Postfix finds it
-    only when there is a session, and writes `name[address]: ` before the first line.
+    `lines`: Postfix's for the log, the first is the message; never with key material.
     """
 
-    def __init__(self, *lines: str, per_session: bool = False) -> None:
+    def __init__(self, *lines: str) -> None:
         super().__init__(lines[0])
         self.lines = lines
-        self.per_session = per_session
 
 
 class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +68,6 @@ class ServerValues(msgspec.Struct, frozen=True, kw_only=True):
     ask_ccert: bool = False
     req_ccert: bool = False
     ccert_verifydepth: int = 9
-    eecdh_grade: str = "auto"  # Postfix 3.6 and later take any value for that
     dh1024_param_file: str = ""  # its name for messages
     dh1024_param: bytes = b""  # what is in it; empty: OpenSSL's choice
     session_cache_timeout: int = 3600  # seconds; 0 or less: no tickets

@@ -50,7 +50,7 @@ def test_statuses_are_kept() -> None:
     attempt = Attempt(DeliveryRecipient(3, "a@x.example"), DeliveryRecipient(5, "b@x.example"))
     attempt.attempt.status(RecipientStatus(5, "sent", "2.0.0", "none", "x"))
     assert "to=<b@x.example>" in attempt.lines[0]
-    assert [attempt.attempt.reported(index) for index in (3, 5)] == [False, True]
+    assert [status.index for status in attempt.attempt.statuses] == [5]
 
 
 def test_soft_bounce_keeps_mail_queued() -> None:

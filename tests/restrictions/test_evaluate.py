@@ -233,14 +233,6 @@ async def test_an_old_compatibility_level_only_tells() -> None:
     ]
 
 
-async def test_valid_addresses() -> None:
-    world = World()
-    for address in (ALICE, "postmaster", "x@[192.0.2.1]", "x@bücher.example", "alice@sub.ours.example"):
-        assert await world.policy.valid_address(stranger(), address)
-    for address in ("x@-bad.example", "x@a..b", "x@[192.0.2.300]"):
-        assert not await world.policy.valid_address(stranger(), address)
-
-
 async def test_who_is_logged_in_does_not_show_in_the_log() -> None:
     world = World("smtpd_recipient_restrictions = reject")
     facts = stranger(sasl_method="PLAIN", sasl_username="joe", sasl_sender="joe@ours.example")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.tls.certificate import certificate_facts, clean_fingerprints, fingerprint, fingerprints_match
+from gatepost.tls.certificate import certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.values import BadTlsValue
 
 _KEY = ec.generate_private_key(ec.SECP256R1())
@@ -115,7 +115,6 @@ def test_fingerprints_match_in_any_case() -> None:
         assert fingerprints_match(facts, ["AA:BB", own.lower()])
     assert not fingerprints_match(facts, ["AA:BB", facts.fingerprint[:-1]])
     assert not fingerprints_match(facts, [])
-    assert clean_fingerprints("aa:bb|cc:dd  ee:ff") == ["AA:BB", "CC:DD", "EE:FF"]
 
 
 @given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 255))

@@ -41,7 +41,7 @@ def test_exclusions() -> None:
 def test_what_cannot_be_had(grade: str, exclusions: str, words: str) -> None:
     with pytest.raises(BadTlsValue) as bad:
         cipher_list(grade, exclusions, LibraryValues())
-    assert bad.value.lines == (words,) and bad.value.per_session
+    assert bad.value.lines == (words,)
 
 
 def test_an_empty_list() -> None:

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from gatepost.tls.certificate import Certificate
-from gatepost.tls.match import expected_names, matching_name, peer_name
+from gatepost.tls.match import expected_names, matching_name
 
 
 def certificate(*names: str, cn: str = "", has: bool | None = None) -> Certificate:
@@ -55,13 +55,6 @@ def test_the_common_name_counts_only_alone() -> None:
     assert matching_name(certificate(cn="mail.example"), wanted, multiple_labels=True) == "mail.example"
     assert matching_name(certificate("x.example", cn="mail.example"), wanted, multiple_labels=True) == ""
     assert matching_name(certificate(cn="mail.example", has=True), wanted, multiple_labels=True) == ""
-
-
-def test_the_name_for_the_log() -> None:
-    assert peer_name(certificate("a.example", "b.example", cn="c"), "b.example") == "b.example"
-    assert peer_name(certificate("a.example", "b.example", cn="c")) == "a.example"
-    assert peer_name(certificate(cn="c")) == "c"
-    assert peer_name(certificate(cn="c", has=True)) == ""
 
 
 def test_an_address_is_matched_by_addresses_alone() -> None:

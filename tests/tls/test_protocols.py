@@ -35,7 +35,6 @@ def test_what_is_no_list(text: str) -> None:
     with pytest.raises(BadTlsValue) as bad:
         parse_protocols(text)
     assert bad.value.lines == (f'Invalid TLS protocol list "{text}": disabling TLS support',)
-    assert not bad.value.per_session
 
 
 def test_options() -> None:

@@ -11,7 +11,6 @@ from gatepost.audit.lint.subject import Subject
 from gatepost.config.declaration import Type
 from gatepost.config.parameters import PARAMETERS, find
 
-_LISTS = ("list", "lookup tables", "restrictions", "service")
 _SETTING = re.compile(r"(?:^|[\s,])([a-z][a-z0-9_]{4,})\s*=(?![=])", re.ASCII)
 
 

@@ -63,10 +63,6 @@ class Atoms:
         return address_text(bits, first + min(7, last - first))
 
 
-def _length(atom: tuple[int, int, int]) -> int:
-    return atom[2] - atom[1]
-
-
 def public(addresses: AddressSet) -> AddressSet:
     """Those that clients on the Internet may have."""
     return addresses - _NOT_PUBLIC
