@@ -139,7 +139,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     `site_failure` is the reason when the destination itself failed (no connection, refused greeting): negative
     feedback; empty: the destination answered. `site_dsn` is its DSN. `sites`: of a list of next hops those that were
     tried, each with the reason why it was of no use (empty: it was of use). `damaged`: the content file has not the
-    octets that were stored.
+    octets that were stored. `transport_failure`: why the transport is of no use, whatever is to be delivered.
     """
 
     request_id: int
@@ -151,6 +151,7 @@ class DeliveryDone(msgspec.Struct, tag=9, array_like=True):
     pass_to: str = ""
     sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
     damaged: bool = False
+    transport_failure: str = ""
 
 
 class Count(msgspec.Struct, tag=10, array_like=True):

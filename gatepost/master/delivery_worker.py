@@ -80,11 +80,8 @@ class DeliveryWorker:
             carry_out(work, self._tasks)
 
     async def _deliver(self, request: DeliveryRequest, agent: DeliveryAgent | None) -> None:
-        if agent is None:  # as Postfix, which has the retry service defer it
-            agent = self.agents.get("retry")
-            request = msgspec.structs.replace(request, nexthop="4.3.0 mail transport unavailable")
         if agent is None:
-            done = self._all(request, "4.3.0", "mail transport unavailable")
+            done = await self._unavailable(request)
         else:
             try:
                 done = await agent.deliver(request)
@@ -93,6 +90,16 @@ class DeliveryWorker:
                 self._finished(self._all(request, "4.3.0", "unknown mail transport error"))
                 raise
         self._finished(done)
+
+    async def _unavailable(self, request: DeliveryRequest) -> DeliveryDone:
+        """As Postfix, which has the retry service defer it."""
+        dsn, text = "4.3.0", "mail transport unavailable"
+        if (retry := self.agents.get("retry")) is not None:
+            done = await retry.deliver(msgspec.structs.replace(request, nexthop=f"{dsn} {text}"))
+        else:
+            done = self._all(request, dsn, text)
+        done.transport_failure = text
+        return done
 
     def _all(self, request: DeliveryRequest, dsn: str, text: str) -> DeliveryDone:
         statuses = [RecipientStatus(r.index, "deferred", dsn, "none", text) for r in request.recipients]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from gatepost.mail.envelope import Message
 from gatepost.mail.status import RecipientStatus
+from gatepost.qmgr.jobs import Start
 
 if TYPE_CHECKING:
     from gatepost.qmgr.recipients import Unread
@@ -60,3 +61,7 @@ class ActiveMessage:
         # When it is tried again (wall clock), where a retry schedule says so.
         self.next_attempt = 0.0
         self.unstarted = False  # a hold or requeue has taken recipients out of this pass
+
+
+Running = tuple[ActiveMessage, Start | None, list[int]]
+"""A request under way: no Start for what a worker has from an earlier queue manager; the recipients' numbers."""

@@ -17,6 +17,7 @@ import msgspec
 
 from gatepost.qmgr.concurrency import TransportParameters, Window
 from gatepost.qmgr.rates import Account, Accounts, Rate
+from gatepost.qmgr.suspended import DEFERRED, Reason
 
 if TYPE_CHECKING:
     from gatepost.qmgr.preemption import Candidates
@@ -102,7 +103,7 @@ class Destination(Window):
         self.resting = False
         # Dead, or resting between deliveries, until then.
         self.resumes_at = self.warn_at = 0.0
-        self.reason: tuple[str, str] | None = None
+        self.reason: Reason | None = None
         self.rate: Rate | None = None
         self.account: Account | None = None
 
@@ -153,6 +154,17 @@ class Destination(Window):
         self.head = head
 
 
+class Start(msgspec.Struct, eq=False):
+    """One delivery to start. `more_waiting`: other mail waits for the same destination, so keep the connection."""
+
+    message_id: str
+    transport: str
+    nexthop: str
+    indexes: list[int]
+    more_waiting: bool
+    destination: Destination
+
+
 Ready = tuple[Key, int, Destination]
 
 
@@ -164,7 +176,7 @@ class Transport:
 
     __slots__ = (
         "accounts", "busy", "candidates", "destinations", "held", "jobs", "last", "name", "parameters", "preemptible",
-        "process_limit", "ready", "resumes_at", "sick", "unread",
+        "process_limit", "ready", "reason", "resumes_at", "retry_at", "selective", "sick", "unread",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: TransportParameters) -> None:
@@ -183,11 +195,30 @@ class Transport:
         self.destinations: dict[str, Destination] = {}
         self.ready: list[Ready] = []
         self.resumes_at = 0.0
+        # Why nothing at all is tried, and when it is again (transport_retry_time).
+        self.reason: Reason | None = None
+        self.retry_at = 0.0
+        # Whether it must be asked `refusal` for what comes.
+        self.selective = parameters.deferred or parameters.missing
         # Destinations that were dead lately, and until when that is remembered.
         self.sick: dict[str, float] = {}
         self.accounts = Accounts()
         # Made when a job could be preempted.
         self.candidates: Candidates | None = None
+
+    def throttle(self, reason: Reason, now: float) -> None:
+        """It failed, and is left alone for a while."""
+        self.reason, self.retry_at, self.selective = reason, now + self.parameters.retry_time, True
+
+    def unthrottle(self) -> None:
+        self.reason = None
+        self.selective = self.parameters.deferred or self.parameters.missing
+
+    def refusal(self, now: float, *, flushed: bool) -> Reason | None:
+        """Why what comes now is not tried: DSN and text. `flushed`: somebody wants it tried whatever there is."""
+        if self.reason is not None and (now >= self.retry_at or (flushed and not self.parameters.missing)):
+            self.unthrottle()
+        return self.reason or (DEFERRED if self.parameters.deferred and not flushed else None)
 
     def put(self, destination: Destination, peer: Peer) -> bool:
         """A new peer into its destination's queue; whether the destination has become one of the ready ones."""

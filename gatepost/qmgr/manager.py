@@ -16,7 +16,7 @@ from gatepost.mail.envelope import NOTIFY_SUCCESS, UNDELIVERED, Message
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
-from gatepost.qmgr.active import ActiveMessage
+from gatepost.qmgr.active import ActiveMessage, Running
 from gatepost.qmgr.claims import Claims
 from gatepost.qmgr.clock_jumps import ClockJumps
 from gatepost.qmgr.conclusion import Conclusion
@@ -30,7 +30,8 @@ from gatepost.qmgr.refill import NEVER, Refill
 from gatepost.qmgr.requests import content_of, delivery_request, passed_on
 from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
-from gatepost.qmgr.scheduler import Scheduler, Start, Suspended
+from gatepost.qmgr.scheduler import Scheduler, Start
+from gatepost.qmgr.suspended import CRASHED, UNAVAILABLE, Suspended
 from gatepost.qmgr.tracing import Tracing
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.store import FLUSHED, Store, Stored
@@ -40,9 +41,6 @@ CONTENT_IN_MEMORY = 64 * 1024 * 1024
 """Octets of content kept at hand for dispatch; what is beyond is read from the store when its turn comes."""
 
 DAMAGED = "damaged message, moved to the corrupt queue"
-
-Running = tuple[ActiveMessage, Start | None, list[int]]
-"""A request under way: no Start for what a worker has from an earlier queue manager; the recipients' numbers."""
 
 
 class QueueManager:
@@ -277,7 +275,7 @@ class QueueManager:
         )
 
     def _defer_suspended(self, suspended: Suspended) -> None:
-        """Mail for a dead destination: deferred by the queue manager itself."""
+        """Mail for a dead destination or transport: deferred by the queue manager itself."""
         entry = self.active.get(suspended.message_id)
         if entry is None:
             return
@@ -297,6 +295,8 @@ class QueueManager:
         if start is not None:
             failure = (done.site_dsn, done.site_failure) if done.site_failure else None
             self.scheduler.finished(start, failure, self._monotonic())
+            if done.transport_failure:
+                self.scheduler.throttle(start.transport, UNAVAILABLE, self._monotonic())
             if done.sites and self.policies.health is not None:
                 self.policies.health.outcome(start.transport, done.sites)
         if done.damaged:
@@ -349,7 +349,8 @@ class QueueManager:
             self._claims.route_rest()
 
     def lost(self, request_ids: list[int]) -> None:
-        """The worker that had these requests is gone and will not answer: try again, the second time after a pause."""
+        """The worker that had these requests is gone and will not answer: try again, but not a third time soon."""
+        failed: set[str] = set()
         for request_id in request_ids:
             running = self.running.pop(request_id, None)
             if running is None:
@@ -361,13 +362,11 @@ class QueueManager:
             if entry.tries == 1:
                 self._route_soon(entry, indexes)
                 continue
-            transport = start.transport if start is not None else "mail"
-            self._log.warning(
-                f"transport {transport} failure -- see a previous warning/fatal/panic logfile record"
-                " for the problem description"
-            )
-            text = "unknown mail transport error"
-            self.settle(entry, [RecipientStatus(index, "deferred", "4.3.0", "none", text) for index in indexes])
+            if start is not None:
+                failed.add(start.transport)
+            self._defer_suspended(Suspended(entry.message.queue_id, indexes, *CRASHED))
+        for transport in failed:
+            self.scheduler.throttle(transport, CRASHED, self._monotonic())
         self.pump_soon()
 
     # --- an operator's acts ---------------------------------------------------------------------------------------

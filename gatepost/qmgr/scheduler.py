@@ -12,29 +12,17 @@ import heapq
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import msgspec
-
 from gatepost.config.master_cf import Service
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
 from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
 from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
+from gatepost.qmgr.jobs import Start as Start
 from gatepost.qmgr.preemption import preempting
 from gatepost.qmgr.rates import Account, Rate
-from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say
+from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say, transport_failure
+from gatepost.qmgr.suspended import UNAVAILABLE, Reason, suspension
 from gatepost.qmgr.suspended import Suspended as Suspended
-from gatepost.qmgr.suspended import suspension
-
-
-class Start(msgspec.Struct, eq=False):
-    """One delivery to start. `more_waiting`: other mail waits for the same destination, so keep the connection."""
-
-    message_id: str
-    transport: str
-    nexthop: str
-    indexes: list[int]
-    more_waiting: bool
-    destination: Destination
 
 
 class Scheduler:
@@ -106,7 +94,7 @@ class Scheduler:
         """
         via = self._transports.get(transport) or self._transport(transport)
         parameters = via.parameters
-        if (parameters.deferred or parameters.missing) and self._refused(via, message_id, indexes, now):
+        if via.selective and self._refused(via, message_id, indexes, now):
             return
         if self._timers and self._timers[0][0] <= now:
             self._run_timers(now)
@@ -171,9 +159,14 @@ class Scheduler:
                 destination.reason = None
             if transport.sick:
                 transport.sick.pop(destination.name, None)
+            if transport.reason is not None:
+                transport.unthrottle()
             destination.succeeded(parameters)
         elif destination.failed(parameters):
-            self._suspend_waiting(destination, failure)
+            dsn, reason = failure
+            # A destination that cannot be reached is no reason to return mail.
+            destination.reason = failure = (dsn if dsn.startswith("4.") else "4.0.0", reason)
+            self._suspend_waiting(destination, lambda ident, indexes: suspension(ident, indexes, failure))
             transport.remember_sick(destination.name, now)
             self._rest(destination, now + parameters.dead_time)
         if self._feedback_log is not None:
@@ -185,6 +178,15 @@ class Scheduler:
             destination.size = 0
             self._rest(destination, now + parameters.rate_delay)
         self._settle(destination)
+
+    def throttle(self, name: str, reason: Reason, now: float) -> None:
+        """The transport failed, whatever it was given: its mail waits for transport_retry_time, success, or a flush."""
+        self._warn(transport_failure(name, reason))
+        transport = self._transport(name)
+        transport.throttle(reason, now)
+        for destination in list(transport.destinations.values()):
+            self._suspend_waiting(destination, lambda ident, indexes: Suspended(ident, indexes, *reason))
+            self._settle(destination)
 
     def remove(self, message_id: str) -> list[int]:
         """Forget what waits of a message (removed, held); the recipients. Deliveries that were started go on."""
@@ -217,6 +219,7 @@ class Scheduler:
         """Forget which destinations are dead (postqueue -f)."""
         for transport in self._transports.values():
             transport.sick.clear()
+            transport.unthrottle()
         for _, _, resting in self._timers:
             if isinstance(resting, Destination) and resting.reason is not None:
                 resting.resumes_at = now
@@ -236,16 +239,14 @@ class Scheduler:
 
     def _refused(self, transport: Transport, message_id: str, indexes: list[int], now: float) -> bool:
         """Recipients for a transport that is to be left alone, or that is not there, wait."""
-        dsn, text = "4.3.2", "deferred transport"
-        if transport.parameters.missing:
-            dsn, text = "4.3.0", "mail transport unavailable"
-            if now >= transport.resumes_at:
-                transport.resumes_at = now + transport.parameters.retry_time
-                self._warn(f"connect to transport private/{transport.name}: No such file or directory")
-        elif message_id in self.flushed:
-            return False
-        self._suspended.append(Suspended(message_id, indexes, dsn, text, text))
-        return True
+        reason = transport.refusal(now, flushed=message_id in self.flushed)
+        if reason is None and transport.parameters.missing:
+            reason = UNAVAILABLE
+            self._warn(f"connect to transport private/{transport.name}: No such file or directory")
+            transport.throttle(reason, now)
+        if reason is not None:
+            self._suspended.append(Suspended(message_id, indexes, *reason))
+        return reason is not None
 
     def _destination(self, transport: Transport, name: str, now: float) -> Destination:
         destination = transport.destinations[name] = Destination(transport, name)
@@ -349,14 +350,11 @@ class Scheduler:
         ):
             del transport.destinations[destination.name]
 
-    def _suspend_waiting(self, destination: Destination, failure: tuple[str, str]) -> None:
-        dsn, reason = failure
-        # A destination that cannot be reached is no reason to return mail.
-        destination.reason = (dsn if dsn.startswith("4.") else "4.0.0", reason)
+    def _suspend_waiting(self, destination: Destination, suspended: Callable[[str, list[int]], Suspended]) -> None:
         transport = destination.transport
         for peer in destination.peers[destination.head :]:
             if peer is not None and peer.at < len(peer.indexes):
-                self._suspended.append(suspension(peer.job.message_id, transport.withdraw(peer), destination.reason))
+                self._suspended.append(suspended(peer.job.message_id, transport.withdraw(peer)))
         destination.waiting = 0
 
     def _rest(self, destination: Destination, until: float) -> None:

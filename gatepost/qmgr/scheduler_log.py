@@ -8,10 +8,19 @@ from collections.abc import Callable
 from gatepost.config.settings import Settings
 from gatepost.qmgr.concurrency import Feedback, TransportParameters
 from gatepost.qmgr.jobs import UNLIMITED, Destination
+from gatepost.qmgr.suspended import CRASHED, Reason
 
 Say = Callable[[str], None]
 
 _KINDS = {"": 0, "concurrency": 1, "sqrt_concurrency": 2}
+
+
+def transport_failure(name: str, reason: Reason) -> str:
+    """Why the transport is left alone for a while."""
+    if reason == CRASHED:
+        cause = "see a previous warning/fatal/panic logfile record for the problem description"
+        return f"transport {name} failure -- {cause}"
+    return f"connect to transport private/{name}: Connection refused"
 
 
 class FeedbackLog:

@@ -71,6 +71,7 @@ async def test_an_unknown_transport_defers() -> None:
     assert [(s.action, s.dsn, s.text) for s in told[0].statuses] == [
         ("deferred", "4.3.0", "mail transport unavailable")
     ] * 2
+    assert told[0].transport_failure == "mail transport unavailable"
 
 
 async def test_a_fault_in_an_agent_defers_its_recipients_only() -> None:

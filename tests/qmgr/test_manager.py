@@ -200,3 +200,31 @@ async def test_damage_found_on_the_way_out_keeps_what_is_not_delivered(order: tu
     assert stored is not None and (stored.queue, stored.open) == ("corrupt", [1])
     assert not world.notices.sent
     world.commit.close()
+
+
+async def test_workers_that_die_of_it_twice_throttle_the_transport() -> None:
+    world = World()
+    await world.submitted()
+    world.manager.lost([world.requests.pop().request_id])
+    await until(lambda: bool(world.requests))
+    world.manager.lost([world.requests.pop().request_id])
+    await world.at_rest()
+    stored = world.store.load(world.message.queue_id)
+    # Of the other recipient, which goes elsewhere by the same transport, nothing was tried.
+    assert stored is not None and not world.requests
+    assert stored.reasons == dict.fromkeys((0, 1), ("4.3.0", "unknown mail transport error"))
+    world.commit.close()
+
+
+async def test_a_transport_that_a_worker_does_not_serve_is_throttled() -> None:
+    world = World()
+    await world.submitted()
+    request = world.requests.pop()
+    status = RecipientStatus(0, "deferred", "4.3.0", "none", "mail transport unavailable")
+    done = DeliveryDone(request.request_id, 1, request.queue_id, [status], transport_failure=status.text)
+    world.manager.delivered(done)
+    await world.at_rest()
+    stored = world.store.load(world.message.queue_id)
+    assert stored is not None and not world.requests
+    assert stored.reasons[1] == ("4.3.0", "mail transport unavailable")
+    world.commit.close()

@@ -3,6 +3,7 @@
 from gatepost.config.configuration import Configuration
 from gatepost.maillog.sink import MailLog, MemoryOutput
 from gatepost.qmgr.scheduler import Scheduler, Start
+from gatepost.qmgr.suspended import CRASHED, UNAVAILABLE, Suspended
 
 DOWN = ("4.4.1", "connect to 127.0.0.1[127.0.0.1]:44133: Connection refused")
 
@@ -155,3 +156,41 @@ def test_a_transport_that_master_cf_does_not_have() -> None:
         ("4.3.0", "mail transport unavailable")
     ] * 3
     assert world.lines() == ["warning: connect to transport private/nosuch: No such file or directory"] * 2
+    world.scheduler.revive(70)
+    world.scheduler.add("A", "nosuch", "x", [0], 70)
+    assert len(world.lines()) == 1
+
+
+def test_a_transport_that_failed_is_left_alone_for_a_while() -> None:
+    world = World("transport_retry_time = 60s\nsmtp_destination_concurrency_limit = 1\n")
+    scheduler = world.scheduler
+    world.add(2, "a.example")
+    world.add(1, "b.example")
+    first, other = world.start()
+    scheduler.add("R", "relay", "a.example", [0], 1)
+    scheduler.throttle("smtp", CRASHED, 1)
+    why = "see a previous warning/fatal/panic logfile record for the problem description"
+    assert world.lines() == [f"warning: transport smtp failure -- {why}"]
+    world.add(1, "c.example", 30)
+    # What waited and what comes, wherever it goes; of other transports nothing.
+    assert scheduler.suspended(30) == [
+        Suspended("2", [0], "4.3.0", "unknown mail transport error"),
+        Suspended("4", [0], "4.3.0", "unknown mail transport error"),
+    ]
+    assert [start.message_id for start in scheduler.next_requests(30)] == ["R"]
+    world.add(1, "c.example", 61)
+    assert [start.message_id for start in scheduler.next_requests(61)] == ["5"]
+    # A delivery that ends well, a flush of all, or of one message, say that it is to be tried.
+    for lift in (lambda: scheduler.finished(first, None, 70), lambda: scheduler.revive(70), None):
+        scheduler.throttle("smtp", CRASHED, 62)
+        if lift is None:
+            scheduler.flushed.add(str(world.active + 1))
+        else:
+            lift()
+        world.add(1, f"{world.active}.example", 71)
+        assert len(scheduler.next_requests(71)) == 1
+    # But not one that ends without connection.
+    scheduler.throttle("smtp", UNAVAILABLE, 80)
+    scheduler.finished(other, DOWN, 80)
+    world.add(1, "e.example", 81)
+    assert scheduler.suspended(81)[-1].text == "mail transport unavailable"
