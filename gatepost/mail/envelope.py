@@ -80,6 +80,7 @@ class Message(msgspec.Struct, array_like=True):
     hold: bool = False
     warn_sent: bool = False
     trace: int = 0
+    unused: str = ""  # the queue stores a message as an array: no place in it may go, new ones come at the end
     data_size: int = 0
     verp: str = ""
     expanded: tuple[Recipient, ...] = ()
