@@ -10,6 +10,7 @@ from gatepost.audit.lint.table_rows import table_rows
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 from gatepost.tables.braces import split_items
 from gatepost.tables.environment import error_text
 from gatepost.tables.key_files import named
@@ -127,10 +128,10 @@ def _set(configuration: Configuration) -> Iterator[tuple[Settings, str]]:
 def _paths(settings: Settings, parameter: str, tables: Tables) -> list[str]:
     try:
         if _PARAMETER.fullmatch(parameter):
-            return named(settings.text(parameter))
+            return named(parameter, settings.text(parameter))
         if parameter == _SNI_MAPS:
             rows = [row for spec in split_items(settings.text(parameter)) for row in table_rows(tables, spec) or ()]
-            return [path for row in rows if row.value.startswith("/") for path in named(row.value)]
+            return [path for row in rows if row.value.startswith("/") for path in split_list(row.value)]
     except (ConfigError, LookupTemporaryFailure):
         pass
     return []

@@ -130,7 +130,7 @@ def _of_parameter(scope: str, name: str, text: str) -> Iterator[NamedFile]:
 
 def _paths_in(name: str, text: str) -> Iterator[str]:
     if _KEYS.fullmatch(name):
-        yield from named(text)
+        yield from named(name, text)
         return
     if name == SNI_MAPS:
         yield from _VALUE.findall(text)  # inline:{www.example.com = /file}

@@ -8,8 +8,8 @@ import hashlib
 import os
 import pwd
 
+from gatepost.config.values import split_list
 from gatepost.master.checked_open import open_checked
-from gatepost.tables.key_files import named
 from gatepost.tables.postmap_text import parse_postmap
 from gatepost.tables.source import decode
 
@@ -45,6 +45,6 @@ def _files(text: bytes) -> dict[bytes, str]:
         digest_of(path): path
         for value in parsed.content.values()
         if value.startswith("/")
-        for path in named(value)
+        for path in split_list(value)
         if path.startswith("/")
     }

@@ -61,12 +61,13 @@ class _Engine:
         return None if self._renewed is None else self._renewed.current()
 
     def _try(self) -> None:
+        from gatepost.tables.key_files import UnreadableFile
         from gatepost.tls.values import BadTlsValue
 
         self._next_try = self._clock() + RETRY
         try:
             self._renewed = self._make()
-        except BadTlsValue as error:
+        except (BadTlsValue, UnreadableFile) as error:
             for line in error.lines:
                 # Postfix has this one line without the word.
                 tell = self._log.info if line.startswith("cannot load Certification Authority") else self._log.warning
@@ -74,16 +75,25 @@ class _Engine:
 
 
 def _renewed(tables: Tables, settings: Settings, params: SmtpTlsParams, log: ProgramLog) -> "Renewed[Contexts]":
-    """Raises BadTlsValue."""
+    """Raises UnreadableFile or BadTlsValue."""
     from gatepost.delivery.smtp_tls import Contexts
-    from gatepost.delivery.smtp_tls_files import client_chains
-    from gatepost.tables.key_files import KeyFiles, Renewed
-    from gatepost.tls.values import BadTlsValue
+    from gatepost.tables.key_files import KeyFiles, Renewed, UnreadableFile
+    from gatepost.tls.values import BadTlsValue, Chain
 
     prefix = f"{params.prefix}_tls"
+
+    def chains(files: KeyFiles) -> tuple[Chain, ...]:
+        try:
+            return tuple(files.chains(prefix))
+        except UnreadableFile as error:
+            if error.parameter != f"{prefix}_chain_files":
+                raise
+            log.warning(error.lines[0])  # and there is no certificate to show, as in Postfix
+            return ()
+
     return Renewed(
         KeyFiles.of(tables.env, settings, prefix),
-        lambda files: Contexts(params, tuple(client_chains(files, prefix, log.warning))),
+        lambda files: Contexts(params, chains(files)),
         params.prefix,
         failures=(BadTlsValue,),
     )

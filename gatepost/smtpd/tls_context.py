@@ -4,9 +4,9 @@ import ssl
 from collections.abc import Callable
 
 from gatepost.maillog.sink import ProgramLog
-from gatepost.smtpd.tls_maker import ContextMaker, FileTrouble
+from gatepost.smtpd.tls_maker import ContextMaker
 from gatepost.smtpd.tls_tickets import TicketKeys
-from gatepost.tables.key_files import LOOK_INTERVAL, KeyFiles, Renewed
+from gatepost.tables.key_files import LOOK_INTERVAL, KeyFiles, Renewed, UnreadableFile
 from gatepost.tls import tickets
 from gatepost.tls.values import BadTlsValue
 
@@ -60,7 +60,7 @@ class ListenerContext:
             self._renewed = Renewed(
                 self._files, self._maker.make, self._service, failures=(BadTlsValue,), renewed=self._forget_period
             )
-        except (BadTlsValue, FileTrouble) as error:
+        except (BadTlsValue, UnreadableFile) as error:
             for line in error.lines:
                 self._log.warning(line)
 

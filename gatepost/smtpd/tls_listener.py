@@ -8,10 +8,10 @@ from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls import ListenerTls
 from gatepost.smtpd.tls_context import ListenerContext
-from gatepost.smtpd.tls_maker import ContextMaker, FileTrouble
+from gatepost.smtpd.tls_maker import ContextMaker
 from gatepost.smtpd.tls_settings import VERBOSE, tls_settings
 from gatepost.smtpd.tls_tickets import TicketKeys
-from gatepost.tables.key_files import KeyFiles
+from gatepost.tables.key_files import KeyFiles, UnreadableFile
 from gatepost.tables.opening import Tables
 from gatepost.tls.values import BadTlsValue
 
@@ -54,7 +54,7 @@ def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> ConfigErro
         return None
     try:
         ContextMaker(settings, tls, tables, log).make(KeyFiles.of(tables.env, settings, _PREFIX))
-    except FileTrouble as error:
+    except UnreadableFile as error:
         return error
     except BadTlsValue as error:
         return ConfigError("; ".join(error.lines), parameter=_parameter(settings, error.lines[0], tls.enforced))

@@ -1,14 +1,12 @@
 """SSLContexts of a listener, of its parameters and of the files that these name."""
 
 import ssl
-from collections.abc import Iterator
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
-from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls_settings import TlsSettings
-from gatepost.tables.key_files import PAIRS, KeyFiles, NamedChains
+from gatepost.tables.key_files import KeyFiles, NamedChains
 from gatepost.tables.maps import Maps
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import LookupTemporaryFailure
@@ -16,7 +14,6 @@ from gatepost.tls import sni
 from gatepost.tls.certificate import fingerprint
 from gatepost.tls.ciphers import cipher_list
 from gatepost.tls.context import server_context
-from gatepost.tls.problem import unopened
 from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
 
 _SNI_MAPS = "tls_server_sni_maps"
@@ -59,12 +56,12 @@ class ContextMaker:
         )
 
     def make(self, files: KeyFiles) -> ssl.SSLContext:
-        """Raises FileTrouble or BadTlsValue."""
+        """Raises UnreadableFile or BadTlsValue."""
         try:
             fingerprint(b"", self._tls.digest)
         except BadTlsValue as bad:
             raise BadTlsValue(*bad.lines, "disabling TLS support") from None
-        values = self._values(tuple(_chains(self._settings, files)), self._dh_parameters())
+        values = self._values(tuple(files.chains("smtpd_tls")), self._dh_parameters())
         context = server_context(values, self._log.warning)
         if self._names is not None:
             sni.serve_names(context, values, self._find, self._log.warning)
@@ -136,55 +133,3 @@ class ContextMaker:
     def _unavailable(self, name: str) -> sni.SniUnavailable:
         self._log.warning(f"{_SNI_MAPS}: {name} map lookup problem")
         return sni.SniUnavailable(name)
-
-
-def _chains(settings: Settings, files: KeyFiles) -> Iterator[Chain]:
-    """Raises ConfigError, in Postfix's words, for a file that cannot be read."""
-    if settings.smtpd_tls_chain_files:
-        parameter = "smtpd_tls_chain_files"
-        for path in files.files.get(parameter, ()):
-            yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
-        return
-    for certificate, key, algorithm in PAIRS:
-        parameter, key_parameter = f"smtpd_tls_{certificate}", f"smtpd_tls_{key}"
-        key_path = settings.text(key_parameter)
-        for path in files.files.get(parameter, ()):
-            if path == key_path:
-                yield Chain(name=path, certificates=_read(files, parameter, path, _CHAIN))
-                continue
-            failed = f'cannot get {algorithm} {{}} from file "{{}}": disabling TLS support'
-            yield Chain(
-                name=path,
-                certificates=_read(files, parameter, path, failed.format("certificate", "{}")),
-                key_name=key_path,
-                key=_read(files, key_parameter, key_path, failed.format("private key", "{}")),
-                algorithm=algorithm,
-            )
-
-
-_CHAIN = "error opening chain file: {}"
-
-
-class FileTrouble(ConfigError):
-    """A certificate or key that cannot be read. `lines`: Postfix's for the log."""
-
-    def __init__(self, failed: str, path: str, error: ConfigError) -> None:
-        why = error.message.removeprefix(f"open {path}: ")
-        super().__init__(f"open {path}: {why}", parameter=error.parameter)
-        if failed is _CHAIN:
-            self.lines: tuple[str, ...] = (f"{failed.format(path)}: {why}",)
-        else:
-            number, problem = unopened(path, why)
-            problems = (
-                problem,
-                f"error:{0x10080000 | number:08X}:BIO routines::system lib",
-                f"error:{0x0A080000 | number:08X}:SSL routines::system lib",
-            )
-            self.lines = (failed.format(path), *map(lines.tls_library_problem, problems))
-
-
-def _read(files: KeyFiles, parameter: str, path: str, failed: str) -> bytes:
-    try:
-        return KeyFiles(files.env, {parameter: (path,)}).read(parameter)
-    except ConfigError as error:
-        raise FileTrouble(failed, path, error) from None

@@ -5,7 +5,7 @@ of them (an SSLContext) is made anew once all of them have stood still, and only
 fit its certificate leaves everything as it was.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from gatepost.config.errors import ConfigError
@@ -13,6 +13,7 @@ from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.tables.environment import TableEnvironment, error_text
 from gatepost.tables.watched import Signature, signature_of
+from gatepost.tls.problem import unopened
 from gatepost.tls.values import Chain
 
 T = TypeVar("T")
@@ -28,8 +29,30 @@ FILE_SUFFIXES = (
 )  # fmt: skip
 """What follows `smtpd_tls_`, `smtp_tls_` or `lmtp_tls_` in the names of parameters that name such files."""
 
+_PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
 
-PAIRS = (("cert_file", "key_file", "RSA"), ("dcert_file", "dkey_file", "DSA"), ("eccert_file", "eckey_file", "ECDSA"))
+_LISTS = ("_chain_files", "_trust_anchor_file")
+_MAY_LACK = ("smtpd_tls_chain_files", "smtpd_tls_cert_file")
+
+_CHAIN = "chain"
+
+
+class UnreadableFile(ConfigError):
+    """A file that cannot be read. `kind`: what would be in it, `chain` or, say, `ECDSA private key`. `errno`: the
+    system's number, 0 for a name that no file can have. `lines`: Postfix's for the log.
+    """
+
+    def __init__(self, parameter: str, file: str, kind: str, error: OSError | ValueError) -> None:
+        why = error_text(error) if isinstance(error, OSError) else str(error)
+        super().__init__(f"open {file}: {why}", parameter=parameter)
+        self.file = file
+        self.kind = kind
+        self.errno = getattr(error, "errno", None) or 0
+        if kind == _CHAIN:
+            self.lines: tuple[str, ...] = (f"error opening chain file: {file}: {why}",)
+        else:
+            failed = f'cannot get {kind} from file "{file}": disabling TLS support'
+            self.lines = (failed, *unopened(file, self.errno, why))
 
 
 class KeyFiles:
@@ -43,7 +66,8 @@ class KeyFiles:
     @classmethod
     def of(cls, env: TableEnvironment, settings: Settings, prefix: str) -> "KeyFiles":
         """Those of a listener or transport. `prefix`: `smtpd_tls`, `smtp_tls`, `lmtp_tls`."""
-        return cls(env, {f"{prefix}_{suffix}": named(settings.text(f"{prefix}_{suffix}")) for suffix in FILE_SUFFIXES})
+        names = (f"{prefix}_{suffix}" for suffix in FILE_SUFFIXES)
+        return cls(env, {name: named(name, settings.text(name)) for name in names})
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -51,45 +75,40 @@ class KeyFiles:
     def read(self, parameter: str) -> bytes:
         """The content of the parameter's files, one after the other; empty if it names none.
 
-        Raises ConfigError with parameter and file.
+        Raises UnreadableFile.
         """
-        return b"".join(self._read(parameter, path) for path in self.files.get(parameter, ()))
+        return b"".join(self._read(parameter, path, _CHAIN) for path in self.files.get(parameter, ()))
 
-    def chains(self, prefix: str) -> tuple[Chain, ...]:
+    def chains(self, prefix: str) -> Iterator[Chain]:
         """Certificates with their keys: those of PREFIX_chain_files, else those of the pairs (tls_certkey.c).
 
-        Raises ConfigError with parameter and file.
+        Raises UnreadableFile.
         """
         whole = f"{prefix}_chain_files"
         if paths := self.files.get(whole):
-            return tuple(Chain(name=path, certificates=self._read(whole, path)) for path in paths)
-        return tuple(
-            self._pair(f"{prefix}_{certificate}", f"{prefix}_{key}", algorithm)
-            for certificate, key, algorithm in PAIRS
-            if f"{prefix}_{certificate}" in self.files
-        )
+            for path in paths:
+                yield Chain(name=path, certificates=self._read(whole, path, _CHAIN))
+            return
+        for certificate, key, algorithm in _PAIRS:
+            for path in self.files.get(f"{prefix}_{certificate}", ()):
+                yield self._pair(path, f"{prefix}_{certificate}", f"{prefix}_{key}", algorithm)
 
-    def _pair(self, certificate: str, key: str, algorithm: str) -> Chain:
-        paths = self.files[certificate]
-        key_paths = self.files.get(key, paths)
-        return Chain(
-            name=paths[0],
-            certificates=self.read(certificate),
-            key_name=key_paths[0],
-            key=self.read(key) if key in self.files else self.read(certificate),
-            algorithm=algorithm,
-        )
+    def _pair(self, path: str, parameter: str, key_parameter: str, algorithm: str) -> Chain:
+        key_path = next(iter(self.files.get(key_parameter, ())), "")
+        same = key_path == path
+        octets = self._read(parameter, path, _CHAIN if same else f"{algorithm} certificate")
+        key = octets if same else self._read(key_parameter, key_path, f"{algorithm} private key")
+        return Chain(name=path, certificates=octets, key_name=key_path, key=key, algorithm=algorithm)
 
     def signatures(self) -> tuple[Signature | None, ...]:
         """What tells a file that has changed from one that has not; None for one that cannot be looked at."""
         return tuple(self._signature(path) for paths in self.files.values() for path in paths)
 
-    def _read(self, parameter: str, path: str) -> bytes:
+    def _read(self, parameter: str, path: str, kind: str) -> bytes:
         try:
             data = self.env.read_file(self.env.path(path))
         except (OSError, ValueError) as error:
-            why = error_text(error) if isinstance(error, OSError) else str(error)
-            raise ConfigError(f"open {path}: {why}", parameter=parameter) from None
+            raise UnreadableFile(parameter, path, kind, error) from None
         return data if data.endswith(b"\n") else data + b"\n"
 
     def _signature(self, path: str) -> Signature | None:
@@ -196,7 +215,7 @@ class NamedChains:
         """The octets of the files that a value names. Raises ConfigError."""
         chain = self._chains.pop(value, None)
         if chain is None:
-            files = KeyFiles(self._env, {self._parameter: named(value)})
+            files = KeyFiles(self._env, {self._parameter: split_list(value)})
             try:
                 chain = Renewed(files, self._read, f"{self._parameter}: {value}", failures=self._failures)
             except self._failures:
@@ -212,6 +231,12 @@ class NamedChains:
         return octets
 
 
-def named(value: str) -> list[str]:
-    """The paths in the value of such a parameter; `none` names none."""
-    return [] if value.strip().lower() == "none" else split_list(value)
+def named(parameter: str, value: str) -> list[str]:
+    """The paths in the value of such a parameter. Only a server may say `none`; for a client that is a file's name, as
+    in Postfix.
+    """
+    if parameter in _MAY_LACK and value.lower() == "none":
+        return []
+    if parameter.endswith(_LISTS):
+        return split_list(value)
+    return [value] if value else []

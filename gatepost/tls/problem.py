@@ -1,8 +1,6 @@
 """`TLS library problem: ...` for what fails before there is a connection."""
 
 import _ssl
-import errno
-import os
 import re
 import ssl
 
@@ -20,13 +18,13 @@ _LIBRARIES = {
 """OpenSSL's own words for its parts (ERR_lib_error_string), by Python's."""
 
 
-_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
-
-
-def unopened(path: str, why: str) -> tuple[int, str]:
-    """OpenSSL's words for a file that it would not have been able to open; first the number of the system's `why`."""
-    number = _NUMBERS.get(why, 0)
-    return number, f"error:{1 << 31 | number:08X}:system library::{why}:calling fopen({path}, r)"
+def unopened(path: str, number: int, why: str) -> tuple[str, str, str]:
+    """What OpenSSL says when it cannot open a file. `number`, `why`: the system's."""
+    return (
+        f"TLS library problem: error:{1 << 31 | number:08X}:system library::{why}:calling fopen({path}, r)",
+        f"TLS library problem: error:{0x10080000 | number:08X}:BIO routines::system lib",
+        f"TLS library problem: error:{0x0A080000 | number:08X}:SSL routines::system lib",
+    )
 
 
 def library_problem(exc: ssl.SSLError) -> str:

@@ -25,7 +25,7 @@ def test_all_places_that_name_certificates_each_file_once(tmp_path: Path) -> Non
     (tmp_path / "sni").write_text(f"www.example {tmp_path}/d.pem, {tmp_path}/a.pem\n")
     found = files(
         f"smtpd_tls_chain_files = {tmp_path}/a.pem, {tmp_path}/b.pem\nsmtp_tls_cert_file = {tmp_path}/c.pem\n"
-        f"smtp_tls_key_file = $smtp_tls_cert_file\nsmtpd_tls_eccert_file = none\n"
+        f"smtp_tls_key_file = $smtp_tls_cert_file\nsmtpd_tls_cert_file = none\n"
         f"tls_server_sni_maps = hash:{tmp_path}/sni, inline:{{e.example={tmp_path}/e.pem}}\n",
         f"465 inet n - n - - smtpd\n -o smtpd_tls_cert_file={tmp_path}/b.pem\n"
         f" -o smtpd_tls_eccert_file={tmp_path}/gone.pem\n",

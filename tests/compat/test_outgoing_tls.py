@@ -89,7 +89,9 @@ def test_levels_and_policies() -> None:
 
 # Each for a transport of its own.
 PARAMETERS = (
-    "smtp_tls_chain_files = /nonexistent\n",
+    "smtp_tls_chain_files = {certs}/client.pem, /nonexistent\n",
+    "smtp_tls_eccert_file = none\n",
+    "smtp_tls_cert_file = {certs}/client.pem\nsmtp_tls_key_file = /nonexistent\n",
     "smtp_tls_CAfile = /nonexistent\n",
     "smtp_tls_fingerprint_digest = foo\n",
     "smtp_tls_servername = a_b-\n",

@@ -92,6 +92,13 @@ def test_a_renewed_certificate_is_taken_up(tmp_path: Path) -> None:
     assert place.told() == []
 
 
+def test_certificate_and_key_may_be_in_one_file_in_any_order(tmp_path: Path) -> None:
+    place = Place(tmp_path, "smtpd_tls_cert_file = HERE/both.pem\n")
+    certificate, key = (certificates().folder / f"rsa.{suffix}" for suffix in ("pem", "key"))
+    (tmp_path / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    assert shown(place.listener().context()).getpeercert(True) == certificate_of("rsa")
+
+
 def test_what_does_not_fit_leaves_the_old_pair_in_service(tmp_path: Path) -> None:
     place = Place(tmp_path, MINE)
     place.copy("rsa")

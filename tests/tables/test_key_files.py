@@ -1,5 +1,6 @@
 """Certificates and keys by the parameters that name them, and their renewal."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.tables.environment import TableEnvironment
-from gatepost.tables.key_files import LOOK_INTERVAL, STILL, KeyFiles, NamedChains, Renewed
+from gatepost.tables.key_files import LOOK_INTERVAL, STILL, KeyFiles, NamedChains, Renewed, UnreadableFile, named
 
 
 class Surroundings:
@@ -63,7 +64,7 @@ def test_the_parameters_of_a_listener_and_of_a_transport(tmp_path: Path) -> None
     settings = Configuration.parse(
         f"smtpd_tls_chain_files = {tmp_path}/a.pem, {tmp_path}/b.pem\n"
         f"smtp_tls_cert_file = {tmp_path}/b.pem\nsmtp_tls_eccert_file = {tmp_path}/a.pem\n"
-        f"smtp_tls_eckey_file = {tmp_path}/b.pem\nsmtp_tls_dcert_file = none\n"
+        f"smtp_tls_eckey_file = {tmp_path}/b.pem\nlmtp_tls_eccert_file = none\n"
     ).settings
     server = KeyFiles.of(env, settings, "smtpd_tls")
     assert server.read("smtpd_tls_chain_files") == b"A\nB\n"
@@ -77,15 +78,44 @@ def test_the_parameters_of_a_listener_and_of_a_transport(tmp_path: Path) -> None
         ("RSA", b"B\n", b"B\n"),  # the default of the key's parameter is the certificate's file
         ("ECDSA", b"A\n", b"B\n"),
     ]
-    assert not KeyFiles.of(env, settings, "lmtp_tls")
+    with pytest.raises(UnreadableFile, match="open none: No such file"):
+        list(KeyFiles.of(env, settings, "lmtp_tls").chains("lmtp_tls"))
 
 
-def test_a_file_that_is_not_there_is_named_with_its_parameter(tmp_path: Path) -> None:
-    files = KeyFiles(Surroundings().env, {"smtpd_tls_key_file": [f"{tmp_path}/gone"]})
-    with pytest.raises(ConfigError) as caught:
-        files.read("smtpd_tls_key_file")
-    assert caught.value.parameter == "smtpd_tls_key_file"
-    assert str(caught.value).endswith(f"open {tmp_path}/gone: No such file or directory")
+@pytest.mark.parametrize("name", ["smtpd_tls_chain_files", "smtpd_tls_cert_file"])
+def test_a_server_may_have_none(name: str) -> None:
+    settings = Configuration.parse(f"{name} = None\n").settings
+    assert not KeyFiles.of(Surroundings().env, settings, "smtpd_tls").files.get(name)
+
+
+def test_only_lists_are_split() -> None:
+    assert named("smtp_tls_cert_file", "/a b,c.pem") == ["/a b,c.pem"]
+    assert named("smtp_tls_chain_files", "/a, /b") == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "parameters", "kind", "first", "more"),
+    [
+        ("a", {"chain_files": "aA"}, "chain", "error opening chain file: {}: No such file", 0),
+        ("a", {"cert_file": "a", "key_file": "a"}, "chain", "error opening chain file: {}: No such file", 0),
+        ("a", {"eccert_file": "a", "eckey_file": "A"}, "ECDSA certificate", "cannot get {} from", 3),
+        ("a", {"dcert_file": "A", "dkey_file": "a"}, "DSA private key", "cannot get {} from", 3),
+        ("", {"cert_file": "A", "key_file": ""}, "RSA private key", "cannot get {} from", 3),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_with_its_parameter(
+    tmp_path: Path, gone: str, parameters: dict[str, str], kind: str, first: str, more: int
+) -> None:
+    put(tmp_path / "A", "A")
+    named = {f"smtp_tls_{suffix}": [f"{tmp_path}/{each}" for each in names] for suffix, names in parameters.items()}
+    with pytest.raises(UnreadableFile) as caught:
+        list(KeyFiles(Surroundings().env, named).chains("smtp_tls"))
+    error, path = caught.value, f"{tmp_path}/{gone}" if gone else ""
+    assert (error.file, error.kind, error.errno) == (path, kind, errno.ENOENT)
+    assert error.parameter in named or not gone
+    assert str(error).endswith(f"open {path}: No such file or directory")
+    assert error.lines[0].startswith(first.format(path if kind == "chain" else kind))
+    assert len(error.lines) == 1 + more and all(line.startswith("TLS library problem: ") for line in error.lines[1:])
 
 
 def test_a_renewal_is_taken_once_the_files_stand_still(tmp_path: Path, around: Surroundings) -> None:
@@ -184,4 +214,4 @@ def test_chains_that_a_table_names(tmp_path: Path, around: Surroundings) -> None
 
 def test_key_material_is_in_no_repr(tmp_path: Path, around: Surroundings) -> None:
     _, _, files = pair(tmp_path, around)
-    assert "key 1" not in repr(files) + repr(files.chains("smtpd_tls"))
+    assert "key 1" not in repr(files) + repr(list(files.chains("smtpd_tls")))

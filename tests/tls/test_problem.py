@@ -1,6 +1,6 @@
 import ssl
 
-from gatepost.tls.problem import library_problem, system_problem
+from gatepost.tls.problem import library_problem, system_problem, unopened
 
 
 def fault() -> ssl.SSLError:
@@ -28,3 +28,11 @@ def test_a_reason_that_python_does_not_know() -> None:
 def test_a_fault_of_the_system() -> None:
     words = "TLS library problem: error:80000002:system library::No such file or directory"
     assert system_problem(FileNotFoundError(2, "No such file or directory")) == words
+
+
+def test_a_file_that_openssl_could_not_open() -> None:
+    assert unopened("/none.pem", 2, "No such file or directory") == (
+        "TLS library problem: error:80000002:system library::No such file or directory:calling fopen(/none.pem, r)",
+        "TLS library problem: error:10080002:BIO routines::system lib",
+        "TLS library problem: error:0A080002:SSL routines::system lib",
+    )

@@ -8,6 +8,7 @@ from gatepost.audit.certificates import Certificate, CertificateFile, certificat
 from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.subject import Place, Subject
+from gatepost.tables.key_files import named
 
 _FILES = re.compile(r"(smtpd|smtp|lmtp)_tls_((ec|d)?(cert|key)_file|CAfile|chain_files)")
 _PASSWORDS = ("smtp_sasl_password_maps", "lmtp_sasl_password_maps")
@@ -50,8 +51,8 @@ def file_missing(subject: Subject) -> Iterator[Remark]:
     env = subject.tables.env
     for place, name, _ in subject.set_values():
         if _FILES.fullmatch(name):
-            for path in place.items(name):
-                if path.startswith("/"):
+            for path in named(name, place.text(name)):
+                if path.startswith("/") or path.lower() == "none":
                     try:
                         env.stat_file(env.path(path))
                     except (OSError, ValueError):
