@@ -1,20 +1,17 @@
 """Logging in, with the programs that people send mail with: on the submission port of Postfix's own master.cf."""
 
-import os
 import re
-import shutil
 import smtplib
 import ssl
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.certificates import certificates
-from tests.scenarios.peers import Peer
-from tests.scenarios.server import MASTER_CF, WAIT, Gatepost, free_port, temporary_folder, until
+from tests.scenarios.encrypted import AUTHORITY, World, encrypted
+from tests.scenarios.server import WAIT, until
+from tests.scenarios.test_clients import program
 
 MAIN_CF = """\
 myhostname = relay.home.example
@@ -22,7 +19,7 @@ mydestination =
 mynetworks =
 inet_protocols = ipv4
 relayhost = [127.0.0.1]:{port}
-smtpd_tls_chain_files = {certificates}/rsa.chain
+smtpd_tls_chain_files = {secret}/rsa.chain
 smtpd_tls_security_level = may
 smtpd_sasl_type = gatepost
 gatepost_sasl_users = texthash:{folder}/users
@@ -32,7 +29,7 @@ smtpd_peername_lookup = no
 """
 # As in the file that Postfix comes with, uncommented; the port is ours.
 SUBMISSION = """\
-{listen} inet n       -       y       -       -       smtpd
+127.0.0.1:{submission} inet n       -       y       -       -       smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
   -o smtpd_sasl_auth_enable=yes
@@ -48,66 +45,29 @@ SUBMISSION = """\
 NAME, PASSWORD = "joe@home.example", "correct horse"
 
 
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
+def user(world: World, what: str, name: str, password: str = "") -> None:
+    options = ["--stdin"] if password else []
+    world.server.command("user", what, *options, name, given=f"{password}\n")
 
 
-class World:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.peer = Peer()
-        self.port = free_port()
-        main_cf = MAIN_CF.format(port=self.peer.port, certificates=certificates().folder, folder=folder)
-        self.server = Gatepost(folder, main_cf)
-        listeners = MASTER_CF.format(listen=self.server.listen) + SUBMISSION.format(listen=f"127.0.0.1:{self.port}")
-        self.server.write(main_cf, listeners)
-        self.user("add", NAME, PASSWORD)
-        self.server.start()
-
-    def user(self, what: str, name: str, password: str = "") -> None:
-        options = ["--stdin"] if password else []
-        self.server.command("user", what, *options, name, given=f"{password}\n")
-
-    def run(self, *command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program(command[0]), *command[1:]], input=given, capture_output=True, text=True, timeout=WAIT, check=False
-        )
-
-    def arrived(self, sender: str) -> str:
-        """The content of the only message from there."""
-        until(lambda: any(message.sender == sender for message in self.peer.messages), f"mail from {sender}")
-        (content,) = [message.content for message in self.peer.messages if message.sender == sender]
-        return content
-
-    def log(self) -> str:
-        return self.server.log_path.read_text()
-
-    def stop(self) -> None:
-        try:
-            self.server.stop()
-        finally:
-            self.peer.stop()
+def play(*command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program(command[0]), *command[1:]], input=given, capture_output=True, text=True, timeout=WAIT, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        world = World(folder)
-        try:
-            yield world
-        finally:
-            world.stop()
+    with encrypted(MAIN_CF, SUBMISSION) as made:
+        user(made, "add", NAME, PASSWORD)
+        made.server.start()
+        yield made
 
 
 def swaks(world: World, mechanism: str, password: str, sender: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return world.run(
-        "swaks", "--server", "127.0.0.1", "--port", str(world.port), "--tls", "--auth", mechanism, "--auth-user", NAME,
-        "--auth-password", password, "--from", sender, "--to", "x@far.example", *more,
+    return play(
+        "swaks", "--server", "127.0.0.1", "--port", str(world.submission), "--tls", "--auth", mechanism,
+        "--auth-user", NAME, "--auth-password", password, "--from", sender, "--to", "x@far.example", *more,
     )  # fmt: skip
 
 
@@ -116,9 +76,9 @@ def test_swaks(world: World, mechanism: str) -> None:
     sender = f"swaks-{mechanism.lower()}@home.example"
     done = swaks(world, mechanism, PASSWORD, sender)
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\n\tby relay.home.example \(Postfix\) with ESMTPSA id ", world.arrived(sender))
-    assert f"sasl_method={mechanism}, sasl_username={NAME}\n" in world.log()
-    assert re.search(r"postfix/submission/smtpd\[\d+\]: disconnect from .* auth=1 mail=1 ", world.log())
+    assert re.search(r"\n\tby relay.home.example \(Postfix\) with ESMTPSA id ", world.arrived(sender).content)
+    assert f"sasl_method={mechanism}, sasl_username={NAME}\n" in world.server.log()
+    assert re.search(r"postfix/submission/smtpd\[\d+\]: disconnect from .* auth=1 mail=1 ", world.server.log())
 
 
 def test_curl(world: World) -> None:
@@ -126,36 +86,36 @@ def test_curl(world: World) -> None:
     path.write_text("Subject: from curl\r\n\r\nText.\r\n")
     for options, method in (([], "SCRAM-SHA-256"), (["--login-options", "AUTH=PLAIN"], "PLAIN")):
         sender = f"curl-{method.lower()}@home.example"
-        done = world.run(
-            "curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", str(certificates().folder / "ca.pem"),
-            "--resolve", f"mail.ours.example:{world.port}:127.0.0.1", "--user", f"{NAME}:{PASSWORD}", *options,
+        done = play(
+            "curl", "--silent", "--show-error", "--ssl-reqd", "--cacert", AUTHORITY,
+            "--resolve", f"mail.ours.example:{world.submission}:127.0.0.1", "--user", f"{NAME}:{PASSWORD}", *options,
             "--mail-from", sender, "--mail-rcpt", "x@far.example", "--upload-file", str(path),
-            f"smtp://mail.ours.example:{world.port}/client.example",
+            f"smtp://mail.ours.example:{world.submission}/client.example",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         world.arrived(sender)
-    assert "sasl_method=PLAIN" in world.log()
+    assert "sasl_method=PLAIN" in world.server.log()
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login", "scram-sha-256"])
 def test_msmtp(world: World, mechanism: str) -> None:
     sender = f"msmtp-{mechanism}@home.example"
-    done = world.run(
-        "msmtp", "--host=127.0.0.1", f"--port={world.port}", "--tls=on", "--tls-certcheck=off", f"--auth={mechanism}",
-        f"--user={NAME}", f"--passwordeval=echo '{PASSWORD}'", f"--from={sender}", "x@far.example",
+    done = play(
+        "msmtp", "--host=127.0.0.1", f"--port={world.submission}", "--tls=on", "--tls-certcheck=off",
+        f"--auth={mechanism}", f"--user={NAME}", f"--passwordeval=echo '{PASSWORD}'", f"--from={sender}", "x@far.example",
         given="Subject: x\n\nText.\n",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     world.arrived(sender)
-    assert f"sasl_method={mechanism.upper()}, sasl_username={NAME}\n" in world.log()
+    assert f"sasl_method={mechanism.upper()}, sasl_username={NAME}\n" in world.server.log()
 
 
 def test_without_tls_and_without_login(world: World) -> None:
-    with smtplib.SMTP("127.0.0.1", world.port, "client.example", WAIT) as client:
+    with smtplib.SMTP("127.0.0.1", world.submission, "client.example", WAIT) as client:
         client.ehlo()
         assert not client.has_extn("auth")
         assert client.docmd("AUTH PLAIN AGFhAGJi")[0] == 530
-        context = ssl.create_default_context(cafile=certificates().folder / "ca.pem")
+        context = ssl.create_default_context(cafile=AUTHORITY)
         context.check_hostname = False
         client.starttls(context=context)
         client.ehlo()
@@ -169,12 +129,12 @@ def test_without_tls_and_without_login(world: World) -> None:
 
 
 def test_who_is_removed_is_refused_without_a_restart(world: World) -> None:
-    world.user("add", "ann@home.example", "other horse")
+    user(world, "add", "ann@home.example", "other horse")
 
     def code() -> int:
-        context = ssl.create_default_context(cafile=certificates().folder / "ca.pem")
+        context = ssl.create_default_context(cafile=AUTHORITY)
         context.check_hostname = False
-        with smtplib.SMTP("127.0.0.1", world.port, "client.example", WAIT) as client:
+        with smtplib.SMTP("127.0.0.1", world.submission, "client.example", WAIT) as client:
             client.starttls(context=context)
             try:
                 return client.login("ann@home.example", "other horse")[0]
@@ -182,9 +142,9 @@ def test_who_is_removed_is_refused_without_a_restart(world: World) -> None:
                 return error.smtp_code
 
     until(lambda: code() == 235, "the new user")
-    world.user("remove", "ann@home.example")
+    user(world, "remove", "ann@home.example")
     until(lambda: code() == 535, "the end of the user")
-    assert "other horse" not in world.log()
+    assert "other horse" not in world.server.log()
 
 
 @pytest.mark.parametrize("mode", ["auth", "extra", "aggressive"])
@@ -192,10 +152,10 @@ def test_fail2ban_finds_who_guesses(world: World, mode: str) -> None:
     done = swaks(world, "PLAIN", "wrong", f"guess-{mode}@home.example")
     assert done.returncode != 0 and "535 5.7.8 Error: authentication failed: authentication failure" in done.stdout
     failed = f"SASL PLAIN authentication failed: authentication failure, sasl_username={NAME}"
-    until(lambda: failed in world.log(), "the failure in the log")
+    until(lambda: failed in world.server.log(), "the failure in the log")
     # fail2ban looks past 127.0.0.1.
     copy = world.folder / "copy.log"
-    lines = [line for line in world.log().splitlines(keepends=True) if failed in line]
+    lines = [line for line in world.server.log().splitlines(keepends=True) if failed in line]
     copy.write_text("".join(lines).replace("127.0.0.1", "192.0.2.9"))
     found = subprocess.run(
         [program("fail2ban-regex"), "-o", "ip", str(copy), f"postfix[mode={mode}]"],

@@ -12,13 +12,12 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.certificates import certificates
-from tests.scenarios.peers import Peer, Received
-from tests.scenarios.server import MASTER_CF, WAIT, Gatepost, free_port, temporary_folder, until
+from tests.scenarios.encrypted import AUTHORITY, World, encrypted
+from tests.scenarios.server import WAIT, Gatepost, temporary_folder, until
 from tests.scenarios.test_clients import program, run
 
 MAIN_CF = """\
@@ -29,7 +28,7 @@ inet_protocols = ipv4
 smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination
 relayhost = [127.0.0.1]:{port}
-smtpd_tls_chain_files = {folder}/rsa.chain, {folder}/ec.chain
+smtpd_tls_chain_files = {secret}/rsa.chain, {secret}/ec.chain
 smtpd_tls_security_level = may
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
@@ -45,52 +44,13 @@ LISTENERS = """\
   -o syslog_name=postfix/smtps
   -o smtpd_tls_wrappermode=yes
 """
-AUTHORITY = str(certificates().folder / "ca.pem")
-
-
-class World:
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.secret = folder / "secret"
-        self.secret.mkdir(mode=0o700)
-        for name in ("rsa.chain", "ec.chain"):
-            shutil.copy(certificates().folder / name, self.secret)
-            (self.secret / name).chmod(0o600)
-        self.peer = Peer()
-        self.port, self.submission, self.smtps = free_port(), free_port(), free_port()
-        listeners = LISTENERS.format(submission=self.submission, smtps=self.smtps)
-        self.main_cf = MAIN_CF.format(port=self.peer.port, folder=self.secret)
-        self.server = Gatepost(
-            folder,
-            self.main_cf,
-            port=self.port,
-            master_cf=MASTER_CF.format(listen=f"127.0.0.1:{self.port}") + listeners,
-        )
-        self.server.start(*options)
-
-    def arrived(self, sender: str) -> Received:
-        """The message of this sender, once it is there."""
-
-        def found() -> list[Received]:
-            return [message for message in self.peer.messages if message.sender == sender]
-
-        until(lambda: bool(found()), f"the message of {sender}")
-        return found()[0]
-
-    def stop(self) -> None:
-        try:
-            self.server.stop()
-        finally:
-            self.peer.stop()
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
-        try:
-            yield made
-        finally:
-            made.stop()
+    with encrypted(MAIN_CF, LISTENERS) as made:
+        made.server.start()
+        yield made
 
 
 def s_client(world: World, port: int, *options: str, text: str = "") -> str:
@@ -233,13 +193,10 @@ def test_check_reads_the_key_and_a_reload_with_another_is_refused(world: World) 
 
 
 def test_a_single_process_serves_tls_too() -> None:
-    with temporary_folder() as folder:
-        world = World(folder, "--single-process")
-        try:
-            for port in (world.port, world.submission, world.smtps):
-                assert "Verify return code: 0 (ok)" in s_client(world, port, text="QUIT\n")
-        finally:
-            world.stop()
+    with encrypted(MAIN_CF, LISTENERS) as world:
+        world.server.start("--single-process")
+        for port in (world.port, world.submission, world.smtps):
+            assert "Verify return code: 0 (ok)" in s_client(world, port, text="QUIT\n")
 
 
 def test_a_start_without_the_certificate_serves_without_tls() -> None:
