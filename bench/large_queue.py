@@ -65,6 +65,7 @@ class Queue(Gatepost):
             for path in (self.queue, *self.queue.rglob("*")):
                 if self.owner and path.stat().st_uid == os.geteuid():
                     shutil.chown(path, self.owner)
+            os.sync()  # or the disk is still busy with it when the first row is measured
 
 
 class Peak(threading.Thread):

@@ -6,7 +6,7 @@ for less) and prints a line a row, with what is wanted, and SHORT behind what fa
 postfix (smtp-source, smtp-sink) and a gatepost command ($GATEPOST, default: gatepost).
 
 rows, in this order:
-  intake      CPU per message taken in and relayed, with 0, 1,000, 10,000 ... messages queued
+  intake      CPU per message taken in and relayed, with 1,000, 10,000 ... messages queued, beside none
   start       from the command to the first delivery of what is due
   list        to the first line and to the last; memory of the command and of the queue manager
   hold        a tenth of all, selected by recipient; how long mail that comes in meanwhile waits
@@ -20,6 +20,7 @@ import argparse
 import json
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -46,8 +47,9 @@ RECIPIENTS_MEMORY = 200.0
 class Scale:
     """Runs rows and counts what is short of what is wanted."""
 
-    def __init__(self, queue: Queue, messages: int, rounds: int, seconds: float) -> None:
+    def __init__(self, queue: Queue, empty: Queue, messages: int, rounds: int, seconds: float) -> None:
         self.queue = queue
+        self.empty = empty
         self.messages = messages
         self.rounds = rounds
         self.seconds = seconds
@@ -60,33 +62,37 @@ class Scale:
     # --- rows -----------------------------------------------------------------------------------------------------
 
     def intake(self) -> None:
-        """With more and more in the queue."""
-        sizes = [0, *(10**power for power in range(3, 12) if 10**power < self.messages), self.messages]
-        cpu: dict[int, float] = {}
-        rate: dict[int, float] = {}
-        for size in sizes:
+        """With more and more in the queue, in turn with an empty one: the speed of a machine drifts."""
+        first = 0.0
+        for size in [*(10**power for power in range(3, 12) if 10**power < self.messages), self.messages]:
             self.queue.stop()
             self.queue.fill(size)
-            self.queue.start()
-            self._load()  # the first one finds cold caches, and delivers what was due
-            found = [self._load() for _ in range(self.rounds)]
-            cpu[size] = statistics.median(one["cpu_ms_per_msg"] for one in found)
-            rate[size] = statistics.median(one["accept_rate"] for one in found)
-        base = cpu[1000] if 1000 in cpu else cpu[0]
-        for size in sizes[1:]:
+            found: dict[Queue, list[dict[str, float]]] = {self.empty: [], self.queue: []}
+            for _ in range(self.rounds):
+                for queue, loads in found.items():
+                    queue.start()
+                    self._load(queue)  # finds cold caches, and delivers what was due
+                    loads += [self._load(queue) for _ in range(2)]
+                    queue.stop()
+            without, cpu = (statistics.median(one["cpu_ms_per_msg"] for one in loads) for loads in found.values())
+            none, rate = (statistics.median(one["accept_rate"] for one in loads) for loads in found.values())
+            times = cpu / without
+            first = first or times
             self.say(
-                f"{size} queued: CPU {cpu[size]:.3f} ms per message = {cpu[size] / base:.2f} x that at 1,000"
-                f" (wanted 1.25 or less); taken in {rate[size]:.0f}/s, {rate[0]:.0f}/s with none,"
-                f" CPU {cpu[size] / cpu[0]:.2f} x (wanted 1.10 or less)",
-                cpu[size] > 1.25 * base or cpu[size] > 1.10 * cpu[0],
+                f"{size} queued: CPU {cpu:.3f} ms per message, {without:.3f} with none = {times:.2f} x (wanted 1.10 or"
+                f" less), {times / first:.2f} x that at 1,000 (wanted 1.25 or less); taken in {rate:.0f}/s, with none"
+                f" {none:.0f}/s",
+                times > 1.10 or times > 1.25 * first,
             )
+        self.queue.start()
 
-    def _load(self) -> dict[str, float]:
-        return self._bench("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")
+    def _load(self, queue: Queue) -> dict[str, float]:
+        arguments = ("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")
+        return self._bench(queue, *arguments)
 
-    def _bench(self, *arguments: str) -> dict[str, float]:
+    def _bench(self, queue: Queue, *arguments: str) -> dict[str, float]:
         command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT['gatepost']}"]
-        command += ["--sink-port", str(SINK), "--pid", str(self.queue.pid), *arguments]
+        command += ["--sink-port", str(SINK), "--pid", str(queue.pid), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200)
         found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
@@ -224,7 +230,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--octets", type=int, default=4096, help="of content, each")
     parser.add_argument("--rows", default=",".join(ROWS), help="these only, separated by commas")
-    parser.add_argument("--rounds", type=int, default=3, help="of each measurement of intake; the median counts")
+    parser.add_argument("--rounds", type=int, default=3, help="of intake, two loads each; the median counts")
     parser.add_argument("--seconds", type=float, default=240, help="for each of the rows dead and slow")
     parser.add_argument("--folder", default="/var/tmp", help="where there is room")
     options = parser.parse_args()
@@ -232,10 +238,11 @@ def main() -> int:
     if unknown := [row for row in rows if row not in ROWS]:
         parser.error(f"no such row: {unknown[0]}")
     tool("smtp-sink")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with all cleared away
     base = Path(tempfile.mkdtemp(prefix="scale-", dir=options.folder))
-    queue = Queue(base / "gatepost", options.octets)
+    queue, empty = (Queue(base / name, options.octets) for name in ("gatepost", "empty"))
     base.chmod(0o755)
-    scale = Scale(queue, options.messages, options.rounds, options.seconds)
+    scale = Scale(queue, empty, options.messages, options.rounds, options.seconds)
     try:
         for row in ROWS:
             if row in rows:
@@ -245,6 +252,7 @@ def main() -> int:
                     scale.say(f"{row}: not measured: {type(problem).__name__}: {problem!s:.600}", True)
     finally:
         queue.stop()
+        empty.stop()
         shutil.rmtree(base, ignore_errors=True)
     print(f"{scale.short} short of what is wanted")
     return scale.short > 0

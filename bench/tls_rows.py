@@ -7,7 +7,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,9 @@ from accounting import Target, tool, wait_port
 from deferred_rows import Missing
 from servers import PORT, SINK, Gatepost, Postfix, Server
 
-PEERS = [sys.executable, str(Path(__file__).resolve().parent / "tls_peers.py")]
+SOURCE = Path(__file__).resolve().parent / "tls_peers.c"
 SESSIONS = 50
+OCTETS = 4096
 SECONDS = 120
 EXTRA = """\
 smtpd_tls_security_level = may
@@ -36,12 +36,20 @@ def make_certificate(pem: Path) -> None:
     pem.write_text(key.read_text() + cert.read_text())
 
 
+def make_peers(folder: Path) -> Path:
+    """The load's two ends (tls_peers.c). Raises Missing without a compiler or the headers of OpenSSL."""
+    peers = folder / "tls_peers"
+    command = [tool("cc"), "-O2", "-o", str(peers), str(SOURCE), "-lssl", "-lcrypto"]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if made.returncode:
+        raise Missing(f"tls_peers.c (Debian's libssl-dev has what it needs): {made.stderr.strip()[:300]}")
+    return peers
+
+
 @contextlib.contextmanager
-def sink(pem: Path, counter: Path) -> Iterator[None]:
+def sink(peers: Path, pem: Path, counter: Path) -> Iterator[None]:
     with open(counter, "wb") as out:
-        process = subprocess.Popen(
-            [*PEERS, "sink", "--port", str(SINK), "--cert", str(pem)], stdout=out, start_new_session=True
-        )
+        process = subprocess.Popen([peers, "sink", str(SINK), str(pem)], stdout=out, start_new_session=True)
     try:
         if wait_port("127.0.0.1", SINK, 10) is None:
             raise Missing("tls_peers sink did not start")
@@ -58,20 +66,21 @@ def counted(counter: Path) -> int:
     return int(found[-1]) if found else 0
 
 
-def run_source(port: int, sessions: int, kind: str) -> None:
-    command = [*PEERS, "source", "--port", str(port), "-m", str(sessions), "-s", str(SESSIONS), "--tls", kind]
+def run_source(peers: Path, port: int, sessions: int, kind: str) -> None:
+    """`kind`: messages, new or resumed. Raises Missing if not all sessions were as they have to be."""
+    command = [str(each) for each in (peers, "source", port, sessions, SESSIONS, OCTETS, kind)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     if done.returncode:
-        raise Missing(f"tls_peers source: {done.stderr.strip()[-300:]}")
+        raise Missing(f"{kind} over TLS: {done.stderr.strip()[-300:]}")
 
 
-def relayed(server: Server, pem: Path, messages: int) -> tuple[float, float]:
+def relayed(server: Server, peers: Path, pem: Path, messages: int) -> tuple[float, float]:
     """(messages/s until the last one has arrived, milliseconds of CPU for each)."""
     counter = server.base / "counted"
     target = Target(pid=server.pid)
-    with sink(pem, counter):
+    with sink(peers, pem, counter):
         cpu, begin = sum(target.cpu_ms()), time.monotonic()
-        run_source(PORT[server.name], messages, "messages")
+        run_source(peers, PORT[server.name], messages, "messages")
         while counted(counter) < messages:
             if time.monotonic() > begin + SECONDS:
                 raise Missing(f"{server.name} delivered {counted(counter)} of {messages} messages over TLS")
@@ -80,11 +89,11 @@ def relayed(server: Server, pem: Path, messages: int) -> tuple[float, float]:
         return messages / seconds, (sum(target.cpu_ms()) - cpu) / messages
 
 
-def handshakes(server: Server, number: int, kind: str) -> tuple[float, float]:
+def handshakes(server: Server, peers: Path, number: int, kind: str) -> tuple[float, float]:
     """(sessions/s, milliseconds of CPU for each)."""
     target = Target(pid=server.pid)
     cpu, begin = sum(target.cpu_ms()), time.monotonic()
-    run_source(PORT[server.name], number, kind)
+    run_source(peers, PORT[server.name], number, kind)
     return number / (time.monotonic() - begin), (sum(target.cpu_ms()) - cpu) / number
 
 
@@ -95,6 +104,7 @@ def over_tls(base: Path, rounds: int) -> dict[str, dict[str, tuple[float, float]
     folder.chmod(0o755)
     pem = folder / "bench.pem"
     make_certificate(pem)
+    peers = make_peers(folder)
     extra = EXTRA.format(pem=pem)
     servers: list[Server] = [kind(base / f"{kind.name}-tls", extra) for kind in (Postfix, Gatepost)]
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
@@ -104,9 +114,9 @@ def over_tls(base: Path, rounds: int) -> dict[str, dict[str, tuple[float, float]
         for _ in range(rounds):
             for server in servers:
                 of = found.setdefault(server.name, {"messages": [], "new": [], "resumed": []})
-                of["messages"].append(relayed(server, pem, 2000))
-                of["new"].append(handshakes(server, 2000, "new"))
-                of["resumed"].append(handshakes(server, 2000, "resumed"))
+                of["messages"].append(relayed(server, peers, pem, 2000))
+                of["new"].append(handshakes(server, peers, 2000, "new"))
+                of["resumed"].append(handshakes(server, peers, 2000, "resumed"))
     finally:
         for server in servers:
             if server.pid:

@@ -13,7 +13,7 @@ from gatepost.restrictions.facts import Encryption
 from gatepost.smtpd.tls_settings import CERTIFICATE, SUMMARY, UNTRUSTED, VERBOSE, TlsSettings
 from gatepost.tls.certificate import Certificate, certificate_facts
 from gatepost.tls.sni import sni_name, sni_remark
-from gatepost.tls.summary import Summary, connection_summary, received_lines, summarize
+from gatepost.tls.summary import Summary, connection_summary, negotiated, received_lines, summarize
 from gatepost.tls.values import BadTlsValue
 from gatepost.tls.verification import Verification, status, verification
 
@@ -66,7 +66,7 @@ class ListenerTls:
             (self._log.warning if "is invalid" in remark else self._log.info)(remark)
         checked = verification(tls)
         certificate = self._certificate(transport) if checked.present else None
-        summary = summarize(tls)
+        summary = summarize(tls) if SUMMARY in told or self._settings.received_header else negotiated(tls)
         if certificate is not None and told & {VERBOSE, CERTIFICATE}:
             self._tell_certificate(certificate, namaddr)
         if checked.complaint and (self.requires_certificate or UNTRUSTED in told):
