@@ -8,6 +8,7 @@ from gatepost.config.settings import Settings
 from gatepost.rewrite.address_classes import ClassLists, LocalDomains
 from gatepost.rewrite.aliases import Aliases
 from gatepost.rewrite.canonical import CanonicalMaps, canonical_maps
+from gatepost.rewrite.mapped_addresses import AddressMaps
 from gatepost.rewrite.resolve import AddressResolver, ResolverParameters
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.routing import Delimiters, Routing, RoutingParameters
@@ -71,13 +72,10 @@ def address_services(
         )
 
     propagated = split_items(settings.propagate_unmatched_extensions)
+    maps = tables.maps("virtual_alias_maps", settings.virtual_alias_maps)
     virtual_aliases = VirtualAliases(
-        tables.maps("virtual_alias_maps", settings.virtual_alias_maps),
-        rewriter,
-        local_domains,
-        delimiters,
+        AddressMaps(maps, rewriter, local_domains, delimiters, propagate="virtual" in propagated),
         msgspec.convert(settings, VirtualAliasLimits, from_attributes=True),
-        propagate="virtual" in propagated,
         warn=warn,
     )
     aliases = Aliases(

@@ -9,11 +9,9 @@ from gatepost.config.values import split_list
 from gatepost.mail.address import fold
 from gatepost.mail.address_quoting import quote_822_local, unquote_822_local
 from gatepost.rewrite.address_classes import LocalDomains
-from gatepost.rewrite.mapped_addresses import addresses_of, value_for
+from gatepost.rewrite.mapped_addresses import AddressMaps
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.routing import Delimiters
-from gatepost.tables.address_find import QueryForm, find_address
-from gatepost.tables.maps import Maps
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import LookupTemporaryFailure
@@ -43,22 +41,15 @@ Step = Callable[[str, str, Warn], Awaitable[Result]]
 class OneToOne:
     """The tables of one canonical parameter."""
 
-    def __init__(
-        self, maps: Maps, rewriter: Rewriter, local_domains: LocalDomains, delimiters: Delimiters, *, propagate: bool
-    ) -> None:
-        """`propagate`: propagate_unmatched_extensions names canonical (generic, for smtp_generic_maps)."""
+    def __init__(self, maps: AddressMaps) -> None:
         self._maps = maps
-        self._rewriter = rewriter
-        self._local_domains = local_domains
-        self._delimiters = delimiters
-        self._propagate = propagate
 
     async def replace(self, address: str, queue_id: str, warn: Warn) -> Result:
         """What stands for an address in the end, as far as ten entries lead. Raises LookupTemporaryFailure."""
         parameter, changed = self._maps.parameter, False
         for _ in range(_MAX_STEPS):
             try:
-                results = await self._look_up(unquote_822_local(address), warn)
+                results = await self._maps.find(unquote_822_local(address), warn)
             except LookupTemporaryFailure:
                 warn(
                     f"{queue_id}: {parameter} map lookup problem for {address} -- message not accepted, try again later"
@@ -81,7 +72,7 @@ class OneToOne:
         """What one entry puts in the place of an address (external form). Raises LookupTemporaryFailure."""
         parameter = self._maps.parameter
         try:
-            results = await self._look_up(unquote_822_local(address), warn)
+            results = await self._maps.find(unquote_822_local(address), warn)
         except LookupTemporaryFailure:
             warn(f"{parameter} map lookup problem for {address}")
             raise
@@ -91,28 +82,6 @@ class OneToOne:
             warn(f"multi-valued {parameter} result for {address}")
         result = quote_822_local(results[0])
         return result, result != address
-
-    async def _look_up(self, address: str, warn: Warn) -> list[str] | None:
-        parts = self._delimiters
-        found = await find_address(
-            self._maps,
-            address,
-            recipient_delimiter=parts.recipient_delimiter,
-            is_local=self._local_domains.is_local_or_origin,
-            query_form=QueryForm.EXTERNAL_FIRST,
-            owner_request_special=parts.owner_request_special,
-            double_bounce_sender=parts.double_bounce_sender,
-        )
-        if found is None:
-            return None
-        extension = found.extension or ""
-        results = addresses_of(
-            value_for(found.value, address, extension), self._rewriter, extension if self._propagate else ""
-        )
-        if not results:
-            warn(f'{self._maps.parameter} lookup of {found.hit.key} returns non-address result "{found.value}"')
-            raise LookupTemporaryFailure(found.hit.table, found.hit.key, "non-address result")
-        return results
 
 
 def generic_maps(
@@ -125,7 +94,7 @@ def generic_maps(
         return None
     delimiters = Delimiters(settings.recipient_delimiter, settings.owner_request_special, settings.double_bounce_sender)
     propagate = "generic" in split_list(settings.propagate_unmatched_extensions)
-    return OneToOne(maps, rewriter, local_domains, delimiters, propagate=propagate)
+    return OneToOne(AddressMaps(maps, rewriter, local_domains, delimiters, propagate=propagate))
 
 
 class Masquerade:
@@ -201,7 +170,7 @@ def canonical_maps(
         prefix = f"{side}_" if side else ""
         maps = tables.maps(f"{prefix}canonical_maps", listed)
         if maps:
-            step = OneToOne(maps, rewriter, local_domains, delimiters, propagate=propagate).replace
+            step = OneToOne(AddressMaps(maps, rewriter, local_domains, delimiters, propagate=propagate)).replace
             for place in _places(f"{prefix}canonical_classes", classes, side):
                 steps[place].append(step)
     if settings.masquerade_domains:

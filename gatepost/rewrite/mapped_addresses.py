@@ -1,8 +1,60 @@
-"""What an address table's value means: a list of addresses in standard form (mail_addr_map(3), mail_addr_crunch(3))."""
+"""Tables from addresses to addresses, and what their values mean (mail_addr_map(3), mail_addr_crunch(3))."""
+
+from collections.abc import Callable
 
 from gatepost.mail.address_quoting import quote_822_local, unquote_822_local
 from gatepost.mail.address_tokens import addresses, externalize, parse
+from gatepost.rewrite.address_classes import LocalDomains
 from gatepost.rewrite.rewrite import Rewriter
+from gatepost.rewrite.routing import Delimiters
+from gatepost.tables.address_find import QueryForm, find_address
+from gatepost.tables.maps import Maps
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+class AddressMaps:
+    """The tables of virtual_alias_maps, of a canonical parameter, or of generic maps."""
+
+    __slots__ = ("_delimiters", "_local_domains", "_maps", "_propagate", "_rewriter", "parameter")
+
+    def __init__(
+        self, maps: Maps, rewriter: Rewriter, local_domains: LocalDomains, delimiters: Delimiters, *, propagate: bool
+    ) -> None:
+        """`propagate`: propagate_unmatched_extensions names this kind of tables."""
+        self.parameter = maps.parameter
+        self._maps = maps
+        self._rewriter = rewriter
+        self._local_domains = local_domains
+        self._delimiters = delimiters
+        self._propagate = propagate
+
+    def __bool__(self) -> bool:
+        return bool(self._maps)
+
+    async def find(self, address: str, warn: Callable[[str], None]) -> list[str] | None:
+        """The addresses (internal form) that stand for another; None: there is no entry for it.
+
+        Raises LookupTemporaryFailure; where a value has no address, after a warning.
+        """
+        parts = self._delimiters
+        found = await find_address(
+            self._maps,
+            address,
+            recipient_delimiter=parts.recipient_delimiter,
+            is_local=self._local_domains.is_local_or_origin,
+            query_form=QueryForm.EXTERNAL_FIRST,
+            owner_request_special=parts.owner_request_special,
+            double_bounce_sender=parts.double_bounce_sender,
+        )
+        if found is None:
+            return None
+        extension = found.extension or ""
+        value = value_for(found.value, address, extension)
+        results = addresses_of(value, self._rewriter, extension if self._propagate else "")
+        if not results:
+            warn(f'{self.parameter} lookup of {found.hit.key} returns non-address result "{found.value}"')
+            raise LookupTemporaryFailure(found.hit.table, found.hit.key, "non-address result")
+        return results
 
 
 def addresses_of(text: str, rewriter: Rewriter, extension: str = "") -> list[str]:
