@@ -102,8 +102,8 @@ def test_msmtp(world: World, mechanism: str) -> None:
     sender = f"msmtp-{mechanism}@home.example"
     done = play(
         "msmtp", "--host=127.0.0.1", f"--port={world.submission}", "--tls=on", "--tls-certcheck=off",
-        f"--auth={mechanism}", f"--user={NAME}", f"--passwordeval=echo '{PASSWORD}'", f"--from={sender}", "x@far.example",
-        given="Subject: x\n\nText.\n",
+        f"--auth={mechanism}", f"--user={NAME}", f"--passwordeval=echo '{PASSWORD}'",
+        f"--from={sender}", "x@far.example", given="Subject: x\n\nText.\n",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     world.arrived(sender)
