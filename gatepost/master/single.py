@@ -135,7 +135,7 @@ class SingleProcess:
         reloading = self._loop.create_task(self._reloads())
         on_serving()
         while not self.over.is_set():
-            self._now.parts.jumps.look()
+            self._now.parts.look()
             if self._now.service is not None:
                 self._now.service.look_at_lists()
             try:
@@ -289,6 +289,7 @@ class SingleProcess:
         held: list[tuple[Message, Stored]] = []
         self._held = held
         await old.parts.manager.quiesce()
+        old.parts.memory.save()
         manager = new.parts.manager
         running: list[Claim] = [claim for worker in self._workers for claim in worker.hello().running]
         finished = [Result(done.queue_id, done.statuses) for done in self._missed]
@@ -323,6 +324,7 @@ class SingleProcess:
         if not self.failed:
             await parts.settled(STOP_PATIENCE)
             await parts.manager.quiesce()
+            parts.memory.save()
             parts.close()
         self._statistics.end()
 

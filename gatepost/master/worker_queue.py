@@ -13,6 +13,7 @@ from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
 from gatepost.maillog.sink import MailLog
 from gatepost.master.client_counts import Statistics, hand_on
+from gatepost.master.destination_memory import DestinationMemory
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
 from gatepost.master.host_clock import Jumps
@@ -114,13 +115,23 @@ class QueueParts:
             policies=policies,
         )
         self.queue.submit_to = self.manager.submit
+        self.memory = DestinationMemory(
+            plan.queue_directory / "private", self.manager.scheduler, policies.health, time.time, time.monotonic,
+            program.warning,
+        )  # fmt: skip
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         carry_out(coroutine, self.tasks)
 
     def begin(self) -> None:
         """This queue manager is the one from now on."""
+        self.memory.restore()
         self.jumps.stored_due = self.manager.stored_due
+
+    def look(self) -> None:
+        """To be called now and then."""
+        self.jumps.look()
+        self.memory.look()
 
     async def settled(self, patience: float) -> None:
         """Until what was begun has ended (routing, notices); at most `patience` seconds."""
@@ -212,7 +223,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     ]
     parts.begin()
     worker.serve()
-    await tell_space(worker, service, parts.jumps)
+    await tell_space(worker, service, parts)
     if worker.orphaned and not failed:
         # master would stop us last. What the others have yet to report must not be lost with us.
         parts.manager.dispatching = False
@@ -225,6 +236,7 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
             hand_on_counts()
         await parts.settled(STOP_PATIENCE)
         await parts.manager.quiesce()
+        parts.memory.save()
         parts.close()
     statistics.end()
     worker.log.flush()
@@ -233,11 +245,11 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         raise SystemExit(1)
 
 
-async def tell_space(worker: Worker, service: QueueService, jumps: Jumps) -> None:
+async def tell_space(worker: Worker, service: QueueService, parts: QueueParts) -> None:
     """Tell free space now and then, and look at the clock, and for flush lists, until it is over."""
     while not worker.over.is_set():
         service.tell_space()
-        jumps.look()
+        parts.look()
         service.look_at_lists()
         try:
             await asyncio.wait_for(worker.over.wait(), SPACE_INTERVAL)

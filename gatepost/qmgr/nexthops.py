@@ -1,10 +1,10 @@
 """Several next hops in order of preference (`[a]:25, [b]:25`), and which of them work.
 
 A next hop that did not take mail is put behind the others for a while; then one delivery tries it in its place again.
-Known to the queue manager only: a restart forgets it.
+Known to the queue manager only, which keeps it for its successor.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 from gatepost.delivery.smtp_destination import split_destinations
 from gatepost.ipc.messages import Sick
@@ -70,6 +70,13 @@ class NexthopHealth:
                 self._warn(f"next hop {site} of transport {transport} is put behind the others: {reason}")
             else:
                 sick.until, sick.reason = now + self._rest, reason
+
+    def resume(self, listing: Iterable[Sick]) -> None:
+        """What an earlier queue manager knew; none rests for longer than is configured now."""
+        latest = self._clock() + self._rest
+        for sick in listing:
+            sick.until = min(sick.until, latest)
+            self._sick[sick.transport, sick.nexthop] = sick
 
     def listing(self) -> list[Sick]:
         """The next hops that failed, the first to fail first."""

@@ -74,6 +74,10 @@ class Accounts:
     def __len__(self) -> int:
         return len(self._accounts)
 
+    def dues(self, after: float) -> list[tuple[str, float]]:
+        """Those that are due later than that (monotonic seconds)."""
+        return [(name, account.due) for name, account in self._accounts.items() if account.due > after]
+
     def of(self, name: str, now: float) -> Account:
         """That of a destination; `now`: monotonic seconds."""
         accounts = self._accounts

@@ -9,7 +9,7 @@ rate, and that it was dead: one that was dead lately is tried with one delivery 
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from gatepost.config.master_cf import Service
@@ -19,7 +19,7 @@ from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
 from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
 from gatepost.qmgr.jobs import Start as Start
 from gatepost.qmgr.preemption import preempting
-from gatepost.qmgr.rates import Account, Rate
+from gatepost.qmgr.rates import TOLERANCE, Account, Accounts, Rate
 from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say, transport_failure
 from gatepost.qmgr.suspended import UNAVAILABLE, Reason, suspension
 from gatepost.qmgr.suspended import Suspended as Suspended
@@ -215,6 +215,15 @@ class Scheduler:
             if (job := transport.jobs.get(message_id)) is not None:
                 transport.set_unread(job, count)
 
+    def accounts(self, transport: str) -> Accounts:
+        """What the destinations of a transport have had of their rates."""
+        return self._transport(transport).accounts
+
+    def dues(self, after: float) -> Iterator[tuple[str, str, float]]:
+        """The destinations whose rates let nothing start before that: transport, name, when something may."""
+        for name, transport in self._transports.items():
+            yield from ((name, of, due) for of, due in transport.accounts.dues(after))
+
     def revive(self, now: float) -> None:
         """Forget which destinations are dead (postqueue -f)."""
         for transport in self._transports.values():
@@ -319,13 +328,14 @@ class Scheduler:
         return Start(job.message_id, transport.name, peer.nexthop, indexes, destination.waiting > 0, destination)
 
     def _set_rate(self, destination: Destination, rate: Rate | None, now: float) -> None:
-        """It has another one than before, or its first; what it has had is remembered."""
+        """It has another one than before, or its first; what it has had is remembered for the time of one."""
         destination.rate = rate
         if rate is None:
             destination.resting = False
             self._settle(destination)
             return
         destination.account = account = destination.transport.accounts.of(destination.name, now)
+        account.due = min(account.due, now + rate.interval + TOLERANCE)
         self._rest_for_rate(destination, account, now)
 
     def _rest_for_rate(self, destination: Destination, account: Account, now: float) -> None:

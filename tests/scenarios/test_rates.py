@@ -45,3 +45,30 @@ def test_a_destination_has_its_rate_and_another_does_not_wait(mode: list[str], f
         server.stop()
         slow.stop()
         quick.stop()
+
+
+@pytest.mark.parametrize("mode", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_a_rate_holds_across_a_restart_and_a_reload(mode: list[str], folder: Path) -> None:
+    slow, quick = Peer(), Peer()
+    hops = f"slow.example=smtp:[127.0.0.1]:{slow.port}, quick.example=smtp:[127.0.0.1]:{quick.port}"
+    rates = f"inline:{{ {{ [127.0.0.1]:{slow.port} = 24/day }} }}"
+    server = Gatepost(folder, f"{MAIN_CF}transport_maps = inline:{{ {hops} }}\ngatepost_destination_rates = {rates}\n")
+    server.start(*mode)
+    try:
+        server.send("ann@home.example", "first@slow.example")
+        until(lambda: len(slow.messages) == 1, "the first message")
+        server.stop()
+        server.start(*mode)
+        for number in range(2):
+            server.send("ann@home.example", f"next{number}@slow.example")
+            server.send("ann@home.example", f"r{number}@quick.example")
+            until(lambda count=number + 1: len(quick.messages) == count, "mail for quick.example")  # type: ignore[misc]
+            if not number:
+                server.command("reload")
+                server.wait_log("reload -- version")
+        assert len(slow.messages) == 1
+        assert len(server.queued()) == 2
+    finally:
+        server.stop()
+        slow.stop()
+        quick.stop()
