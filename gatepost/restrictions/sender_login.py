@@ -5,11 +5,10 @@ import enum
 from gatepost.config.values import split_list
 from gatepost.mail.address import fold
 from gatepost.mail.reply import Reply
+from gatepost.restrictions.address_entry import find_entry
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.reply import SENDER_ADDRESS
-from gatepost.restrictions.verdict import DUNNO, CannotTell, Reject, ServerConfigurationError, Verdict
-from gatepost.tables.address_find import find_address
-from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
+from gatepost.restrictions.verdict import DUNNO, Reject, Verdict
 
 
 class ForeignSender(enum.Enum):
@@ -43,17 +42,5 @@ async def owned_by_somebody(ctx: Context, sender: str) -> Verdict:
 
 async def _owners(ctx: Context, sender: str) -> str | None:
     destination = await ctx.resolve_sender(sender)
-    try:
-        hit = await find_address(
-            ctx.parts.sender_login_maps,
-            destination.recipient,
-            recipient_delimiter=ctx.params.recipient_delimiter,
-            is_local=ctx.ports.is_local,
-            owner_request_special=ctx.params.owner_request_special,
-            double_bounce_sender=ctx.params.double_bounce_sender,
-        )
-    except EmptyResult:
-        raise ServerConfigurationError from None
-    except LookupTemporaryFailure:
-        raise CannotTell(sender) from None
+    hit = await find_entry(ctx, ctx.parts.sender_login_maps, sender, destination.recipient)
     return None if hit is None else hit.value

@@ -1,13 +1,11 @@
 """Is there such a user? reject_unlisted_recipient and reject_unlisted_sender, asked for or implied."""
 
 from gatepost.mail.reply import Reply
+from gatepost.restrictions.address_entry import find_entry
 from gatepost.restrictions.context import Context, Destination
 from gatepost.restrictions.reply import RECIPIENT_ADDRESS, SENDER_ADDRESS, fix_dsn, split_dsn
-from gatepost.restrictions.verdict import DUNNO, CannotTell, Reject, ServerConfigurationError, Verdict
+from gatepost.restrictions.verdict import DUNNO, Reject, Verdict
 from gatepost.rewrite.address_classes import AddressClass
-from gatepost.tables.address_find import find_address
-from gatepost.tables.maps import Maps
-from gatepost.tables.table import EmptyResult, LookupTemporaryFailure
 
 _DEFAULT = AddressClass.DEFAULT
 
@@ -35,14 +33,14 @@ async def _check_listed(ctx: Context, address: str, destination: Destination, re
     key = destination.recipient
     # An address that is replaced by another is taken for good: its replacement is not known here.
     if parts.replaces_addresses and (
-        (parts.recipient_canonical_maps and await _has(ctx, parts.recipient_canonical_maps, address, key))
+        (parts.recipient_canonical_maps and await find_entry(ctx, parts.recipient_canonical_maps, address, key))
         or (
             parts.sender_canonical_maps
             and reply_class == SENDER_ADDRESS
-            and await _has(ctx, parts.sender_canonical_maps, address, key)
+            and await find_entry(ctx, parts.sender_canonical_maps, address, key)
         )
-        or (parts.canonical_maps and await _has(ctx, parts.canonical_maps, address, key))
-        or (parts.virtual_alias_maps and await _has(ctx, parts.virtual_alias_maps, address, key))
+        or (parts.canonical_maps and await find_entry(ctx, parts.canonical_maps, address, key))
+        or (parts.virtual_alias_maps and await find_entry(ctx, parts.virtual_alias_maps, address, key))
     ):
         return DUNNO
     if destination.transport == "error" or destination.transport == "retry":
@@ -76,7 +74,7 @@ async def _in_class(ctx: Context, address: str, destination: Destination, reply_
             maps = parts.virtual_mailbox_maps
         case _:
             return DUNNO
-    if not maps or await _has(ctx, maps, address, key):
+    if not maps or await find_entry(ctx, maps, address, key):
         if destination.address_class is AddressClass.RELAY and "relay_domains" in params.unset:
             setting = "using backwards-compatible default setting relay_domains=$mydestination"
             ctx.ports.log.info(f'{setting} to accept mail for address "{address}"')
@@ -104,20 +102,3 @@ def _undeliverable(ctx: Context, address: str, destination: Destination, reply_c
         dsn, text = split_dsn(f"4.{detail}", destination.nexthop)
     dsn = fix_dsn(dsn, reply_class, ctx.ports.log.info)
     return Reject(Reply(code, dsn, f"<{address}>: {reply_class} rejected: {text}"), "bounce")
-
-
-async def _has(ctx: Context, maps: Maps, address: str, key: str) -> bool:
-    try:
-        hit = await find_address(
-            maps,
-            key,
-            recipient_delimiter=ctx.params.recipient_delimiter,
-            is_local=ctx.ports.is_local,
-            owner_request_special=ctx.params.owner_request_special,
-            double_bounce_sender=ctx.params.double_bounce_sender,
-        )
-    except EmptyResult:
-        raise ServerConfigurationError from None
-    except LookupTemporaryFailure:
-        raise CannotTell(address) from None
-    return hit is not None
