@@ -90,7 +90,8 @@ def require_files(folder: Path | str, files: list[tuple[str, int]]) -> None:
 
 
 def read_content(path: Path | str, size: int, checksum: int) -> Iterator[bytes]:
-    """The content in pieces. Raises ContentDamaged, at the end, if it is not what was stored, or at once if it is gone.
+    """The content in pieces. Raises ContentDamaged, at the end, if it is not what was stored, or at once if it is
+    gone; OSError if it cannot be told now.
 
     Whoever delivers must hold back the end of the message until the iteration has ended well.
     """
@@ -101,10 +102,12 @@ def read_content(path: Path | str, size: int, checksum: int) -> Iterator[bytes]:
                 seen += len(data)
                 crc = zlib.crc32(data, crc)
                 yield data
-    except OSError as error:
-        raise ContentDamaged(str(error)) from error
-    if seen != size or crc != checksum:
-        raise ContentDamaged(f"{path}: {seen} of {size} octets, checksum {crc:08x} for {checksum:08x}")
+    except FileNotFoundError as error:
+        raise ContentDamaged("content file missing") from error
+    if seen != size:
+        raise ContentDamaged(f"content file has {seen} of {size} octets")
+    if crc != checksum:
+        raise ContentDamaged("content file checksum mismatch")
 
 
 def _storage_error(error: OSError) -> StoreFull | StoreFailure:

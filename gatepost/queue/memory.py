@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.mail.envelope import TRACE, Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
-from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull
+from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull, in_turn
 
 
 @dataclass(slots=True)
@@ -21,6 +21,9 @@ class _Kept:
     requeue: bool = False
     done: set[int] = field(default_factory=set)
     reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def tried(self) -> bool:
+        return self.queue != "incoming" or bool(self.done)
 
 
 class MemoryStore:
@@ -120,7 +123,8 @@ class MemoryStore:
         self._check()
         waiting = [(when, kept) for when, kept in self._waiting(exclude) if when <= now]
         waiting.sort(key=lambda pair: (pair[0], queue_id_number(pair[1].message.queue_id)))
-        return [self._stored(kept, False) for _, kept in waiting[: max(0, limit)]]
+        fresh, tried = ([one for _, one in waiting if one.tried() is kind] for kind in (False, True))
+        return [self._stored(one, False) for one in in_turn(fresh, tried)[: max(0, limit)]]
 
     def flush_list(self, domain: str, after: int, limit: int) -> list[tuple[int, str | None]]:
         self._check()

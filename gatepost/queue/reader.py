@@ -21,7 +21,7 @@ from gatepost.queue.listing import ListedRow, listed_damaged, listed_short, list
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, chunk_recipients, json_text, message_row, stored
 from gatepost.queue.schema import BUSY_MILLISECONDS, EXPIRE, FILE_NAME, SLOT, SLOT_SECONDS, check_file
 from gatepost.queue.selection import Selection
-from gatepost.queue.store import Listed, QueueName, Stored
+from gatepost.queue.store import Listed, QueueName, Stored, in_turn
 from gatepost.queue.wide_scan import scan
 
 _WITH_CONTENT = "SELECT " + COLUMNS.format(content="m.content") + FROM
@@ -159,11 +159,9 @@ class Reader:
     def due(self, now: float, limit: int, exclude: Container[str]) -> list[Stored]:
         if limit <= 0:
             return []
-        candidates = self._first(self._fresh_candidates(limit), limit, exclude)
-        candidates += self._first(self._waiting_candidates(now, limit), limit, exclude)
-        candidates = [one for one in candidates if one[0] <= now]
-        candidates.sort()
-        chosen = candidates[:limit]
+        fresh = self._first(self._fresh_candidates(limit), limit, exclude)
+        waiting = self._first(self._waiting_candidates(now, limit), limit, exclude)
+        chosen = in_turn(*(sorted(one for one in those if one[0] <= now) for those in (fresh, waiting)))[:limit]
         rows = {
             columns[0]: columns
             for columns in self._connection.execute(

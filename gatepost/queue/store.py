@@ -6,7 +6,8 @@ stable storage. The order that nothing may change (design, part 5): large conten
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Literal, Protocol
+from itertools import zip_longest
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from gatepost.mail.envelope import Message, Recipient
 FLUSHED = -0.5
 """The next attempt of a message that an operator, or ETRN, wants tried now: whatever is known of its destination."""
 
+Due = TypeVar("Due")
 QueueName = Literal["incoming", "active", "deferred", "hold", "corrupt"]
 
 
@@ -139,8 +141,9 @@ class Store(Protocol):
         ...
 
     def due(self, now: float, limit: int, exclude: Container[str] = ()) -> list[Stored]:
-        """Messages to try now (next_attempt <= now, not held), oldest attempt first to some seconds, without content.
+        """Messages to try now (next_attempt <= now, not held), without content.
 
+        One that was never tried and one that was, in turn, and of both kinds the oldest attempt first, to some seconds.
         `exclude`: queue IDs to leave out, that is those in the active queue (a set or dict).
         """
         ...
@@ -190,3 +193,8 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def in_turn(new: Sequence[Due], tried: Sequence[Due]) -> list[Due]:
+    """One of each in turn, so that a backlog does not hold up new mail (qmgr(8), fairness)."""
+    return [one for pair in zip_longest(new, tried) for one in pair if one is not None]
