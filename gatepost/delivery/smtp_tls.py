@@ -42,14 +42,18 @@ _DIGEST_SIZES = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48
 class Contexts:
     """SSLContexts by what they are made of, with the client's certificates. Sessions live as long as their context."""
 
-    def __init__(self, params: SmtpTlsParams, chains: tuple[Chain, ...]) -> None:
-        """Raises BadTlsValue if the certificates, or the CAs, are of no use, or the digest is none."""
+    def __init__(self, params: SmtpTlsParams, chains: tuple[Chain, ...], authorities: bytes = b"") -> None:
+        """`authorities`: what is in CAfile; empty: it is read here.
+
+        Raises BadTlsValue if the certificates, or the CAs, are of no use, or the digest is none.
+        """
         try:
             fingerprint(b"", params.fingerprint_digest)
         except BadTlsValue as error:
             raise BadTlsValue(*error.lines, "disabling TLS support") from None
         self._params = params
         self._chains = chains
+        self._authorities = authorities
         self._made: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
         self.context(TlsPolicy(protocols=params.mandatory_protocols, ciphers="medium"), lambda text: None, usual=True)
 
@@ -65,6 +69,7 @@ class Contexts:
                 ciphers=policy.ciphers,
                 exclude_ciphers=policy.exclude,
                 CAfile="" if policy.trust_anchors else params.CAfile,
+                CA=self._authorities,
                 CApath="" if policy.trust_anchors else params.CApath,
                 trust_anchors=policy.trust_anchors,
                 scert_verifydepth=params.scert_verifydepth,

@@ -93,7 +93,7 @@ def _renewed(tables: Tables, settings: Settings, params: SmtpTlsParams, log: Pro
 
     return Renewed(
         KeyFiles.of(tables.env, settings, prefix),
-        lambda files: Contexts(params, chains(files)),
+        lambda files: Contexts(params, chains(files), files.authorities(prefix)),
         params.prefix,
         failures=(BadTlsValue,),
     )

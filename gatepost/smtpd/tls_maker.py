@@ -61,13 +61,16 @@ class ContextMaker:
             fingerprint(b"", self._tls.digest)
         except BadTlsValue as bad:
             raise BadTlsValue(*bad.lines, "disabling TLS support") from None
-        values = self._values(tuple(files.chains("smtpd_tls")), self._dh_parameters())
+        chains, authorities = tuple(files.chains("smtpd_tls")), files.authorities("smtpd_tls")
+        values = self._values(chains, authorities, self._dh_parameters())
         context = server_context(values, self._log.warning)
         if self._names is not None:
             sni.serve_names(context, values, self._find, self._log.warning)
         return context
 
-    def _values(self, chains: tuple[Chain, ...] = (), dh_parameters: bytes = b"") -> ServerValues:
+    def _values(
+        self, chains: tuple[Chain, ...] = (), authorities: bytes = b"", dh_parameters: bytes = b""
+    ) -> ServerValues:
         settings, tls = self._settings, self._tls
         excluded = [settings.smtpd_tls_exclude_ciphers]
         if tls.enforced:
@@ -80,6 +83,7 @@ class ContextMaker:
             ciphers=settings.smtpd_tls_mandatory_ciphers if tls.enforced else settings.smtpd_tls_ciphers,
             exclude_ciphers=" ".join(filter(None, excluded)),
             CAfile=settings.smtpd_tls_CAfile,
+            CA=authorities,
             CApath=settings.smtpd_tls_CApath,
             ask_ccert=tls.asks,
             # Who has none is told so in SMTP, after the handshake.

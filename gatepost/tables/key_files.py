@@ -93,6 +93,13 @@ class KeyFiles:
             for path in self.files.get(f"{prefix}_{certificate}", ()):
                 yield self._pair(path, f"{prefix}_{certificate}", f"{prefix}_{key}", algorithm)
 
+    def authorities(self, prefix: str) -> bytes:
+        """What is in PREFIX_CAfile; empty if it is not to be had: OpenSSL, asked for the file, tells why."""
+        try:
+            return self.read(f"{prefix}_CAfile")
+        except UnreadableFile:
+            return b""
+
     def _pair(self, path: str, parameter: str, key_parameter: str, algorithm: str) -> Chain:
         key_path = next(iter(self.files.get(key_parameter, ())), "")
         same = key_path == path

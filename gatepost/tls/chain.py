@@ -117,7 +117,7 @@ def _where(key: _Object) -> str:
 def _load(context: ssl.SSLContext, key: _Object, certificates: list[_Object]) -> None:
     octets = b"".join(each.octets.rstrip(b"\r\n") + b"\n" for each in (key, *certificates))
     try:
-        with _file_in_memory(octets) as path:
+        with file_in_memory(octets) as path:
             # The empty password keeps OpenSSL from asking for one on the terminal.
             context.load_cert_chain(path, password="")
     except ssl.SSLError as exc:
@@ -142,7 +142,7 @@ def _mismatch(exc: ssl.SSLError) -> tuple[str, ...]:
 def _load_pair(context: ssl.SSLContext, chain: Chain, then: str) -> None:
     key_name = chain.key_name or chain.name
     try:
-        with _file_in_memory(chain.certificates) as certificates, _file_in_memory(chain.key) as key:
+        with file_in_memory(chain.certificates) as certificates, file_in_memory(chain.key) as key:
             context.load_cert_chain(certificates, key, password="")
     except ssl.SSLError as exc:
         problem = library_problem(exc)
@@ -166,7 +166,7 @@ def _is_certificate(pem: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _file_in_memory(octets: bytes) -> Iterator[str]:
+def file_in_memory(octets: bytes) -> Iterator[str]:
     """The path of a file that no disk has: Python takes keys from files only, and these may not touch one."""
     descriptor = os.memfd_create("chain", os.MFD_CLOEXEC)
     try:
@@ -180,7 +180,7 @@ def _file_in_memory(octets: bytes) -> Iterator[str]:
 def load_dh_parameters(context: ssl.SSLContext, octets: bytes) -> bool:
     """False: they are none."""
     try:
-        with _file_in_memory(octets) as path:
+        with file_in_memory(octets) as path:
             context.load_dh_params(path)
     except (ssl.SSLError, ValueError):
         return False

@@ -1,11 +1,12 @@
 """SSLContexts from plain values. Nothing here fails a handshake for a certificate: who asks reads `verification`."""
 
+import contextlib
 import re
 import ssl
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from gatepost.tls.chain import load_chains, load_dh_parameters
+from gatepost.tls.chain import file_in_memory, load_chains, load_dh_parameters
 from gatepost.tls.ciphers import cipher_list, joined_exclusions
 from gatepost.tls.openssl import TlsObject, native
 from gatepost.tls.options import OPTIONS, WORKAROUNDS, option_bits
@@ -32,7 +33,7 @@ def server_context(values: ServerValues, warn: Warn) -> ssl.SSLContext:
     exclusions = joined_exclusions(values.exclude_ciphers, "aNULL" if asks else "")
     _set_ciphers(context, values.ciphers, exclusions, library)
     load_chains(context, values.chains, warn)
-    _load_authorities(context, values.CAfile, values.CApath, library)
+    _load_authorities(context, values)
     _set_dh(context, values, warn)
     _set_tickets(context, values, warn)
     if asks:
@@ -43,7 +44,8 @@ def server_context(values: ServerValues, warn: Warn) -> ssl.SSLContext:
             )
         openssl.ask_for_certificate(context, server=True, required=values.req_ccert, depth=values.ccert_verifydepth)
         if values.CAfile:
-            openssl.name_authorities(context, values.CAfile)
+            with _authorities(values) as path:
+                openssl.name_authorities(context, path)
     return context
 
 
@@ -58,7 +60,7 @@ def client_context(values: ClientValues, warn: Warn) -> ssl.SSLContext:
     if values.trust_anchors:
         _load_anchors(context, values.trust_anchors)
     else:
-        _load_authorities(context, values.CAfile, values.CApath, values.library)
+        _load_authorities(context, values)
     openssl = native()
     if openssl is not None:
         openssl.ask_for_certificate(context, server=False, required=False, depth=values.scert_verifydepth)
@@ -132,20 +134,32 @@ def _set_ciphers(context: ssl.SSLContext, grade: str, exclusions: str, library: 
         raise BadTlsValue(f'error setting cipher grade: "{grade}"', problem) from None
 
 
-def _load_authorities(context: ssl.SSLContext, file: str, folder: str, library: LibraryValues) -> None:
+@contextlib.contextmanager
+def _authorities(values: ServerValues | ClientValues) -> Iterator[str]:
+    """The path of a file with what is in CAfile; empty if none is named."""
+    if not values.CAfile or not values.CA:
+        yield values.CAfile
+        return
+    with file_in_memory(values.CA) as path:
+        yield path
+
+
+def _load_authorities(context: ssl.SSLContext, values: ServerValues | ClientValues) -> None:
     """tls_certkey.c, tls_set_ca_certificate_info."""
+    file, folder = values.CAfile, values.CApath
     if not file and not folder:
-        if library.tls_append_default_CA:
+        if values.library.tls_append_default_CA:
             context.set_default_verify_paths()
         return
     try:
-        context.load_verify_locations(file or None, folder or None)
+        with _authorities(values) as path:
+            context.load_verify_locations(path or None, folder or None)
     except OSError as exc:
         named = ", ".join(f'{name}="{path}"' for name, path in (("CAfile", file), ("CApath", folder)) if path)
         first = f"cannot load Certification Authority data, {named}: disabling TLS support"
         problem = library_problem(exc) if isinstance(exc, ssl.SSLError) else system_problem(exc)
         raise BadTlsValue(first, problem) from None
-    if library.tls_append_default_CA:
+    if values.library.tls_append_default_CA:
         context.set_default_verify_paths()
 
 

@@ -64,6 +64,7 @@ class ServerValues(msgspec.Struct, frozen=True, kw_only=True):
     ciphers: str = "medium"
     exclude_ciphers: str = ""
     CAfile: str = ""
+    CA: bytes = b""  # what is in CAfile; empty: OpenSSL reads it, or says why it cannot
     CApath: str = ""
     ask_ccert: bool = False
     req_ccert: bool = False
@@ -82,6 +83,7 @@ class ClientValues(msgspec.Struct, frozen=True, kw_only=True):
     ciphers: str = "medium"
     exclude_ciphers: str = ""
     CAfile: str = ""
+    CA: bytes = b""
     CApath: str = ""
     trust_anchors: bytes = b""
     scert_verifydepth: int = 9

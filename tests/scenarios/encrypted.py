@@ -21,7 +21,7 @@ class World:
         self.folder = folder
         self.secret = folder / "secret"
         self.secret.mkdir(mode=0o700)
-        for name in ("rsa.chain", "ec.chain"):
+        for name in ("rsa.chain", "ec.chain", "ca.pem"):
             shutil.copy(certificates().folder / name, self.secret)
             (self.secret / name).chmod(0o600)
         self.peer = Peer()

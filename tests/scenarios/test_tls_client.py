@@ -1,6 +1,7 @@
 """Mail goes to a real Postfix under TLS: at every level, over one connection, and not at all where it must not."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def world() -> Iterator[tuple[Gatepost, RealPostfix]]:
                 f"{{ {name}.example = {name}:[localhost]:{postfix.ports[listener]} }}"
                 for name, (listener, _, _) in CASES.items()
             ]
-            main_cf = GATEPOST.format(ca=certificates.path("ca"), routes=" ".join(routes))
+            main_cf = GATEPOST.format(ca=_secret(folder, certificates.path("ca")), routes=" ".join(routes))
             gatepost = Gatepost(folder / "gatepost", main_cf)
             services = "".join(
                 f"{name} unix - - n - - smtp\n  -o {{ smtp_tls_policy_maps = static:{{{policy}}} }}\n"
@@ -82,6 +83,15 @@ def world() -> Iterator[tuple[Gatepost, RealPostfix]]:
                 yield gatepost, postfix
             finally:
                 gatepost.stop()
+
+
+def _secret(folder: Path, path: str | Path) -> Path:
+    """A copy that only root may read (if we are root)."""
+    (folder / "secret").mkdir(mode=0o700)
+    copy = folder / "secret" / "ca.pem"
+    shutil.copyfile(path, copy)
+    copy.chmod(0o600)
+    return copy
 
 
 def _with(folder: Path, values: dict[str, str]) -> dict[str, str]:

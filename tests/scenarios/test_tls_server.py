@@ -29,6 +29,7 @@ smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination
 relayhost = [127.0.0.1]:{port}
 smtpd_tls_chain_files = {secret}/rsa.chain, {secret}/ec.chain
+smtpd_tls_CAfile = {secret}/ca.pem
 smtpd_tls_security_level = may
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
@@ -43,6 +44,7 @@ LISTENERS = """\
 127.0.0.1:{smtps} inet n - y - - smtpd
   -o syslog_name=postfix/smtps
   -o smtpd_tls_wrappermode=yes
+  -o smtpd_tls_ask_ccert=yes
 """
 
 
@@ -76,6 +78,12 @@ def test_openssl(world: World, port: str) -> None:
 )
 def test_clients_are_shown_the_certificate_that_they_can_use(world: World, algorithms: str, kind: str) -> None:
     assert f"Peer signature type: {kind}" in s_client(world, world.port, "-sigalgs", algorithms, text="QUIT\n")
+
+
+def test_clients_certificates_are_judged_by_authorities_that_only_root_may_read(world: World) -> None:
+    own = str(certificates().folder / "client.chain")
+    s_client(world, world.smtps, "-cert", own, "-key", own, text="QUIT\n")
+    world.server.wait_log(r"smtps/smtpd.*: Trusted TLS connection established")
 
 
 def test_renegotiation_is_refused(world: World) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from gatepost.tls.context import client_context, server_context
 from gatepost.tls.values import BadTlsValue, ClientValues, LibraryValues, ServerValues
+from gatepost.tls.verification import verification
 from tests.tls.handshakes import (
     authority,
     chain,
@@ -155,6 +156,16 @@ def test_any_client_certificate_is_taken(ca: str, version: str, known: bool) -> 
     assert connection.getpeercert(True) is not None
     connection, _ = shake(server(CAfile=ca), client(protocols=version, chains=(own,)))
     assert connection.getpeercert(True) is None
+
+
+def test_authorities_may_come_as_octets() -> None:
+    """Of a file that only another process can open."""
+    octets = authority().cert_pem.bytes()
+    own = chain("rsa", "client.example")
+    ours, theirs = shake(
+        server(ask_ccert=True, CAfile="/nowhere", CA=octets), client(CAfile="/nowhere", CA=octets, chains=(own,))
+    )
+    assert verification(ours).trusted and verification(theirs).trusted
 
 
 def test_a_client_certificate_may_be_required(ca: str) -> None:
