@@ -27,7 +27,7 @@ from gatepost.qmgr.probes import Probes, Report, to_nobody
 from gatepost.qmgr.recent_starts import RecentStarts
 from gatepost.qmgr.recipients import RecipientLimits
 from gatepost.qmgr.refill import NEVER, Refill
-from gatepost.qmgr.requests import content_of, delivery_request, passed_on
+from gatepost.qmgr.requests import DAMAGED, content_of, delivery_request, passed_on
 from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.route import Router
 from gatepost.qmgr.scheduler import Scheduler, Start
@@ -39,8 +39,6 @@ from gatepost.rewrite.resolve import AddressResolver
 
 CONTENT_IN_MEMORY = 64 * 1024 * 1024
 """Octets of content kept at hand for dispatch; what is beyond is read from the store when its turn comes."""
-
-DAMAGED = "damaged message, moved to the corrupt queue"
 
 
 class QueueManager:
@@ -164,11 +162,14 @@ class QueueManager:
     async def _take_in_anew(self, stored: Stored, requeue: Requeue) -> None:
         queue_id, now = stored.message.queue_id, self._clock()
         self.active[queue_id] = entry = ActiveMessage(stored.message, now, len(stored.open))
-        if await requeue(stored):
+        outcome = await requeue(stored)
+        if outcome == "taken":
             self.commit.removed(queue_id)
             self._forget(entry)
-        else:
-            self._conclusion.defer(entry, now)
+            return
+        if outcome == "damaged":
+            self._damaged(entry)
+        self._conclusion.defer(entry, now)
 
     def activate(self, message: Message, open_: Sequence[int], *, route: bool = True) -> ActiveMessage:
         """Begin a pass over the recipients `open_`."""

@@ -8,6 +8,8 @@ from gatepost.qmgr.active import ActiveMessage
 from gatepost.queue.store import Store
 from gatepost.rewrite.verp import verp_sender
 
+DAMAGED = "damaged message, moved to the corrupt queue"
+
 
 def delivery_request(
     entry: ActiveMessage,

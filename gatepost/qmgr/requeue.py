@@ -7,6 +7,7 @@ arrival stays, filters of access tables give way to content_filter, and a Receiv
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from gatepost.cleanup.interface import Cleanup, Incoming, QueueUnavailable, Transaction
 from gatepost.cleanup.received import Dates
@@ -16,8 +17,11 @@ from gatepost.mail.address import quote_local
 from gatepost.mail.envelope import Message
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
+from gatepost.qmgr.requests import DAMAGED
 from gatepost.queue.content_file import ContentDamaged, read_content
 from gatepost.queue.store import Store, Stored
+
+Outcome = Literal["taken", "left", "damaged"]
 
 
 class Requeue:
@@ -48,13 +52,13 @@ class Requeue:
         self._clock = clock
         self._dates = Dates(local_time)
 
-    async def __call__(self, stored: Stored) -> bool:
-        """True when the new message is on stable storage; else the old one is still needed."""
+    async def __call__(self, stored: Stored) -> Outcome:
+        """When it is `taken`, the new message is on stable storage; else the old one is still needed."""
         message = stored.message
         try:
             incoming = self._cleanup.open()
         except QueueUnavailable:
-            return False
+            return "left"
         sender = message.sender and quote_local(message.sender)
         self._log.info(lines.pickup(incoming.queue_id, self._user, sender, message.queue_id))
         transaction = self._transaction(stored, incoming.queue_id)
@@ -64,15 +68,17 @@ class Requeue:
         except OSError as error:
             incoming.abandon()
             self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
-            return False
+            return "left"
         except ContentDamaged as error:
             incoming.abandon()
-            self._log.warning(f"{message.queue_id}: not requeued: {error}")
-            return False
+            if error.args:
+                self._log.warning(f"{message.queue_id}: {DAMAGED}: {error}")
+            return "damaged"
         result = await incoming.finish(transaction)
         if result.outcome != "ok":
             self._log.warning(f"{message.queue_id}: not requeued: {result.text or result.outcome}")
-        return result.outcome == "ok"
+            return "left"
+        return "taken"
 
     def _transaction(self, stored: Stored, queue_id: str) -> Transaction:
         message = stored.message
@@ -93,11 +99,11 @@ class Requeue:
         )
 
     async def _copy(self, message: Message, incoming: Incoming) -> None:
-        """Raises OSError; ContentDamaged, at the end."""
+        """Raises OSError; ContentDamaged, at the end, empty if the store has told of it."""
         if not message.content_file:
             stored = self._store.load(message.queue_id)
-            if stored is None:  # damaged: moved to the corrupt queue meanwhile
-                raise OSError(0, "damaged")
+            if stored is None:
+                raise ContentDamaged
             incoming.write(stored.message.content)
             return
         for piece in read_content(self._store.content_path(message.content_file), message.size, message.checksum):

@@ -190,8 +190,10 @@ def test_a_large_content_with_other_octets_is_not_taken_in_anew(world: World) ->
         opened.write(b"\xef")
     world.server.start()
     world.server.command("postsuper", "-r", large)
-    world.server.wait_log(rf"warning: {large}: not requeued: .*checksum [0-9a-f]{{8}} for [0-9a-f]{{8}}")
-    until(lambda: world.queues().get(large) == "deferred", "the deferred queue")
+    world.server.wait_log(
+        rf"warning: {large}: damaged message, moved to the corrupt queue: content file checksum mismatch"
+    )
+    until(lambda: world.queues().get(large) == "corrupt", "the corrupt queue")
     assert not [m for m in world.peer.messages if m.sender == "large@client.test"]
 
 

@@ -72,12 +72,17 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.abandon()
 
 
-@pytest.mark.parametrize(("size", "checksum"), [(3, 5), (4, zlib.crc32(b"abc"))])
-def test_damaged_content_is_noticed_at_its_end(folder: Path, size: int, checksum: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "checksum", "what"), [(3, 5, "checksum mismatch"), (4, zlib.crc32(b"abc"), "has 3 of 4 octets")]
+)
+def test_damaged_content_is_noticed_at_its_end(folder: Path, size: int, checksum: int, what: str) -> None:
     path = content_path(folder, "ABC")
     path.write_bytes(b"abc")
-    with pytest.raises(ContentDamaged):
+    with pytest.raises(ContentDamaged, match=f"^content file {what}$"):
         list(read_content(path, size, checksum))
     path.unlink()
-    with pytest.raises(ContentDamaged):
+    with pytest.raises(ContentDamaged, match="missing"):
+        list(read_content(path, size, checksum))
+    path.symlink_to(path)  # no loss, but nothing that can be read now
+    with pytest.raises(OSError):
         list(read_content(path, size, checksum))
