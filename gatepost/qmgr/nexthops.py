@@ -47,7 +47,7 @@ class NexthopHealth:
             sick = self._sick.get((transport, site))
             if sick is None:
                 well.append(site)
-            elif sick.until <= now:
+            elif not now < sick.until <= now + self._rest:  # it is over, or the clock was set back
                 # Only this delivery finds out; the others go on without it until the outcome is known.
                 sick.until = now + self._rest
                 well.append(site)

@@ -57,6 +57,11 @@ class Account:
         """When the next delivery may start."""
         return self.due - TOLERANCE
 
+    def at(self, rate: Rate, now: float) -> "Account":
+        """With this rate from now on, however low it was before, and though a clock was set back meanwhile."""
+        self.due = min(self.due, now + rate.interval + TOLERANCE)
+        return self
+
     def take(self, rate: Rate, now: float) -> None:
         """A delivery starts."""
         self.due = max(self.due, now) + rate.interval

@@ -334,7 +334,7 @@ class Scheduler:
             destination.resting = False
             self._settle(destination)
             return
-        destination.account = account = destination.transport.accounts.of(destination.name, now)
+        destination.account = account = destination.transport.accounts.of(destination.name, now).at(rate, now)
         account.due = min(account.due, now + rate.interval + TOLERANCE)
         self._rest_for_rate(destination, account, now)
 

@@ -127,3 +127,15 @@ def test_a_file_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     world.started("a.example", rate("1/h"))
     world.memory.save()
     assert world.said == [f"{tmp_path}/gone/destinations: No such file or directory"]
+
+
+def test_a_clock_that_was_set_back_by_a_day_stops_nothing_for_a_day(tmp_path: Path) -> None:
+    first = World(tmp_path, 100)
+    assert first.started("a.example", rate("30/h")) == 1
+    first.memory.save()
+    later = World(tmp_path, 10, 1e9 - DAY)
+    later.memory.restore()
+    assert later.started("a.example", rate("30/h")) == 0
+    wake = later.scheduler.wake_at()
+    assert wake is not None and wake <= 10 + 120
+    assert len(later.scheduler.next_requests(wake)) == 1

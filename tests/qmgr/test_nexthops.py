@@ -33,6 +33,14 @@ def test_one_that_failed_comes_last_until_it_is_tried_and_works() -> None:
     assert world.lines[1:] == ["next hop [a]:25 of transport smtp works again"]
 
 
+def test_a_clock_that_was_set_back_by_a_day_leaves_no_next_hop_resting_for_a_day() -> None:
+    world = World()
+    world.health.outcome("smtp", [("[a]:25", "refused")])
+    world.now -= 86400
+    assert world.order() == LIST
+    assert world.order() == "[b]:25, [c]:25, [a]:25"
+
+
 def test_one_that_fails_again_rests_again_and_is_not_told_twice() -> None:
     world = World()
     world.health.outcome("smtp", [("[a]:25", "refused")])

@@ -118,6 +118,16 @@ def test_a_rate_that_ends_lets_mail_go() -> None:
     assert [start.message_id for start in scheduler.next_requests(1)] == ["B", "C"]
 
 
+def test_a_rate_that_is_raised_counts_at_once() -> None:
+    scheduler = a_scheduler()
+    for message in "AB":
+        scheduler.add(message, "smtp", "a.example", [0], 0, rate=parse_rate("1/day"))
+    assert len(scheduler.next_requests(0)) == 1
+    scheduler.add("C", "smtp", "a.example", [0], 1, rate=parse_rate("6/min"))
+    assert scheduler.wake_at() == pytest.approx(11)
+    assert [start.message_id for start in scheduler.next_requests(11)] == ["B"]
+
+
 def test_other_destinations_do_not_wait() -> None:
     scheduler = a_scheduler(process_limit=1)
     for message in range(3):
