@@ -4,10 +4,7 @@ import argparse
 from typing import NoReturn
 
 _WIDTH = 76
-"""Of the text, in characters."""
-
-_OPTIONS_WIDTH = 78
-"""With what stands before it: 80."""
+"""Of the text, in characters; four blanks stand before it."""
 
 
 class CommandLineError(Exception):
@@ -18,7 +15,7 @@ class _Formatter(argparse.HelpFormatter):
     """Of a given width: asking for the terminal's takes 2 ms, and argparse makes a formatter for each option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=20, width=_OPTIONS_WIDTH)
+        super().__init__(prog, max_help_position=20, width=_WIDTH)
 
 
 class ManualPage(argparse.ArgumentParser):
@@ -41,7 +38,7 @@ class ManualPage(argparse.ArgumentParser):
         """As man(1) would show it."""
         formatter = _Formatter(self.prog)
         formatter.add_arguments(self._actions)
-        options = "\n".join(line.removeprefix("  ") for line in formatter.format_help().rstrip().split("\n"))
+        options = formatter.format_help().rstrip()
         name, synopsis, (_, description) = self._sections
         sections = [name, synopsis, ("DESCRIPTION", _filled(description))]
         sections += [("OPTIONS", options), ("EXIT STATUS", _filled(self._exit_status))]

@@ -50,7 +50,6 @@ MASTER_CF = """\
 smtp      unix  -       -      n      -      -       smtp
 relay     unix  -       -      n      -      -       smtp
 local     unix  -       n      n      -      -       local
-virtual   unix  -       n      n      -      -       virtual
 error     unix  -       -      n      -      -       error
 retry     unix  -       -      n      -      -       error
 discard   unix  -       -      n      -      -       discard

@@ -54,7 +54,7 @@ _PAGES = {
     ),
     "status": ManualPage(
         "gatepost status",
-        "is it running, how much mail waits, how long are certificates good",
+        "is it running, and how much mail waits",
         "[-c DIR]",
         "Shows the process ID of the master process, the number of messages in each queue, and for how many days the "
         "certificates are good.",

@@ -72,7 +72,11 @@ def test_every_command_is_there_and_tells_about_itself(command: str, capsys: pyt
     text = capsys.readouterr().out
     for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS"):
         assert f"{section}\n" in text
-    assert max(map(len, text.splitlines())) <= 90
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    directory = next(at for at, line in enumerate(lines) if line.startswith("    -c DIR"))
+    if (column := lines[directory + 1].find("/etc/postfix)")) >= 0:
+        assert column == lines[directory].index("where")  # what goes on stands below what has begun
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -81,7 +81,9 @@ def test_the_first_message_and_the_first_change(newcomer: Newcomer) -> None:
     assert "Subject: first\n" in next(inbox.iterdir()).read_text()
     until(lambda: ": removed" in newcomer.screen(), "the log on the screen")
 
-    assert "mynetworks" in newcomer.type(check)
+    told = newcomer.type(check)
+    assert "mynetworks" in told
+    assert newcomer.prefix or "Remarks" not in told  # an ordinary user hears that he gets local mail alone
     main_cf = newcomer.folder / "main.cf"
     text = main_cf.read_text().replace("inet_interfaces = loopback-only", "inet_interfaces = all")
     main_cf.write_text(
