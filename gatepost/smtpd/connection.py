@@ -127,6 +127,9 @@ class SmtpConnection(asyncio.Protocol):
         if self._due is not None:
             self._due.discard(self)
             self._due = None
+        # What ends a handshake is told by those who wait for that.
+        if isinstance(exc, TlsFailure) and self.session.facts.encrypted and self.env.tls is not None:
+            self.env.tls.broken(exc)
         if not self._busy:
             self._end()
 

@@ -55,7 +55,11 @@ class ListenerTls:
         """Tell why there is none."""
         library = not (failure.lost or failure.timed_out)
         self._log.info(lines.tls_accept_error(namaddr, "-1" if library else failure.words))
-        if library:
+        self.broken(failure)
+
+    def broken(self, failure: TlsFailure) -> None:
+        """Tell what OpenSSL has found in a client's records, before or behind the end of its handshake."""
+        if not (failure.lost or failure.timed_out):
             self._log.warning(lines.tls_library_problem(failure.words))
 
     def established(self, transport: TlsTransport, namaddr: str) -> Secured:

@@ -4,6 +4,7 @@ The same clients talk to listeners with the same parameters; replies, log lines 
 """
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -159,6 +160,11 @@ def played(ports: Mapping[str, int]) -> dict[str, list[str]]:
     first = Client(ports["wrapcount"]).shake(any_).reply()
     told["wrapcount second"] = Client(ports["wrapcount"]).shake(any_).reply().end()
     told["wrapcount first"] = first.say("QUIT").end()
+    for name, context in (("1.3", any_), ("1.2", twelve)):
+        for number, broken in enumerate((b"EHLO x\r\n", b"\x17\x03\x03\xff\xff", b"\x17\x03\x03\0\0" * 2)):
+            client = Client(ports["plain"]).asked().shake(context).say("EHLO x")
+            os.write(client.sock.fileno(), broken)
+            told[f"broken {name} {number}"] = client.reply().end()
     told["in data"] = _in_data(ports["plain"], any_)
     told["sent ahead"] = _sent_ahead(ports["plain"], any_)
     return told
