@@ -69,6 +69,12 @@ class FileAccess:
         except PermissionError as error:
             return self._asked(path, error)
 
+    def announce(self) -> None:
+        """Have who opens files know the configuration now: when a file is wanted another one may be on the disk."""
+        if self._ask is not None:
+            with suppress(OSError):
+                self._ask(NamedFile("", "", 0, ""), b"")
+
     def _asked(self, path: str, refused: PermissionError) -> int:
         """A descriptor from who may open the file. Raises `refused` if the configuration does not name it."""
         if self._named is None or self._ask is None:

@@ -23,7 +23,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.master.checked_open import open_checked
 from gatepost.master.descriptors import receive_one, send_now
-from gatepost.master.leash import LOG, READY
+from gatepost.master.leash import LOG, READY, MasterEnd
 from gatepost.master.named_files import SNI_MAPS, NamedFiles, may_ask
 from gatepost.master.server_names import ServerNames
 
@@ -69,6 +69,7 @@ class FileOpener:
         self.directory = directory
         self.owner = owner
         self.known = {named_files.mark: named_files}
+        self.leash: MasterEnd | None = None  # of a process without a master
         self.asking: dict[str, socket.socket] = {}
         self._asked: dict[str, socket.socket] = {}
         self._names = ServerNames(owner)
@@ -159,8 +160,13 @@ class FileOpener:
             warn(text)
 
     def open(self, request: Request, role: str) -> int:
-        """A descriptor, for reading. Raises OSError; PermissionError for what is not for this role to have."""
+        """A descriptor, for reading. Raises OSError; PermissionError for what is not for this role to have.
+
+        Without a parameter nothing is wanted but that the configuration is known from now on.
+        """
         named_files = self.known.get(request.mark) or self._read(request.mark)
+        if named_files is not None and not request.parameter:
+            raise OSError(NO_ENTRY, os.strerror(NO_ENTRY))
         path = named_files.path(request.scope, request.parameter, request.number) if named_files is not None else None
         if path is None or not may_ask(role, request.parameter):
             raise PermissionError(errno.EPERM, "asks for a file that the configuration does not name for it")

@@ -27,6 +27,7 @@ def renewed(old: Plan) -> Plan:
     files = None
     if old.opener is not None and os.geteuid() != 0:  # the only process, which has given up root
         files = asked_access(old.opener, NamedFiles.of(configuration), "single", time.monotonic)
+        files.announce()
     problems = prove(configuration, files).refusals(strict=True)
     if problems:
         raise ConfigError(problems[0])

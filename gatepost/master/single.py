@@ -28,6 +28,7 @@ from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
+from gatepost.master.leash import LOG
 from gatepost.master.listeners import BACKLOG, take_waiting
 from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
@@ -243,11 +244,14 @@ class SingleProcess:
 
     def reload(self) -> None:
         """Soon. What is asked while one is under way is done once more after it."""
-        reopen(self._now.plan.settings, self._now.plan.log_descriptor)
+        self.rotate()
         self._reload_wanted.set()
 
     def rotate(self) -> None:
-        reopen(self._now.plan.settings, self._now.plan.log_descriptor)
+        plan = self._now.plan
+        fresh = reopen(plan.settings, plan.log_descriptor)
+        if fresh >= 0 and plan.opener is not None and plan.opener.leash is not None:
+            plan.opener.leash.tell(LOG, fresh)
 
     async def _reloads(self) -> None:
         while not self.over.is_set():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gatepost.maillog.sink import MailLog
-from gatepost.master.leash import DRAIN, STOP, WorkerEnd
+from gatepost.master.leash import DRAIN, STOP, MasterEnd, WorkerEnd
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.services import transports
@@ -182,14 +182,17 @@ def opener_entry(plan: Plan) -> Entry:
 def fork_opener(plan: Plan) -> None:
     """Have it beside a process that is about to give up root and has no master. It ends with that process."""
     assert plan.opener is not None
+    ours, theirs = socket.socketpair()
+    plan.opener.leash = MasterEnd(ours)
     if os.fork() == 0:
         try:
             set_name("opener")
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_IGN)  # a terminal's reaches both, and this one must be the last
-            _open_files(plan, None)
+            _open_files(plan, theirs)
         finally:
             os._exit(0)
+    theirs.close()
     plan.opener.become("single")
 
 

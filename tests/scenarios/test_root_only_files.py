@@ -84,6 +84,21 @@ def test_a_table_is_read_and_read_again_and_another_after_a_reload(world: World,
     assert not server.log_lines("panic|fatal|Permission")
 
 
+def test_a_file_may_become_roots_alone_after_a_reload(world: World) -> None:
+    """The process that opens it is told then, and not when main.cf may have been edited again."""
+    for name in ("access", "other"):
+        (world.secret / name).write_text("bob@ours.example REJECT one\n")
+    world.secret.chmod(0o755)
+    server = world.server.start("--single-process")
+    server.write(world.main_cf.replace("secret/access", "secret/other"))
+    server.command("reload")
+    server.wait_log("reload -- version")
+    server.write(world.main_cf.replace("secret/access", "secret/third"))
+    world.secret.chmod(0o700)
+    world.write("other", "two")
+    world.becomes("two")
+
+
 def test_no_worker_is_root_and_the_opener_ends_with_the_rest(world: World) -> None:
     server = world.server.start()
     (opener,) = server.workers("opener")
@@ -124,9 +139,11 @@ def test_no_opener_where_mail_owner_reads_everything(world: World) -> None:
     world.becomes("two")
 
 
-def test_who_could_replace_a_table_cannot_have_another_file_read(world: World) -> None:
-    """A link that mail_owner has laid, to what only root may read."""
-    server = world.server.start()
+@pytest.mark.parametrize("mode", ["--single-process", ""])
+def test_who_could_replace_a_table_cannot_have_another_file_read(world: World, mode: str) -> None:
+    """A link that mail_owner has laid, to what only root may read. The log may have been opened anew meanwhile."""
+    server = world.server.start(*filter(None, [mode]))
+    server.command("logrotate")
     world.write("access", "two")
     world.becomes("two")
     world.write("shadow", "taken")
