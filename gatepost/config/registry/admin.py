@@ -121,7 +121,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("process_id_directory", "pid", kind="pathname", shortest=1, since="<2.1", owner="all"),
     text("process_name", "", computed=True, since="<=2.10", owner="all", honoured=True),
     text("proxy_interfaces", "", kind="list", since="2.0", owner="smtp smtpd", honoured=True),
-    text("queue_directory", "/var/spool/postfix", kind="pathname", shortest=1, since="<2.1", owner="all"),
+    text(
+        "queue_directory",
+        "/var/spool/postfix",
+        kind="pathname",
+        shortest=1,
+        since="<2.1",
+        owner="all",
+        honoured=True,
+    ),
     text(
         "readme_directory",
         "/usr/share/doc/postfix",
