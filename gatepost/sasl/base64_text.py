@@ -5,6 +5,9 @@ import re
 
 _VALID = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII).fullmatch
 
+SIGNS = re.compile(r"[A-Za-z0-9+/=]*", re.ASCII).fullmatch
+"""Has the text no other signs than base64?"""
+
 NOTHING = "="
 """An initial response that is there and empty."""
 

@@ -42,7 +42,7 @@ class DovecotServer:
             if initial == base64_text.NOTHING:
                 initial = ""
             elif initial is not None and not base64_text.valid(initial):
-                return Failed("Invalid base64 data in initial response", username=KEPT), None
+                return _no_base64("initial", initial), None
             connection = await service.connection()
         except BackEndUnavailable:
             return _CANNOT_CONNECT, None
@@ -75,6 +75,12 @@ class DovecotServer:
         return fields
 
 
+def _no_base64(which: str, text: str) -> Failed:
+    """Of what has the right signs in a wrong order it is Dovecot that tells Postfix so, and names nobody."""
+    asked = base64_text.SIGNS(text)
+    return Failed(f"Invalid base64 data in {which} response", username=None if asked else KEPT)
+
+
 def _allowed(mechanisms: dict[str, Properties], options: SecurityOptions) -> tuple[str, ...]:
     return tuple(name for name, properties in mechanisms.items() if allowed(properties, options))
 
@@ -89,7 +95,7 @@ class DovecotExchange:
     async def step(self, response: str) -> Step:
         if not base64_text.valid(response):
             self.abort()
-            return Failed("Invalid base64 data in continued response", username=KEPT)
+            return _no_base64("continued", response)
         try:
             answer = await self._connection.ask(self._number, dovecot_protocol.go_on(self._number, response))
         except Lost:

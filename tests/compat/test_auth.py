@@ -102,6 +102,8 @@ SESSIONS: list[tuple[str, list[str]]] = [
     ("plain", ["EHLO x", f"AUTH PLAIN {plain('ann@x.example', 'pass word')}", *MAIL]),
     ("plain", ["EHLO x", GOOD, *(line for text in SUBMITTERS for line in submitted(text))]),
     ("plain", ["EHLO x", *submitted("a"), "MAIL FROM:<a@x.example> AUTH"]),
+    ("plain", ["EHLO x", *(line for text in ("A", "==", "=", "A=A", "!A") for line in (
+        BAD, f"AUTH PLAIN {text}", "AUTH FOO", BAD, "AUTH PLAIN", text, "AUTH FOO"))]),
     ("xclient", ["EHLO x", GOOD, "XCLIENT ADDR=192.0.2.9", "EHLO x", GOOD, "XCLIENT LOGIN=ann", "EHLO x", GOOD,
                  "MAIL FROM:<a@x.example>", "RCPT TO:<b@ours.example>", "RSET", "XCLIENT LOGIN=[UNAVAILABLE]", GOOD]),
     *((name, ["EHLO x", BAD, "AUTH LOGIN", "*", GOOD, *MAIL]) for name in LISTENERS),
