@@ -10,7 +10,7 @@ from gatepost.delivery.checked_content import DamagedContent, checked
 from gatepost.delivery.interface import Log
 from gatepost.delivery.report import AttemptLog
 from gatepost.delivery.smtp_addresses import LOOP_DSN, AddressFinder, BackupTargets, NoAddress, Target
-from gatepost.delivery.smtp_cache import SessionCache
+from gatepost.delivery.smtp_cache import SessionCache, always_keeps
 from gatepost.delivery.smtp_connect import Connector
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
 from gatepost.delivery.smtp_demand import NOTHING, Demand, Demands
@@ -31,8 +31,6 @@ from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_client_login import with_login
 from gatepost.protocol.smtp_commands import xforward_commands
-from gatepost.tables.match_list import MatchList
-from gatepost.tables.table import LookupTemporaryFailure
 
 if TYPE_CHECKING:  # they import what only those need who encrypt or log in
     from gatepost.delivery.smtp_sasl import SmtpLogin
@@ -97,7 +95,7 @@ class SmtpAgent:
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
-        connector = Connector(params, protocol, warn, tables, tls, logs_in=login is not None)
+        connector = Connector(params, protocol, log, warn, tables, tls, logs_in=login is not None)
         hands = self._handshake
         self._opener = SessionOpener(connector, hands, self._transaction, log, clock, transcripts, tls, login)
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction
@@ -220,7 +218,7 @@ class SmtpAgent:
         demands = self._demands(delivery, site)
         shared = NOTHING if demands is None else await demands.shared()
         while shared is not None and (session := self._cache.take(site + shared.key)) is not None:
-            delivery.final_server = False
+            delivery.final_server = last and session.target.only
             if not await self._use(delivery, content, session, site):
                 continue
             delivery.in_plaintext = False
@@ -330,7 +328,7 @@ class SmtpAgent:
         request = delivery.request
         keep = request.keep and self._params.cache_on_demand
         if not keep and self._cache_destinations is not None:
-            keep = await self._always_keeps(self._cache_destinations, request.nexthop)
+            keep = await always_keeps(self._cache_destinations, site)
         keep = keep and self._lasts(session)
         kind = self._probe if request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
@@ -382,14 +380,6 @@ class SmtpAgent:
         if request.trace or not (downgrade or self._checks):
             return content if isinstance(content, bytes) else FileReader(content)
         return changed(content, request.queue_id, self._checks, downgrade=downgrade)
-
-    @staticmethod
-    async def _always_keeps(listed: MatchList, nexthop: str) -> bool:
-        """Is the destination one of smtp_connection_cache_destinations? If nobody can tell, it is not."""
-        try:
-            return await listed.match_string(nexthop.lower())
-        except LookupTemporaryFailure:
-            return False
 
     def _lasts(self, session: SmtpSession) -> bool:
         """May this session be kept for a next message?"""

@@ -26,7 +26,8 @@ _WEIGHT = {"try_again": 2, "invalid": 1, "no_data": 0, "no_name": 0}
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One address of one host. `best`: it has the best preference that was found. Port 0: `address` is a Unix socket.
+    """One address of one host. `best`: it has the best preference that was found; `only`: there is no other address.
+    Port 0: `address` is a Unix socket.
 
     `namaddr` is `host[address]`, as texts have it; `namaddrport` `host[address]:port`, as relay= has it. They are made
     once: each message that goes there needs them several times.
@@ -37,6 +38,7 @@ class Target(msgspec.Struct, frozen=True):
     port: int
     preference: int = 0
     best: bool = True
+    only: bool = False
     namaddr: str = ""
     namaddrport: str = ""
 
@@ -260,12 +262,13 @@ class AddressFinder:
 
     def _ordered(self, targets: list[Target]) -> list[Target]:
         """Random among equals, then by preference and preferred family, then balanced."""
-        if len(targets) > 1:
-            if self._params.randomize_addresses:
-                self._rng.shuffle(targets)
-            targets.sort(key=self._rank)
-            if self._params.balance_inet_protocols and self._params.mx_address_limit > 1:
-                targets = balance_families(targets, self._params.mx_address_limit)
+        if len(targets) == 1:
+            return [msgspec.structs.replace(targets[0], only=True)]
+        if self._params.randomize_addresses:
+            self._rng.shuffle(targets)
+        targets.sort(key=self._rank)
+        if self._params.balance_inet_protocols and self._params.mx_address_limit > 1:
+            targets = balance_families(targets, self._params.mx_address_limit)
         best = targets[0].preference
         return [t if t.preference == best else msgspec.structs.replace(t, best=False) for t in targets]
 

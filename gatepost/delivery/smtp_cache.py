@@ -1,6 +1,17 @@
 """Sessions that have just delivered a message and wait for the next one to the same destination."""
 
+from gatepost.delivery.smtp_destination import domain_of
 from gatepost.delivery.smtp_session import SmtpSession
+from gatepost.tables.match_list import MatchList
+from gatepost.tables.table import LookupTemporaryFailure
+
+
+async def always_keeps(listed: MatchList, destination: str) -> bool:
+    """Is it one of smtp_connection_cache_destinations? If nobody can tell, it is not."""
+    try:
+        return await listed.match_string(domain_of(destination).lower())
+    except LookupTemporaryFailure:
+        return False
 
 
 class SessionCache:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
 
 
 class Connector:
-    """`protocol`: what is spoken. `warn` writes warnings to the mail log. `tls`: None without TLS. `logs_in`: the
+    """`protocol`: what is spoken. `log` and `warn` write to the mail log. `tls`: None without TLS. `logs_in`: the
     protocol is able to, and so are sessions.
     """
 
@@ -33,6 +33,7 @@ class Connector:
         self,
         params: SmtpParams,
         protocol: Callable[..., SmtpClientProtocol],
+        log: Log,
         warn: Log,
         tables: SmtpTables,
         tls: "SmtpTls | None" = None,
@@ -45,7 +46,7 @@ class Connector:
         self._limits = params.limits()
         self._discard_maps = tables.discard_maps
         self._pix_maps = tables.pix_maps
-        self._session = _session_type(params, tables, logs_in=logs_in)
+        self._session = _session_type(params, tables, log, logs_in=logs_in)
         self._tls = tls
         self._encrypted: Callable[..., SmtpSession] | None = None
 
@@ -100,7 +101,7 @@ def ignored_line(ignored: frozenset[str]) -> str:
     return lines.discarding_keywords(" ".join(words)) if words and "silent-discard" not in ignored else ""
 
 
-def _session_type(params: SmtpParams, tables: SmtpTables, *, logs_in: bool) -> type[SmtpSession]:
+def _session_type(params: SmtpParams, tables: SmtpTables, log: Log, *, logs_in: bool) -> type[SmtpSession]:
     bases: list[type[SmtpSession]] = []
     names: dict[str, object] = {}
     if logs_in:
@@ -110,7 +111,7 @@ def _session_type(params: SmtpParams, tables: SmtpTables, *, logs_in: bool) -> t
         names["min_data_rate"] = params.min_data_rate
     if tables.reply_filter is not None:
         bases.append(FilteredSession)
-        names["reply_filter"] = tables.reply_filter
+        names |= {"reply_filter": tables.reply_filter, "log": staticmethod(log)}
     return type("ChosenSession", tuple(bases), names) if bases else SmtpSession
 
 

@@ -33,6 +33,15 @@ def split_destinations(nexthop: str) -> tuple[str, ...]:
     return tuple(item for item in _SEPARATORS.split(nexthop) if item)
 
 
+def domain_of(destination: str) -> str:
+    """A destination as match lists have it: without brackets and port. Paths of sockets stay as they are."""
+    if destination.startswith("["):
+        return destination[1:].partition("]")[0]
+    if destination.count(":") == 1 and "/" not in destination:
+        return destination.partition(":")[0]
+    return destination
+
+
 def known_ports(text: str) -> tuple[tuple[str, int], ...]:
     """The pairs of a known_tcp_ports value: `smtps=submissions=465, submission=587`. What makes no sense is no pair."""
     found: list[tuple[str, int]] = []

@@ -46,7 +46,7 @@ class Finger:
             protocol.gone = self._gone.set
             return protocol
 
-        self._connector = Connector(params, made, say, NO_TABLES, self._tls)
+        self._connector = Connector(params, made, say, say, NO_TABLES, self._tls)
         self._patience = params.quit_timeout
 
     @property

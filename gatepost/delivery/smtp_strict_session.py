@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Any
 
+from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_session import LocalDataError, SmtpSession
 from gatepost.net.stepping import carry_out_taskless
 from gatepost.protocol.smtp_client_events import Stage
@@ -14,6 +15,7 @@ class FilteredSession(SmtpSession):
     """What the server says goes through `reply_filter`, line by line, before anything is made of it."""
 
     reply_filter: Maps
+    log: Log
 
     def _begin(self) -> None:
         super()._begin()
@@ -42,13 +44,17 @@ class FilteredSession(SmtpSession):
         self._filtering = True
         while self._lines:
             line = self._lines.popleft()
+            text = line.rstrip(b"\r\n").decode("utf-8", "replace")
             try:
-                hit = await self.reply_filter.find(line.rstrip(b"\r\n").decode("utf-8", "replace"))
+                hit = await self.reply_filter.find(text)
             except LookupTemporaryFailure:
                 self._lines.clear()
                 self._lose(LocalDataError("reply filter"))
                 break
-            super().data_received(line if hit is None else hit.value.encode("utf-8", "replace") + b"\r\n")
+            if hit is not None:
+                self.log(f'{self.target.namaddrport}: replacing server reply "{text}" with "{hit.value}"')
+                line = hit.value.encode("utf-8", "replace") + b"\r\n"
+            super().data_received(line)
         self._filtering = False
 
 

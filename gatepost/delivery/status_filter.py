@@ -13,7 +13,9 @@ _DSN = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:\s+|\Z)", re.ASCII)
 
 
 class StatusFilter:
-    """`maps`: tables with `D.S.N text` on both sides. Success stays success, and failure failure."""
+    """`maps`: tables with `D.S.N text` on both sides. Success stays success, and failure failure. A result without
+    text leaves the text as it is.
+    """
 
     def __init__(self, maps: Maps, warn: Log) -> None:
         self._maps = maps
@@ -47,7 +49,7 @@ class StatusFilter:
         if found is None or (found[1][0] == "2") != (status.action == "sent"):
             self._warn(f"{self._maps.parameter}: bad status code: {hit.value}")
             return status
-        dsn, text = found[1], hit.value[found.end() :]
+        dsn, text = found[1], hit.value[found.end() :] or status.text
         if status.action == "sent":
             return replace(status, dsn=dsn, text=text)
         return replace(status, dsn=dsn, text=text, action="deferred" if dsn[0] == "4" else "bounced")

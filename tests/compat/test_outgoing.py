@@ -164,6 +164,9 @@ smtp_delivery_status_filter = pcre:{
   {/tohard/ 5.9.9 hard now}
   {/tosoft/ 4.9.8 soft now}
   {/nocode/ text only}
+  {/barest/ 2.9.7}
+  {/baresoft/ 4.9.7}
+  {/barehard/ 5.9.7}
   {/refused$$/ 5.4.4 give up} }
 """
 
@@ -181,6 +184,9 @@ def test_filters_of_replies_and_outcomes() -> None:
             "tosoft": Case({"RCPT": "550 5.1.2 tosoft"}),
             "nocode": Case({"RCPT": "550 5.1.2 nocode"}),
             "conn": Case(None, "smtp:[127.0.0.1]:{closed}"),
+            "bare": Case({".": "250 2.0.0 barest"}),
+            "baresoft": Case({"RCPT": "550 5.1.2 baresoft"}),
+            "barehard": Case({"RCPT": "450 4.2.1 barehard"}),
         },
         FILTERS,
     )

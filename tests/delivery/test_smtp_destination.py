@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from gatepost.delivery.smtp_destination import (
     BadDestination,
     Destination,
+    domain_of,
     known_ports,
     parse_destination,
     split_destinations,
@@ -59,3 +60,18 @@ def test_known_ports() -> None:
     ports = known_ports("lmtp=24, a = b=2525, bad, worse=x")
     assert ports == (("lmtp", 24), ("a", 2525), ("b", 2525))
     assert parse_destination("x.example:b", "smtp", known_ports=ports).port == 2525
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("x.example", "x.example"),
+        ("x.example:587", "x.example"),
+        ("[x.example]:submission", "x.example"),
+        ("[::1]:25", "::1"),
+        ("::1", "::1"),
+        ("/run/lmtp:1", "/run/lmtp:1"),
+    ],
+)
+def test_the_domain_of_a_destination(text: str, domain: str) -> None:
+    assert domain_of(text) == domain

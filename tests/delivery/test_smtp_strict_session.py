@@ -39,12 +39,15 @@ async def test_replies_wait_for_tables(pieces: bool) -> None:
     async with peer({"RCPT:b@there.example": b"550 5.1.1 no\r\n"}) as it:
         it.one_by_one = pieces
         maps = Maps("smtp_reply_filter", [SlowTable()], print)
-        bench = agent([], SmtpTables(reply_filter=maps))
+        lines: list[str] = []
+        bench = agent(lines, SmtpTables(reply_filter=maps))
         for _ in range(2):
             done = await bench.deliver(request("a@there.example", "b@there.example", nexthop=it.nexthop, keep=True))
             found = {status.index: status.dsn for status in done.statuses}
             assert found == {0: "2.0.0", 1: "4.1.1"}
         assert it.connections == 1
+        told = f'{it.name}:{it.port}: replacing server reply "550 5.1.1 no" with "450 4.1.1 later"'
+        assert lines.count(told) == 2
         await bench.close()
 
 
@@ -107,18 +110,16 @@ async def test_the_end_of_old_mail_waits_behind_a_pix() -> None:
         assert lines[0] == f"4A1B2C3D4E: {shown}"
 
 
-async def test_destinations_whose_sessions_are_always_kept() -> None:
+@pytest.mark.parametrize(("listed", "connections"), [("127.0.0.1", 1), ("[127.0.0.1]", 2)])
+async def test_destinations_whose_sessions_are_always_kept(listed: str, connections: int) -> None:
     async with peer() as it:
-        listed = MatchList.compile(
-            "smtp_connection_cache_destinations",
-            f"inline:{{{{{it.nexthop}=x}}}}",
-            Surroundings().tables,
-            match_parent=False,
+        kept = MatchList.compile(
+            "smtp_connection_cache_destinations", listed, Surroundings().tables, match_parent=False
         )
-        bench = agent([], SmtpTables(cache_destinations=listed))
+        bench = agent([], SmtpTables(cache_destinations=kept))
         for _ in range(2):
             await bench.deliver(request("a@there.example", nexthop=it.nexthop))
-        assert it.connections == 1
+        assert it.connections == connections
         await bench.close()
 
 

@@ -18,7 +18,7 @@ from tests.tables.surroundings import Surroundings
         ("sent", "2.0.0", "2.1.9 very well", ("sent", "2.1.9", "very well")),
         ("deferred", "4.2.1", "5.9.9 enough", ("bounced", "5.9.9", "enough")),
         ("bounced", "5.1.1", "4.9.8 perhaps", ("deferred", "4.9.8", "perhaps")),
-        ("bounced", "5.1.1", "5.1.9", ("bounced", "5.1.9", "")),
+        ("bounced", "5.1.1", "5.1.9", ("bounced", "5.1.9", "text")),
     ],
 )
 def test_other_outcomes(action: str, dsn: str, value: str, expected: tuple[str, str, str]) -> None:
