@@ -159,7 +159,6 @@ def test_what_is_honoured_needs_no_harmless_values() -> None:
 # Read in code although not honoured: what more there would have to be.
 READ_ONLY_IN_PART = {
     "max_idle": "the name of something else: a setting of policy services",
-    "queue_directory": "the name of something else: the folder of our own queue",
     "smtpd_proxy_filter": "access tables know what it forbids; nothing is filtered",
     "smtputf8_autodetect_classes": "of address probes only",
 }
