@@ -1,6 +1,7 @@
 """kill -9 of each process in turn while all kinds of work are under way: nothing lost, duplicates counted."""
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -123,9 +124,32 @@ class Run:
             await asyncio.to_thread(until, lambda: not any(map(alive, others)), "the end of the workers")
             await asyncio.to_thread(server.start, *options)
             return master
-        victim = self.chance.choice(server.workers(role))
-        os.kill(victim, signal.SIGKILL)
+        # In the middle of a reload there may be none.
+        while not (victims := server.workers(role)):
+            await asyncio.sleep(0.01)
+        victim = self.chance.choice(victims)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
         return victim
+
+    async def under_load(self, role: str, options: list[str]) -> int:
+        """Kill one of that role at work; returns when all mail is there. Its process ID, if the log must tell of it."""
+        await self.senders[0].attempt("many")
+        sending = [asyncio.create_task(sender.run()) for sender in self.senders]
+        operator = asyncio.create_task(self.operate())
+        await self.attempts(self.chance.randint(15, 40))
+        assert self.server.process is not None
+        reloaded = self.chance.random() < 0.5
+        if reloaded:
+            self.server.process.send_signal(signal.SIGHUP)
+        victim = await self.kill(role, options)
+        await self.attempts(10)
+        for sender in self.senders:
+            sender.stopping = True
+        await asyncio.gather(*sending, operator)
+        await self.drained(60)
+        assert not self.sink.broken
+        return 0 if reloaded or role in ("master", "single") else victim
 
 
 @asynccontextmanager
@@ -151,31 +175,17 @@ async def running(chance: random.Random, options: list[str], many: int, *, filte
 async def _run(chance: random.Random, role: str, *, filtered: bool, many: int) -> None:
     options = ["--single-process"] if role == "single" else []
     async with running(chance, options, many, filtered=filtered) as run:
-        await run.senders[0].attempt("many")
-        sending = [asyncio.create_task(sender.run()) for sender in run.senders]
-        operator = asyncio.create_task(run.operate())
-        await run.attempts(chance.randint(15, 40))
-        assert run.server.process is not None
-        reloaded = chance.random() < 0.5
-        if reloaded:
-            run.server.process.send_signal(signal.SIGHUP)
-        victim = await run.kill(role, options)
-        await run.attempts(10)
-        for sender in run.senders:
-            sender.stopping = True
-        await asyncio.gather(*sending, operator)
-        await run.drained(60)
-        assert not run.sink.broken
-        _count(run, role, filtered=filtered)
+        victim = await run.under_load(role, options)
+        count(run, role, filtered=filtered)
         log = run.server.log()
         assert "panic" not in log and "damaged" not in log, [line for line in log.splitlines() if "panic" in line][:3]
-        if role in ("smtpd", "qmgr", "delivery") and not reloaded:
+        if victim:
             assert re.search(rf"warning: process {role}\S* pid {victim} killed by signal 9", log)
         assert await run.senders[0].attempt("small"), "the server goes on"
         await run.drained(60)
 
 
-def _count(run: Run, role: str, *, filtered: bool) -> None:
+def count(run: Run, role: str, *, filtered: bool) -> None:
     """Duplicates: only who delivers takes a final answer along that nobody else has heard."""
     twice = [key for key, times in run.sink.arrived.items() if times > 1]
     notices = [key for key, times in run.sink.notices.items() if times > 1]

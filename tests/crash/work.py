@@ -7,7 +7,10 @@ import asyncio
 import contextlib
 import random
 import re
+import ssl
 from collections import Counter
+
+from tests.certificates import certificates
 
 LARGE = 1_300_000
 """Octets of a large message."""
@@ -18,7 +21,8 @@ _LINE = b"x" * 70 + b"\r\n"
 class CountingSink:
     """An SMTP server that counts, by X-Id and recipient, what it has answered 250 to; `never...` does not exist there.
 
-    Notices are counted by the X-Id of the message that they return and the recipient that failed.
+    Notices are counted by the X-Id of the message that they return and the recipient that failed. With `tls` all is
+    encrypted from the first octet on, and with `login` (base64, for AUTH PLAIN) only who has that may send.
     """
 
     def __init__(self, chance: random.Random, slow: float = 0.02) -> None:
@@ -26,12 +30,14 @@ class CountingSink:
         self.notices: Counter[tuple[str, str]] = Counter()
         self.broken: list[str] = []
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        self.login = ""
         self._chance = chance
         self._slow = slow
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=4 * LARGE)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=4 * LARGE, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
@@ -40,14 +46,20 @@ class CountingSink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         recipients: list[str] = []
-        sender = ""
+        sender, known = "", not self.login
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             writer.write(b"220 sink ESMTP\r\n")
             while line := (await reader.readline()).decode().strip():
                 verb = line[:4].upper()
                 answer = b"250 2.0.0 Ok\r\n"
                 if verb == "EHLO":
-                    answer = b"250-sink\r\n250-PIPELINING\r\n250-SIZE\r\n250 8BITMIME\r\n"
+                    auth = b"" if known else b"250-AUTH PLAIN\r\n"
+                    answer = b"250-sink\r\n250-PIPELINING\r\n" + auth + b"250-SIZE\r\n250 8BITMIME\r\n"
+                elif verb == "AUTH":
+                    known = line == f"AUTH PLAIN {self.login}"
+                    answer = b"235 2.7.0 Ok\r\n" if known else b"535 5.7.8 No\r\n"
+                elif not known and verb == "MAIL":
+                    answer = b"530 5.7.0 Who are you?\r\n"
                 elif verb == "MAIL":
                     sender, recipients = line[10:].partition(">")[0].lstrip("<"), []
                 elif verb == "RCPT":
@@ -103,6 +115,7 @@ class Sender:
         self.ids: dict[str, str] = {}
         self.attempted = 0
         self.stopping = False
+        self.login = b""  # base64; STARTTLS and AUTH PLAIN come first
 
     def _recipients(self, kind: str, number: int) -> list[str]:
         if kind == "bounce":
@@ -132,9 +145,7 @@ class Sender:
         recipients = self._recipients(kind, number)
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            await self._expect(reader, b"220")
-            writer.write(b"EHLO load.test\r\n")
-            await self._expect(reader, b"250")
+            await self._greet(reader, writer)
             writer.write(b"MAIL FROM:<" + ident.encode() + b"@client.test>\r\n")
             await self._expect(reader, b"250")
             writer.write("".join(f"RCPT TO:<{recipient}>\r\n" for recipient in recipients).encode())
@@ -153,6 +164,19 @@ class Sender:
             self.ids[ident] = reply.rsplit(b" ", 1)[1].strip().decode()
         finally:
             writer.close()
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._expect(reader, b"220")
+        await self._say(reader, writer, b"EHLO load.test", b"250")
+        if self.login:
+            await self._say(reader, writer, b"STARTTLS", b"220")
+            await writer.start_tls(certificates().client_context())
+            await self._say(reader, writer, b"EHLO load.test", b"250")
+            await self._say(reader, writer, b"AUTH PLAIN " + self.login, b"235")
+
+    async def _say(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes, code: bytes) -> None:
+        writer.write(line + b"\r\n")
+        await self._expect(reader, code)
 
     async def _expect(self, reader: asyncio.StreamReader, code: bytes) -> bytes:
         while True:
