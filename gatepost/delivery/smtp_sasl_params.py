@@ -56,7 +56,7 @@ class SaslParams(msgspec.Struct, frozen=True, kw_only=True):
                 settings.recipient_delimiter, settings.owner_request_special, settings.double_bounce_sender
             ),
             delimiter=settings.text(name("_sasl_password_result_delimiter")),
-            by_sender=prefix == "smtp" and settings.smtp_sender_dependent_authentication,
+            by_sender=getattr(settings, name("_sender_dependent_authentication")),
             soft_bounce=getattr(settings, name("_sasl_auth_soft_bounce")),
             authzid=settings.send_cyrus_sasl_authzid,
             dummy_mail_auth=getattr(settings, name("_send_dummy_mail_auth")),

@@ -109,6 +109,15 @@ async def test_senders_with_their_own_passwords_do_not_share_sessions(sink: Sink
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("prefix", ["smtp", "lmtp"])
+def test_each_program_has_its_own_parameter(prefix: str) -> None:
+    text = f"{ENABLED}smtp_sasl_password_maps = static:user:secret\n".replace("smtp_", f"{prefix}_")
+    for wanted in ("smtp", "lmtp"):
+        settings = settings_for(f"{text}{wanted}_sender_dependent_authentication = yes\n")
+        params = SaslParams.of(settings, Surroundings().tables, prefix)
+        assert params is not None and params.by_sender == (wanted == prefix)
+
+
 async def test_without_it_senders_share_a_session(sink: Sinks) -> None:
     it = sink()
     bench = Bench("smtp_sasl_password_maps = inline:{ a@client.example=other:word, 127.0.0.1=user:secret }\n")

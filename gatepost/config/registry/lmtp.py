@@ -67,7 +67,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     time("lmtp_rset_timeout", "20s", minimum=1, since="<2.1", owner="lmtp", honoured=True),
     boolean("lmtp_send_dummy_mail_auth", "no", since="2.9", owner="lmtp", honoured=True),
     boolean("lmtp_send_xforward_command", "no", since="2.1", owner="lmtp", honoured=True),
-    boolean("lmtp_sender_dependent_authentication", "no", since="2.3", owner="lmtp", harmless=("no",)),
+    boolean("lmtp_sender_dependent_authentication", "no", since="2.3", owner="lmtp", honoured=True),
     boolean("lmtp_skip_5xx_greeting", "yes", since="2.3", owner="lmtp", honoured=True),
     boolean("lmtp_skip_quit_response", "no", since="<2.1", owner="lmtp", honoured=True),
     text("lmtp_tcp_port", "24", since="<=3.2", owner="lmtp", honoured=True),
