@@ -185,6 +185,21 @@ static void want(struct talk *talk, const char *reply, const char *code)
         die("wanted %s at step %d, got %.100s", code, talk->step, reply);
 }
 
+/* Go on with the handshake, and behind it if it is over: the server may be as quick as that at the first call. */
+static void secure(struct talk *talk)
+{
+    int done = shake_hands(talk);
+
+    if (done < 0)
+        die("handshake: %s", ERR_error_string(ERR_get_error(), NULL));
+    if (!done)
+        return;
+    if (talk->earlier && !SSL_session_reused(talk->tls))
+        die("the session was not resumed");
+    talk->step = kind == MESSAGES ? HELLO_AGAIN : BYE;
+    say_line(talk, kind == MESSAGES ? "EHLO load.bench.test\r\n" : "QUIT\r\n");
+}
+
 /* A whole reply, its last line. */
 static void answer(struct talk *talk, const char *reply)
 {
@@ -203,7 +218,7 @@ static void answer(struct talk *talk, const char *reply)
         SSL_set_connect_state(talk->tls);
         if (talk->earlier && !SSL_set_session(talk->tls, talk->earlier))
             die("a session cannot be resumed");
-        shake_hands(talk);
+        secure(talk);
         return;
     case HELLO_AGAIN:
         want(talk, reply, "250");
@@ -239,17 +254,10 @@ static void source_event(struct talk *talk)
 {
     int heard;
 
-    if (talk->step == HANDSHAKE) {
-        heard = shake_hands(talk);
-        if (heard < 0)
-            die("handshake: %s", ERR_error_string(ERR_get_error(), NULL));
-        if (!heard)
-            return;
-        if (talk->earlier && !SSL_session_reused(talk->tls))
-            die("the session was not resumed");
-        talk->step = kind == MESSAGES ? HELLO_AGAIN : BYE;
-        say_line(talk, kind == MESSAGES ? "EHLO load.bench.test\r\n" : "QUIT\r\n");
-    }
+    if (talk->step == HANDSHAKE)
+        secure(talk);
+    if (talk->step == HANDSHAKE)
+        return;
     while ((heard = hear(talk)) > 0) {
         char *end;
 
@@ -263,7 +271,7 @@ static void source_event(struct talk *talk)
                 *end = 0;
                 answer(talk, talk->lines);
                 if (over)
-                    return;
+                    return; /* what is in the buffers is looked for when more comes: there is a reply to wait for */
             }
             memmove(talk->lines, end + 1, talk->filled -= length);
         }
@@ -275,6 +283,7 @@ static void source_event(struct talk *talk)
 static int source(char **args)
 {
     long places = atol(args[2]), each;
+    struct talk *talks = calloc((size_t) places, sizeof *talks);
     struct epoll_event events[EVENTS];
 
     server = loopback(args[0]);
@@ -283,7 +292,7 @@ static int source(char **args)
     kind = !strcmp(args[4], "messages") ? MESSAGES : !strcmp(args[4], "new") ? NEW : RESUMED;
     context = SSL_CTX_new(TLS_client_method());
     for (each = 0; each < places; each++)
-        begin(calloc(1, sizeof(struct talk)));
+        begin(talks + each);
     while (to_end > 0) {
         int ready = epoll_wait(poll_fd, events, EVENTS, PATIENCE);
 
