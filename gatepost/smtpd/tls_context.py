@@ -27,8 +27,6 @@ class ListenerContext:
         self._maker = maker
         self._files = files
         self._ticket_keys = ticket_keys
-        # What decides of a client's certificate decides of who may resume which session.
-        self._label = repr((service, maker.trust))
         self._log = log
         self._service = service
         self._clock = clock
@@ -71,4 +69,6 @@ class ListenerContext:
         period = self._ticket_keys.period(self._maker.lifetime)
         if period != self._period:
             self._period = period
-            tickets.set_keys(context, self._ticket_keys.keys(self._label, period))
+            # What decides of a client's certificate decides of who may resume which session.
+            label = repr((self._service, self._maker.trust))
+            tickets.set_keys(context, self._ticket_keys.keys(label, period))

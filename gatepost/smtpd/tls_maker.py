@@ -1,5 +1,6 @@
 """SSLContexts of a listener, of its parameters and of the files that these name."""
 
+import hashlib
 import ssl
 
 from gatepost.config.errors import ConfigError
@@ -31,6 +32,7 @@ class ContextMaker:
         self._log = log
         self._names: Maps | None = tables.maps(_SNI_MAPS, settings.tls_server_sni_maps) or None
         self._chains = NamedChains(tables.env, _SNI_MAPS, self._check, (BadTlsValue,))
+        self._authorities = b""  # a digest of those of the context made last
         self.lifetime = max(settings.smtpd_tls_session_cache_timeout, 0)
         """Seconds for which a session may be resumed; 0: not at all."""
 
@@ -53,6 +55,7 @@ class ContextMaker:
             settings.smtpd_tls_CApath,
             settings.tls_append_default_CA,
             settings.smtpd_tls_ccert_verifydepth,
+            self._authorities,
         )
 
     def make(self, files: KeyFiles) -> ssl.SSLContext:
@@ -66,6 +69,7 @@ class ContextMaker:
         context = server_context(values, self._log.warning)
         if self._names is not None:
             sni.serve_names(context, values, self._find, self._log.warning)
+        self._authorities = hashlib.sha256(authorities).digest()
         return context
 
     def _values(

@@ -226,6 +226,25 @@ def test_workers_resume_each_others_sessions_and_keys_change(tmp_path: Path) -> 
     assert other is not None and not _resumed(other.context(), context, session)[0]
 
 
+def test_whom_an_authority_vouched_for_does_not_outlive_it_in_a_ticket(tmp_path: Path) -> None:
+    """Who resumes a session is not verified anew."""
+    shutil.copy(certificates().folder / "ca.pem", tmp_path / "ca.pem")
+    chains = "smtpd_tls_chain_files = CERTS/rsa.chain\n"
+    place = Place(tmp_path, f"{chains}smtpd_tls_ask_ccert = yes\nsmtpd_tls_CAfile = HERE/ca.pem\n")
+    listener = place.listener()
+    client = certificates().client_context("client", "1.2")
+    _, session = _resumed(listener.context(), client, None)
+    assert _resumed(listener.context(), client, session)[0]
+    shutil.copy(certificates().folder / "rsa.pem", tmp_path / "ca.pem")
+    for _ in range(60):
+        place.now += 1
+        listener.context()
+    assert not _resumed(listener.context(), client, session)[0]
+    # Another worker, and one that begins now, agree.
+    _, session = _resumed(listener.context(), client, None)
+    assert _resumed(place.listener().context(), client, session)[0]
+
+
 def test_clients_without_tickets_get_a_session_id(tmp_path: Path) -> None:
     place = Place(tmp_path, "smtpd_tls_chain_files = CERTS/rsa.chain\n")
     context = certificates().client_context(version="1.2")
