@@ -20,7 +20,7 @@ PARAMETERS: Mapping[Kind, str] = {
 _MIME_HEADERS = frozenset(
     b"content-description content-disposition content-id content-transfer-encoding content-type mime-version".split()
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SHOWN_AS_QUESTION_MARK = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
 
 
 class CheckFailure(Exception):
@@ -48,7 +48,7 @@ class ContentChecks:
         if maps is None or not text:
             return (text,)
         try:
-            hit = await maps.find(text.decode("utf-8", "replace"))
+            hit = await maps.find(text.decode("utf-8", "surrogateescape"))
         except LookupTemporaryFailure:
             where = "body" if kind == "body" else "header"
             prefix = maps.parameter.partition("_")[0]
@@ -91,5 +91,6 @@ class ContentChecks:
 
     @staticmethod
     def _tell(log: Callable[[str], object], word: str, where: str, text: bytes, rest: str, queue_id: str) -> None:
-        shown = _CONTROL.sub("?", text[:60].decode("utf-8", "replace"))
-        log(f"{queue_id}: {word}: {where} {shown}{': ' if rest else ''}{rest}")
+        shown = _SHOWN_AS_QUESTION_MARK.sub("?", text[:60].decode("utf-8", "surrogateescape"))
+        said = _SHOWN_AS_QUESTION_MARK.sub("?", f": {rest}" if rest else "")
+        log(f"{queue_id}: {word}: {where} {shown}{said}")

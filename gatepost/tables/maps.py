@@ -31,6 +31,7 @@ class Maps:
 
     async def find(self, key: str, *, full_key: bool = True) -> Hit | None:
         """The first hit. `full_key=False`: the key is a part of what is asked, which pattern tables must not see.
+        Octets that are no UTF-8 stand in the key as surrogates, and so they do in the results of pattern tables.
 
         A table that cannot tell ends the search: LookupTemporaryFailure, after a warning in the log.
         """
@@ -42,6 +43,8 @@ class Maps:
             except LookupTemporaryFailure as failure:
                 self._report(table, key, failure)
                 raise
+            except UnicodeEncodeError:
+                continue  # the key is no UTF-8; as in Postfix it is in no table that wants text
             if value is not None:
                 return Hit(value, table.name, key)
         return None

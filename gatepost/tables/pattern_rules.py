@@ -113,7 +113,18 @@ class Rules:
             return rule.replacement.plain
         if not groups:
             groups = rule.pattern.search(data)
-        return rule.replacement.expand(groups or ())
+        return rule.replacement.expand(groups or (), "replace" if _is_text(data) else "surrogateescape")
+
+
+def _is_text(data: bytes) -> bool:
+    """Who asks for other octets than UTF-8 (header_checks) is given them back."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class RuleParser:

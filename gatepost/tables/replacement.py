@@ -34,15 +34,17 @@ class Replacement:
         has_groups = any(isinstance(part, int) for part in parts)
         self.plain: str | None = None if has_groups else "".join(str(part) for part in parts)
 
-    def expand(self, groups: Groups) -> str:
-        """The result for a match. Octets cut out of the middle of a character become U+FFFD."""
+    def expand(self, groups: Groups, errors: str = "replace") -> str:
+        """The result for a match. Octets cut out of the middle of a character become U+FFFD, unless `errors` (of
+        bytes.decode) says otherwise.
+        """
         out: list[bytes] = []
         for part in self.parts:
             if isinstance(part, int):
                 out.append(groups[part - 1] or b"")
             else:
                 out.append(part.encode())
-        return b"".join(out).decode("utf-8", "replace")
+        return b"".join(out).decode("utf-8", errors)
 
 
 def parse_replacement(text: str, groups: int, *, negated: bool) -> Replacement:

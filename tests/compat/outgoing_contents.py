@@ -231,11 +231,14 @@ Content-Type: text/html
 nbody bwarn
 --q--
 """
-CHECKED = _CHECKED.replace("\n", "\r\n").encode()
+# With octets that are no UTF-8.
+_LATIN = b"X-Latin: gr\xfc\xdfe\twas\r\n"
+CHECKED = _LATIN + _CHECKED.replace("\n", "\r\n").encode() + b"blatin gr\xfc\xdfe\r\n"
 
 CHECKS = r"""
 smtp_header_checks = pcre:{
   {/^X-Drop/ IGNORE}
+  {/^X-Latin: (.*)/ REPLACE X-New: $$1}
   {/^X-Strip/ STRIP stripped}
   {/^X-Rep/ REPLACE X-New: d
  more}
@@ -258,6 +261,7 @@ smtp_nested_header_checks = pcre:{
 smtp_body_checks = pcre:{
   {/^bdrop/ IGNORE}
   {/^brep/ REPLACE new line}
+  {/^blatin (.*)/ PREPEND $$1}
   {/^bpre/ PREPEND before}
   {/bwarn/ WARN b}
   {/^bkeep/ DUNNO}

@@ -131,3 +131,9 @@ async def test_broken_edit_keeps_the_rules(world: Surroundings, write: Write) ->
     world.later()
     assert await rules.lookup("a") == "newer"
     assert world.tables.problems() == []
+
+
+@pytest.mark.parametrize("kind", ["pcre", "regexp"])
+async def test_octets_that_are_no_text_come_back(kind: str) -> None:
+    key = b"gr\xfc\xdfe".decode("utf-8", "surrogateescape")
+    assert await table(Surroundings(), f"{kind}:{{{{/(.*)/ <$1>}}}}").lookup(key) == f"<{key}>"
