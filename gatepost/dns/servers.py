@@ -23,12 +23,18 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
-    """Whom to ask, how long to wait for each (seconds), how many rounds over all of them."""
+    """Whom to ask, how long to wait for each (seconds), how many rounds over all of them.
+
+    For who searches: the domains in which it is done (none given: the host's own), and how many dots a name has that is
+    tried as it is before.
+    """
 
     servers: tuple[Server, ...]
     timeout: float = 5.0
     attempts: int = 2
     rotate: bool = False
+    search: tuple[str, ...] = ()
+    ndots: int = 1
 
 
 class ServerSource(Protocol):
@@ -83,15 +89,20 @@ class ResolvConf:
 
 
 def parse_resolv_conf(text: str) -> ServerSettings:
-    """Read `nameserver` and the options timeout, attempts, rotate, trust-ad. Bad lines are skipped, as in libc."""
+    """Read `nameserver`, `search`, `domain` and the options timeout, attempts, rotate, ndots, trust-ad. Bad lines are
+    skipped, as in libc.
+    """
     addresses: list[str] = []
-    timeout, attempts, rotate, trust_ad = 5.0, 2, False, False
+    search: list[str] = []
+    timeout, attempts, rotate, ndots, trust_ad = 5.0, 2, False, 1, False
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0][0] in "#;":
             continue
         if words[0] == "nameserver" and _is_address(words[1]) and len(addresses) < _MAX_SERVERS:
             addresses.append(words[1])
+        elif words[0] in ("search", "domain"):  # the last one counts
+            search = [domain.rstrip(".").lower() for domain in (words[1:] if words[0] == "search" else words[1:2])]
         elif words[0] == "options":
             for option in words[1:]:
                 key, _, value = option.partition(":")
@@ -99,12 +110,14 @@ def parse_resolv_conf(text: str) -> ServerSettings:
                     timeout = float(min(max(int(value), 1), 30))
                 elif key == "attempts" and value.isdecimal():
                     attempts = min(max(int(value), 1), 5)
+                elif key == "ndots" and value.isdecimal():
+                    ndots = min(int(value), 15)
                 elif key == "rotate":
                     rotate = True
                 elif key == "trust-ad":
                     trust_ad = True
     servers = tuple(Server(a, DNS_PORT, trust_ad or _is_loopback(a)) for a in addresses or ["127.0.0.1"])
-    return ServerSettings(servers, timeout, attempts, rotate)
+    return ServerSettings(servers, timeout, attempts, rotate, tuple(search), ndots)
 
 
 def parse_servers(text: str, parameter: str = "gatepost_dns_servers") -> ServerSettings:

@@ -1,6 +1,7 @@
 """smtp(8) and lmtp(8) from a Foundation."""
 
 import random
+import socket
 import time
 
 from gatepost.cleanup.interface import QueueWriter
@@ -13,13 +14,26 @@ from gatepost.delivery.smtp_generic import GenericLmtpAgent, GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.delivery.smtp_transcript import ClientTranscripts, transcript_classes
+from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import canonical_address
+from gatepost.dns.search import SearchingResolver, search_options
+from gatepost.dns.servers import ResolvConf
 from gatepost.maillog.sink import ProgramLog
 from gatepost.master.foundation import Foundation
 from gatepost.master.notices import make_cleanup
 from gatepost.master.smtp_sasl import smtp_login
 from gatepost.master.smtp_tls import smtp_tls
 from gatepost.rewrite.canonical import generic_maps
+
+
+def _resolver(dns: Resolver, settings: Settings, program: str) -> Resolver:
+    """With smtp_dns_resolver_options. Raises ConfigError."""
+    parameter = f"{program}_dns_resolver_options"
+    options = search_options(settings.text(parameter), parameter)
+    if not options:
+        return dns
+    own_domain = socket.gethostname().partition(".")[2]
+    return SearchingResolver(dns, options, ResolvConf(time.monotonic).settings, own_domain)
 
 
 def smtp_agent(
@@ -30,9 +44,9 @@ def smtp_agent(
     """
     tables, parts = foundation.tables, (foundation.rewriter, foundation.local_domains)
     generic = generic_maps(settings, tables, *parts, prefix=program)
+    resolver = _resolver(foundation.dns, settings, program)
     arguments = (
-        SmtpParams.of(settings, program), foundation.dns, foundation.hosts, log.info, log.warning, time.time,
-        random.Random(),
+        SmtpParams.of(settings, program), resolver, foundation.hosts, log.info, log.warning, time.time, random.Random(),
     )  # fmt: skip
     transcripts = None
     if writer is not None and transcript_classes(settings):

@@ -9,11 +9,13 @@ from gatepost.dns.servers import ResolvConf, Server, parse_resolv_conf, parse_se
 
 def test_resolv_conf() -> None:
     settings = parse_resolv_conf(
-        "# comment\nnameserver 192.0.2.53\nnameserver ::1\nnameserver nonsense\nsearch example.org\n"
-        "options timeout:2 attempts:3 rotate ndots:1\nnameserver 127.0.0.53\nnameserver 192.0.2.54\n"
+        "# comment\nnameserver 192.0.2.53\nnameserver ::1\nnameserver nonsense\ndomain example.net\n"
+        "search example.org. Corp.example\n"
+        "options timeout:2 attempts:3 rotate ndots:2\nnameserver 127.0.0.53\nnameserver 192.0.2.54\n"
     )
     assert settings.servers == (Server("192.0.2.53"), Server("::1", 53, True), Server("127.0.0.53", 53, True))
     assert (settings.timeout, settings.attempts, settings.rotate) == (2.0, 3, True)
+    assert (settings.search, settings.ndots) == (("example.org", "corp.example"), 2)
 
 
 def test_no_servers_means_this_host() -> None:

@@ -32,7 +32,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("lmtp_discard_lhlo_keyword_address_maps", "", kind="lookup tables", since="2.3", owner="lmtp", honoured=True),
     text("lmtp_discard_lhlo_keywords", "", kind="list", since="2.3", owner="lmtp", honoured=True),
     text("lmtp_dns_reply_filter", "", kind="lookup tables", since="3.0", owner="lmtp", honoured=True),
-    text("lmtp_dns_resolver_options", "", since="2.8", owner="lmtp"),
+    text("lmtp_dns_resolver_options", "", since="2.8", owner="lmtp", honoured=True),
     text("lmtp_dns_support_level", "", since="2.11", owner="lmtp", honoured=True),
     text("lmtp_fallback_relay", "", kind="list", since="3.1", owner="lmtp", honoured=True),
     text("lmtp_generic_maps", "", kind="lookup tables", since="2.3", owner="lmtp", honoured=True),

@@ -50,7 +50,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     text("smtp_discard_ehlo_keyword_address_maps", "", kind="lookup tables", since="2.2", owner="smtp", honoured=True),
     text("smtp_discard_ehlo_keywords", "", kind="list", since="2.2", owner="smtp", honoured=True),
     text("smtp_dns_reply_filter", "", kind="lookup tables", since="3.0", owner="smtp", honoured=True),
-    text("smtp_dns_resolver_options", "", since="2.8", owner="smtp"),
+    text("smtp_dns_resolver_options", "", since="2.8", owner="smtp", honoured=True),
     text("smtp_dns_support_level", "", kind="list", since="2.11", owner="smtp", honoured=True),
     text("smtp_fallback_relay", "$fallback_relay", kind="list", since="<=2.3", owner="smtp", honoured=True),
     text("smtp_generic_maps", "", kind="lookup tables", since="2.2", owner="smtp", honoured=True),
