@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -66,9 +67,11 @@ def deliver_to_mbox(
                 stack.enter_context(_dot_lock(path, rules.lock, rights, sleep))
             descriptor = rights.open(path)
             stack.callback(os.close, descriptor)
+            with user.acting():
+                reader = _reader(descriptor, stack)
             _lock(descriptor, rules.lock, sleep)
             with user.acting():
-                _append(descriptor, path, copy, user, rules, now)
+                _append(descriptor, path, copy, user, rules, now, reader)
     except MailboxError as error:
         text = f"cannot update mailbox {path} for user {user.name}. {error.text}"
         return Outcome(error.dsn, text, damaged=error.damaged)
@@ -120,7 +123,19 @@ class _Rights:
             return descriptor
 
 
-def _append(descriptor: int, path: str, copy: MailCopy, user: Identity, rules: MboxRules, now: float) -> None:
+def _reader(descriptor: int, stack: ExitStack) -> int | None:
+    """The same file, for reading. Not closed before the end: that would give up the lock of fcntl."""
+    try:
+        reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    stack.callback(os.close, reader)
+    return reader
+
+
+def _append(
+    descriptor: int, path: str, copy: MailCopy, user: Identity, rules: MboxRules, now: float, reader: int | None
+) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         raise MailboxError("5.2.0", f"destination {path} is not a regular file")
@@ -129,8 +144,9 @@ def _append(descriptor: int, path: str, copy: MailCopy, user: Identity, rules: M
     if rules.strict_owner and found.st_uid != user.uid:
         raise MailboxError("4.2.0", f"destination {path} is not owned by recipient")
     room = max(rules.size_limit - found.st_size, 0) if rules.size_limit else -1
+    end = os.pread(reader, 2, max(found.st_size - 2, 0)) if reader is not None and found.st_size else b"\n\n"
     try:
-        write_all(descriptor, _entry(copy, now), room)
+        write_all(descriptor, chain((_closing(end),), _entry(copy, now)), room)
     except (OSError, MailboxError) as error:
         try:
             os.ftruncate(descriptor, found.st_size)
@@ -140,6 +156,11 @@ def _append(descriptor: int, path: str, copy: MailCopy, user: Identity, rules: M
             raise
         number = error.errno or 0
         raise MailboxError(failure_dsn(number, "5.3.0"), f"error writing message: {reason(error)}") from None
+
+
+def _closing(end: bytes) -> bytes:
+    """What a mailbox with such an end lacks: whoever was interrupted there must not take the next message along."""
+    return b"" if end.endswith(b"\n\n") else b"\n" if end.endswith(b"\n") else b"\n\n"
 
 
 def _entry(copy: MailCopy, now: float) -> Iterator[bytes]:

@@ -124,9 +124,9 @@ class Run:
             await asyncio.to_thread(until, lambda: not any(map(alive, others)), "the end of the workers")
             await asyncio.to_thread(server.start, *options)
             return master
+        victims: list[int] = []
         # In the middle of a reload there may be none.
-        while not (victims := server.workers(role)):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, lambda: bool(victims.extend(server.workers(role)) or victims), role)
         victim = self.chance.choice(victims)
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)

@@ -58,6 +58,17 @@ def test_appends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [box]
 
 
+@pytest.mark.parametrize(
+    ("there", "added"), [("From a\n\nHal", "\n\n"), ("From a\nX: y\n", "\n"), ("From a\n\nText\n\n", ""), ("\n", "\n")]
+)
+def test_after_a_message_that_was_broken_off(tmp_path: Path, there: str, added: str) -> None:
+    """As after a power cut: the next message begins with a line of its own, behind an empty one."""
+    box = tmp_path / "daemon"
+    box.write_text(there)
+    assert deliver(box) == "2.0.0 delivered to mailbox"
+    assert box.read_text() == there + added + EXPECTED
+
+
 def test_senders(tmp_path: Path) -> None:
     box = tmp_path / "daemon"
     deliver(box, copy(sender=""))
