@@ -9,6 +9,7 @@ from gatepost.config.master_cf import MasterCf, Service
 from gatepost.config.parameters import find
 from gatepost.config.references import unused_names
 from gatepost.config.settings import Settings
+from gatepost.config.values import split_list
 
 _OFF = frozenset(("", "no", "none", "0"))
 
@@ -131,6 +132,8 @@ def _is_off(settings: Settings, name: str) -> bool:
         value = settings.text(name).lower()
     except ConfigError:
         return False
+    if parameter.partly and parameter.harmless is not None:
+        return all(word in parameter.harmless for word in split_list(value))
     return value in _OFF and (parameter.harmless is None or value in parameter.harmless)
 
 

@@ -27,7 +27,8 @@ class Parameter(NamedTuple):
     harmless: None if neglecting the parameter does no harm; else the only values whose neglect accepts nothing that
     should be refused, leaks nothing and skips no filter. Another value of a parameter that is not honoured keeps the
     service from starting.
-    partly: of a parameter that is honoured: what of it is not, as a sentence for `gatepost check`.
+    partly: of a parameter that is honoured: what of it is not, as a sentence for `gatepost check`. With `harmless` it
+    is said of other values only.
     """
 
     name: str

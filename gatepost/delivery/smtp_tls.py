@@ -15,6 +15,7 @@ from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_tls_log import connect_error, established, library_problem, log_features
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.delivery.smtp_tls_policy import Level, Policies, TlsPolicy
+from gatepost.maillog import lines
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.tls.certificate import Certificate, certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.context import client_context
@@ -22,7 +23,7 @@ from gatepost.tls.match import expected_names, matching_name
 from gatepost.tls.sessions import ClientSession, take_session
 from gatepost.tls.summary import connection_summary, summarize
 from gatepost.tls.values import BadTlsValue, Chain, ClientValues
-from gatepost.tls.verification import Verification, verification
+from gatepost.tls.verification import Verification, looked_at, verification
 
 NOT_STARTED = Failure("4.7.5", "Cannot start TLS: handshake failure")
 NOT_VERIFIED = Failure("4.7.5", "Server certificate not verified")
@@ -54,6 +55,7 @@ class Contexts:
         self._params = params
         self._chains = chains
         self._authorities = authorities
+        self._telling = "verbose" in log_features(params.loglevel, "", lambda text: None)
         self._made: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
         self.context(TlsPolicy(protocols=params.mandatory_protocols, ciphers="medium"), lambda text: None, usual=True)
 
@@ -74,6 +76,7 @@ class Contexts:
                 trust_anchors=policy.trust_anchors,
                 scert_verifydepth=params.scert_verifydepth,
                 chains=self._chains,
+                telling=self._telling,
             )
             made = client_context(values, warn)
             if usual:
@@ -242,6 +245,8 @@ class ClientHandshake:
     def judge(self, transport: TlsTransport) -> Failure | None:
         """The handshake is done: log what it has brought; why this server is not the right one, or None."""
         ssl_object: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        for looked in looked_at(ssl_object):
+            self._tls.log(lines.tls_depth(self._target.namaddrport, *looked))
         checked = verification(ssl_object)
         chain = transport.peer_chain if checked.present else ()
         certificate = self._certificate(chain)

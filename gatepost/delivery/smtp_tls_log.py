@@ -6,7 +6,7 @@ _ALL = frozenset(("summary", "peercert", "certmatch", "cache", "verbose"))
 _WORDS = {
     "0": frozenset[str](), "none": frozenset[str](),
     "1": frozenset(("summary",)), "routine": frozenset(("summary",)), "summary": frozenset(("summary",)),
-    "2": _ALL, "debug": _ALL, "3": _ALL, "ssl-expert": _ALL, "4": _ALL, "ssl-developer": _ALL,
+    "debug": _ALL, "ssl-expert": _ALL, "ssl-developer": _ALL, **dict.fromkeys("23456789", _ALL),
     "untrusted": frozenset(("untrusted",)), "peercert": frozenset(("peercert",)),
     "certmatch": frozenset(("certmatch",)), "cache": frozenset(("cache",)), "verbose": frozenset(("verbose",)),
     "ssl-debug": frozenset[str](), "ssl-handshake-packet-dump": frozenset[str](),

@@ -285,6 +285,11 @@ def tls_cipherlist(namaddr: str, ciphers: str) -> str:
     return f'{namaddr}: TLS cipher list "{ciphers}"'
 
 
+def tls_depth(peer: str, depth: int, verified: int, subject: str) -> str:
+    """A certificate that was looked at in a handshake (smtpd_tls_loglevel = 2). `peer`: the log's `name[address]`."""
+    return f"{peer}: depth={depth} verify={verified} subject={subject}"
+
+
 def tls_certificate(namaddr: str, subject: str, issuer: str, certificate: str, public_key: str) -> str:
     """Of the peer; the last two are fingerprints."""
     return f"{namaddr}: subject_CN={subject}, issuer={issuer}, fingerprint={certificate}, pkey_fingerprint={public_key}"

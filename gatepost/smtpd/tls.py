@@ -15,7 +15,7 @@ from gatepost.tls.certificate import Certificate, certificate_facts
 from gatepost.tls.sni import sni_name, sni_remark
 from gatepost.tls.summary import Summary, connection_summary, negotiated, received_lines, summarize
 from gatepost.tls.values import BadTlsValue
-from gatepost.tls.verification import Verification, status, verification
+from gatepost.tls.verification import Verification, looked_at, status, verification
 
 
 class Secured(msgspec.Struct, frozen=True):
@@ -68,6 +68,8 @@ class ListenerTls:
         remark = sni_remark(tls).replace("{peer}", namaddr)
         if remark:
             (self._log.warning if "is invalid" in remark else self._log.info)(remark)
+        for looked in looked_at(tls):
+            self._log.info(lines.tls_depth(namaddr, *looked))
         checked = verification(tls)
         certificate = self._certificate(transport) if checked.present else None
         summary = summarize(tls) if SUMMARY in told or self._settings.received_header else negotiated(tls)

@@ -6,7 +6,7 @@ import ssl
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
-from gatepost.smtpd.tls_settings import TlsSettings
+from gatepost.smtpd.tls_settings import VERBOSE, TlsSettings
 from gatepost.tables.key_files import KeyFiles, NamedChains
 from gatepost.tables.maps import Maps
 from gatepost.tables.opening import Tables
@@ -97,6 +97,7 @@ class ContextMaker:
             dh1024_param=dh_parameters,
             session_cache_timeout=self.lifetime,
             chains=chains,
+            telling=VERBOSE in tls.log,
         )
 
     def _dh_parameters(self) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from gatepost.tls.chain import file_in_memory, load_chains, load_dh_parameters
 from gatepost.tls.ciphers import cipher_list, joined_exclusions
-from gatepost.tls.openssl import TlsObject, native
+from gatepost.tls.openssl import TellingTlsObject, TlsObject, native
 from gatepost.tls.options import OPTIONS, WORKAROUNDS, option_bits
 from gatepost.tls.problem import library_problem, system_problem
 from gatepost.tls.protocols import Protocols, parse_protocols
@@ -28,7 +28,7 @@ def server_context(values: ServerValues, warn: Warn) -> ssl.SSLContext:
     """
     library = values.library
     asks = values.ask_ccert or values.req_ccert
-    context = _context(ssl.PROTOCOL_TLS_SERVER, values.protocols, library, warn)
+    context = _context(ssl.PROTOCOL_TLS_SERVER, values, warn)
     # A session without certificates would not let us ask for one.
     exclusions = joined_exclusions(values.exclude_ciphers, "aNULL" if asks else "")
     _set_ciphers(context, values.ciphers, exclusions, library)
@@ -54,7 +54,7 @@ def client_context(values: ClientValues, warn: Warn) -> ssl.SSLContext:
 
     One per distinct `values`, kept: a session can be resumed within one context only.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, values.protocols, values.library, warn)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, values, warn)
     _set_ciphers(context, values.ciphers, values.exclude_ciphers, values.library)
     load_chains(context, values.chains, warn)
     if values.trust_anchors:
@@ -67,10 +67,10 @@ def client_context(values: ClientValues, warn: Warn) -> ssl.SSLContext:
     return context
 
 
-def _context(protocol: int, protocols: str, library: LibraryValues, warn: Warn) -> ssl.SSLContext:
-    versions = parse_protocols(protocols)
+def _context(protocol: int, values: ServerValues | ClientValues, warn: Warn) -> ssl.SSLContext:
+    versions, library = parse_protocols(values.protocols), values.library
     context = ssl.SSLContext(protocol)
-    context.sslobject_class = TlsObject
+    context.sslobject_class = TellingTlsObject if values.telling else TlsObject
     if protocol == ssl.PROTOCOL_TLS_CLIENT:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -92,6 +92,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "X509_free": (None, (c_void_p,)),
     "X509_get0_pubkey": (c_void_p, (c_void_p,)),
     "X509_get_issuer_name": (c_void_p, (c_void_p,)),
+    "X509_get_subject_name": (c_void_p, (c_void_p,)),
     "X509_verify_cert_error_string": (c_char_p, (c_long,)),
 }
 
@@ -115,6 +116,12 @@ class TlsObject(ssl.SSLObject):
     sni: str = ""
     """The server name by which the certificate was chosen; empty: the default one."""
     sni_remark: str = ""
+
+
+class TellingTlsObject(TlsObject):
+    """One that remembers each certificate that was looked at: depth, 1 if it was found good, and the subject."""
+
+    looked_at: tuple[tuple[int, int, str], ...] = ()
 
 
 class Key:
@@ -317,18 +324,23 @@ class Native:
         if 0 <= limit < depth:
             library.X509_STORE_CTX_set_error(store, _CHAIN_TOO_LONG)
             ok = 0
-        if ok:
-            return
         # SSL_get_app_data: CPython has the _SSLSocket there, which holds its SSLObject weakly.
         tls = ctypes.cast(library.SSL_get_ex_data(connection, 0), ctypes.py_object).value.owner
-        if not isinstance(tls, TlsObject) or (tls.verify_error is not None and tls.verify_error.depth <= depth):
-            return
-        issuer = ctypes.create_string_buffer(_WORDS)
         certificate = library.X509_STORE_CTX_get_current_cert(store)
-        if certificate:
-            library.X509_NAME_oneline(library.X509_get_issuer_name(certificate), issuer, _WORDS)
+        if isinstance(tls, TellingTlsObject):
+            subject = library.X509_get_subject_name(certificate) if certificate else None
+            tls.looked_at += ((depth, ok, self._one_line(subject) or "<unknown>"),)
+        if ok or not isinstance(tls, TlsObject) or (tls.verify_error and tls.verify_error.depth <= depth):
+            return
+        issuer = library.X509_get_issuer_name(certificate) if certificate else None
         code = library.X509_STORE_CTX_get_error(store)
-        tls.verify_error = VerifyError(code, depth, _text(issuer.value), limit)
+        tls.verify_error = VerifyError(code, depth, self._one_line(issuer), limit)
+
+    def _one_line(self, name: int | None) -> str:
+        text = ctypes.create_string_buffer(_WORDS)
+        if name:
+            self._library.X509_NAME_oneline(name, text, _WORDS)
+        return _text(text.value)
 
 
 @functools.cache

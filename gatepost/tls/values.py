@@ -73,6 +73,7 @@ class ServerValues(msgspec.Struct, frozen=True, kw_only=True):
     dh1024_param: bytes = b""  # what is in it; empty: OpenSSL's choice
     session_cache_timeout: int = 3600  # seconds; 0 or less: no tickets
     chains: tuple[Chain, ...] = ()
+    telling: bool = False  # each certificate of the peer that is looked at is remembered, for the log
 
 
 class ClientValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,3 +89,4 @@ class ClientValues(msgspec.Struct, frozen=True, kw_only=True):
     trust_anchors: bytes = b""
     scert_verifydepth: int = 9
     chains: tuple[Chain, ...] = ()
+    telling: bool = False

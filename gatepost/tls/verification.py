@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from gatepost.tls.openssl import TlsObject, VerifyError, native
+from gatepost.tls.openssl import TellingTlsObject, TlsObject, VerifyError, native
 
 Status = Literal["Anonymous", "Untrusted", "Trusted", "Verified"]
 
@@ -45,6 +45,13 @@ def verification(tls: ssl.SSLObject, peer: Literal["client", "server", ""] = "")
         return Verification(True, False)
     whose = peer or ("client" if tls.server_side else "server")
     return Verification(True, False, _complaint(error, whose, openssl.verify_words(error.code)))
+
+
+def looked_at(tls: ssl.SSLObject) -> tuple[tuple[int, int, str], ...]:
+    """Each certificate of the handshake: depth (0: the peer's), 1 if it was found good so far, subject. Where the
+    context is `telling`; of a resumed session there is none.
+    """
+    return tls.looked_at if isinstance(tls, TellingTlsObject) else ()
 
 
 def status(checked: Verification, matched: bool = False) -> Status:

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import gc
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -230,6 +231,7 @@ async def test_fingerprints(make: Make, sink: TlsSink, certificates: Certificate
     assert await bench.deliver("a.example") == SENT
     (facts,) = [line for line in bench.lines if "subject_CN=localhost" in line]
     assert any(line.endswith(": matched peername: localhost") for line in bench.lines)
+    assert any(re.search(r"localhost\[.*: depth=0 verify=1 subject=/.*CN=localhost$", line) for line in bench.lines)
     certificate, key = (part.rpartition("=")[2] for part in facts.split(", ")[-2:])
     for digits in (certificate, key, certificate.lower(), key.replace(":", "")):
         again = make(f"{make_level.format('fingerprint')}smtp_tls_fingerprint_cert_match = {digits}\n")

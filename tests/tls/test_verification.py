@@ -6,7 +6,7 @@ import pytest
 
 from gatepost.tls.openssl import VerifyError
 from gatepost.tls.values import Chain
-from gatepost.tls.verification import Verification, _complaint, status, verification
+from gatepost.tls.verification import Verification, _complaint, looked_at, status, verification
 from tests.tls.handshakes import authority, certificates_of, chain, client, key_of, server, shake
 
 FAILED = "certificate verification failed for {peer}"
@@ -32,6 +32,17 @@ def test_trusted(ca: str, version: str) -> None:
     for found in judged(chain(), version, CAfile=ca):
         assert found == Verification(True, True)
         assert status(found) == "Trusted" and status(found, matched=True) == "Verified"
+
+
+def test_what_was_looked_at_is_remembered_where_it_is_to_be_told(ca: str) -> None:
+    for known, seen in ((True, [(1, 1), (0, 1)]), (False, [(0, 0), (0, 0), (0, 1)])):
+        own = chain(known=known)
+        ours, theirs = shake(
+            server(chains=(own,), ask_ccert=True, CAfile=ca, telling=True), client(chains=(own,), CAfile=ca)
+        )
+        assert [(depth, good) for depth, good, _ in looked_at(ours)] == seen
+        assert looked_at(ours)[-1][2].endswith("/CN=mail.example")
+        assert looked_at(theirs) == ()
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])

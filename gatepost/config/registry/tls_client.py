@@ -1,6 +1,7 @@
 """TLS as client."""
 
 from gatepost.config.declaration import Parameter, boolean, number, text, time
+from gatepost.config.registry.tls_loglevel import TOLD, UNTOLD
 
 PARAMETERS: tuple[Parameter, ...] = (
     text("lmtp_requiretls_policy", "opportunistic", since="3.11", owner="lmtp"),
@@ -32,7 +33,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     boolean("lmtp_tls_force_insecure_host_tlsa_lookup", "no", since="2.11", owner="lmtp"),
     text("lmtp_tls_key_file", "$lmtp_tls_cert_file", kind="pathname", since="2.3", owner="lmtp", honoured=True),
-    text("lmtp_tls_loglevel", "0", since="2.3", owner="lmtp tlsmgr", honoured=True),
+    text(
+        "lmtp_tls_loglevel",
+        "0",
+        since="2.3",
+        owner="lmtp tlsmgr",
+        honoured=True,
+        harmless=TOLD,
+        partly=UNTOLD,
+    ),
     text("lmtp_tls_loglevel_maps", "", kind="lookup tables", since="3.12", owner="lmtp"),
     text("lmtp_tls_mandatory_ciphers", "medium", kind="choice", shortest=1, since="2.3", owner="lmtp", honoured=True),
     text("lmtp_tls_mandatory_exclude_ciphers", "", kind="list", since="2.3", owner="lmtp", honoured=True),
@@ -110,7 +119,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     text(
         "smtp_tls_key_file", "$smtp_tls_cert_file", kind="pathname", since="2.2", owner="smtp tlsproxy", honoured=True
     ),
-    text("smtp_tls_loglevel", "0", since="2.2", owner="postfix-tls smtp tlsmgr tlsproxy", honoured=True),
+    text(
+        "smtp_tls_loglevel",
+        "0",
+        since="2.2",
+        owner="postfix-tls smtp tlsmgr tlsproxy",
+        honoured=True,
+        harmless=TOLD,
+        partly=UNTOLD,
+    ),
     text("smtp_tls_loglevel_maps", "", kind="lookup tables", since="3.12", owner="smtp"),
     text("smtp_tls_mandatory_ciphers", "medium", kind="choice", shortest=1, since="2.3", owner="smtp", honoured=True),
     text("smtp_tls_mandatory_exclude_ciphers", "", kind="list", since="2.3", owner="smtp", honoured=True),

@@ -1,6 +1,7 @@
 """TLS as server."""
 
 from gatepost.config.declaration import Parameter, boolean, number, text, time
+from gatepost.config.registry.tls_loglevel import TOLD, UNTOLD
 
 PARAMETERS: tuple[Parameter, ...] = (
     time("postscreen_starttls_timeout", "$smtpd_starttls_timeout", minimum=1, since="3.12", owner="postscreen"),
@@ -167,7 +168,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="postfix-tls postscreen smtpd tlsproxy",
         honoured=True,
     ),
-    text("smtpd_tls_loglevel", "0", since="2.2", owner="postfix-tls postscreen smtpd tlsmgr tlsproxy", honoured=True),
+    text(
+        "smtpd_tls_loglevel",
+        "0",
+        since="2.2",
+        owner="postfix-tls postscreen smtpd tlsmgr tlsproxy",
+        honoured=True,
+        harmless=TOLD,
+        partly=UNTOLD,
+    ),
     text("smtpd_tls_loglevel_maps", "", kind="lookup tables", since="3.12", owner="postscreen smtpd"),
     text(
         "smtpd_tls_mandatory_ciphers",
@@ -223,8 +232,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="smtp smtpd tls library tlsproxy",
         honoured=True,
     ),
-    text("tls_eecdh_strong_curve", "prime256v1", since="2.6", owner="smtpd tls library tlsproxy"),
-    text("tls_eecdh_ultra_curve", "secp384r1", since="2.6", owner="smtpd tls library tlsproxy"),
+    text("tls_eecdh_strong_curve", "prime256v1", since="2.6", owner="smtpd tls library tlsproxy", honoured=True),
+    text("tls_eecdh_ultra_curve", "secp384r1", since="2.6", owner="smtpd tls library tlsproxy", honoured=True),
     boolean("tls_fast_shutdown_enable", "yes", since="3.5", owner="smtp smtpd tls library tlsproxy"),
     text("tls_ffdhe_auto_groups", "ffdhe2048 ffdhe3072", since="3.8", owner="smtp smtpd tls library tlsproxy"),
     text(
