@@ -1,14 +1,13 @@
 """`cidr:` tables: networks to results, first match in the order of the file (cidr_table(5))."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gatepost.tables.braces import inline_rules
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.network import Network, NetworkError, parse_address, parse_network
-from gatepost.tables.source import BLANKS, Parsed, Problem, Remarks, logical_lines, split_word
+from gatepost.tables.rule_table import RuleTable
+from gatepost.tables.source import BLANKS, Remarks, split_word
 from gatepost.tables.table import EmptyResult
-from gatepost.tables.watched import WatchedFile
 
 
 @dataclass(slots=True)
@@ -132,53 +131,20 @@ def _strip_negation(text: str) -> tuple[bool, str]:
     return negated, text
 
 
-def parse_file(where: str) -> Callable[[str], Parsed[Rules]]:
-    """A parser for the file `where`."""
+class CidrTable(RuleTable[Rules]):
+    """`cidr:/file`, or `cidr:{{net result}, ...}`."""
 
-    def parse(text: str) -> Parsed[Rules]:
-        remarks = Remarks(f"cidr map {where}")
-        rules = parse_rules(logical_lines(text, remarks), remarks)
-        return Parsed(rules, remarks.problems)
-
-    return parse
-
-
-class CidrTable:
-    """`cidr:/file`, re-read when it changes, or `cidr:{{net result}, ...}`."""
-
-    __slots__ = ("_clock", "_file", "_problems", "_rules", "fixed", "name")
+    __slots__ = ("_clock",)
 
     def __init__(self, env: TableEnvironment, name: str, text: str) -> None:
-        self.name = name
-        self.fixed = False
+        super().__init__(env, "cidr", name, text, lambda where, lines, remarks: parse_rules(lines, remarks))
         self._clock = env.clock
-        self._file: WatchedFile[Rules] | None = None
-        self._rules = Rules([])
-        self._problems: list[Problem] = []
-        if text.startswith("{"):
-            remarks = Remarks(f"cidr map {text}")
-            self._rules = parse_rules(inline_rules("cidr", text), remarks)
-            self._problems = remarks.problems
-            for problem in remarks.problems:
-                env.warn(problem.text)
-        else:
-            self._file = WatchedFile(env, name, text, parse_file(env.path(text)))
-
-    @property
-    def source(self) -> tuple[str, Rules | None]:
-        """The path, empty if the rules stand in main.cf, and the rules as they are now."""
-        return (self._file.path, self._file.content) if self._file is not None else ("", self._rules)
-
-    @property
-    def problems(self) -> list[Problem]:
-        """What is wrong with the rules, as they are now."""
-        return self._file.all_problems() if self._file is not None else self._problems
 
     async def lookup(self, key: str) -> str | None:
-        file = self._file
-        if file is None:
-            rules = self._rules
-        else:
+        rules = self._rules
+        if rules is None:
+            file = self._file
+            assert file is not None
             if self._clock() >= file.next_check:
                 file.check()
             rules = file.content or file.current(key)
