@@ -120,6 +120,8 @@ def envelope_lines(item: ShownMessage) -> Iterator[str]:
             yield f"named_attribute: {name}={value}"
     if message.filter:
         yield f"content_filter: {message.filter}"
+    if message.verp:
+        yield f"verp_delimiters: {message.verp}"
     still_open = set(item.open)
     for number, recipient in enumerate(message.recipients):
         if recipient.orcpt:

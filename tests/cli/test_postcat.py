@@ -37,6 +37,7 @@ named_attribute: client_port=38808
 named_attribute: helo_name=me.example
 named_attribute: protocol_name=ESMTP
 named_attribute: client_address_type=2
+verp_delimiters: +=
 named_attribute: dsn_orig_rcpt=rfc822;x@orig.example
 named_attribute: notify_flags=1
 original_recipient: x@fail.example
@@ -57,7 +58,7 @@ def queue(stopped: StoppedQueue) -> StoppedQueue:
     stopped.put(
         Message(
             QUEUE_ID, ARRIVAL, "e@example.com", recipients, len(content), content, checksum=zlib.crc32(content),
-            origin=origin, body="8bitmime", ret="HDRS", envid="abc",
+            origin=origin, body="8bitmime", ret="HDRS", envid="abc", verp="+=",
         )
     )  # fmt: skip
     stopped.commit(Batch(done=[(QUEUE_ID, [1])]))
