@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import TypeVar
 
+from gatepost.mail.address import fold
 from gatepost.sasl import base64_text
 from gatepost.sasl.exchange import CannotTell, MechanismExchange
 from gatepost.sasl.libcrypt import NoLibcrypt
@@ -106,7 +107,10 @@ class TableServer:
         )
 
     def _unknown(self, username: str, name: Hash) -> ScramKeys:
-        return unknown_keys(self.secret, username, name)
+        # As far as the table is concerned, these are one name.
+        if self._domain and "@" not in username:
+            username = f"{username}@{self._domain}"
+        return unknown_keys(self.secret, fold(username), name)
 
     # What mechanisms want to know.
 
@@ -156,7 +160,7 @@ class TableServer:
         password = next((verifier.text for verifier in known if verifier.kind == "plain"), None)
         if password is None or name is None:
             return known_as, password
-        salt, octets = unknown_keys(self.secret, username, name).salt, password.encode()
+        salt, octets = self._unknown(username, name).salt, password.encode()
         return known_as, await self._run(lambda: keys_of(name, octets, salt, SCRAM_ITERATIONS))
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -121,6 +121,23 @@ async def test_the_table_knows_who_may() -> None:
     assert [line for line in log if "SASL" in line] == [f"{failed}joe", f"{failed}nobody", f"{failed}joe"]
 
 
+@pytest.mark.parametrize("verifier", ["{PLAIN}x", "{SCRAM-SHA-256}4096,c2FsdHNhbHQ=,Zm9v,YmFy"])
+async def test_salts_do_not_tell_who_is_known(verifier: str) -> None:
+    """Nor do those of other ways to write a name: the table knows Joe as joe@home.example, and so it does nobody."""
+    keys = ",".join((*verifier.split(",")[:2], *[b64("k" * 32)] * 2)) if "," in verifier else verifier
+    users = f"inline:{{{{joe@home.example={keys}}}}}"
+    main_cf = TABLE.replace(USERS, users) + "smtpd_sasl_local_domain = home.example\n"
+    async with World(main_cf) as world:
+        talk = await (await Talk.open(world)).greeted()
+        for name in ("joe", "nobody"):
+            salts = set()
+            for written in (name, name.upper(), f"{name}@home.example", f"{name}@Home.Example"):
+                reply = await talk.say(f"AUTH SCRAM-SHA-256 {b64(f'n,,n={written},r=abc')}")
+                salts.add(base64.b64decode(reply.removeprefix("334 ")).split(b",")[1])
+                await talk.say("*")
+            assert len(salts) == 1
+
+
 async def test_the_login_goes_with_the_message() -> None:
     relay = "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
     main_cf = f"{TABLE}smtpd_sasl_authenticated_header = yes\n{relay}"
