@@ -396,5 +396,6 @@ def start_tls(
     pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit, first)
     transport.set_protocol(pump)  # type: ignore[arg-type]
     transport.resume_reading()
-    asyncio.get_running_loop().call_soon(pump.begin)
+    if first or not server_side:  # a server has nothing to say before it has heard something
+        asyncio.get_running_loop().call_soon(pump.begin)
     return pump
