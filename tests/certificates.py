@@ -8,6 +8,7 @@
     sni.*                     sni.ours.example
     client.*, deep.*          clients' (laptop.ours.example; deep.ours.example, by way of another authority)
     stranger.*                a client's, by the authority that nobody trusts
+    unprintable.*             likewise; its common name is no text
 """
 
 import functools
@@ -44,6 +45,7 @@ class Certificates:
         deep = "deep.ours.example"
         self._write("deep", authority.create_child_ca().issue_cert(deep, common_name=deep, key_type=ec))
         self._write("stranger", other.issue_cert("stranger.example", common_name="stranger.example", key_type=rsa))
+        self._write("unprintable", other.issue_cert("odd.example", common_name="odd\x1b[31m.example"))
 
     def _write(self, name: str, made: trustme.LeafCert) -> None:
         key = made.private_key_pem.bytes()

@@ -273,6 +273,9 @@ class ClientHandshake:
             self.certificate = certificate_facts(chain[0], self._tls.params.fingerprint_digest)
         except BadTlsValue as error:
             self._warn(f"{self._target.namaddrport}: {error}")
+        else:
+            for complaint in self.certificate.complaints:
+                self._warn(complaint.replace("{peer}", self._target.namaddrport))
         return self.certificate
 
     def _verdict(self, checked: Verification, certificate: Certificate | None) -> tuple[bool, str]:

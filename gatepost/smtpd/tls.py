@@ -71,7 +71,7 @@ class ListenerTls:
         for looked in looked_at(tls):
             self._log.info(lines.tls_depth(namaddr, *looked))
         checked = verification(tls)
-        certificate = self._certificate(transport) if checked.present else None
+        certificate = self._certificate(transport, namaddr) if checked.present else None
         summary = summarize(tls) if SUMMARY in told or self._settings.received_header else negotiated(tls)
         if certificate is not None and told & {VERBOSE, CERTIFICATE}:
             self._tell_certificate(certificate, namaddr)
@@ -82,13 +82,16 @@ class ListenerTls:
             self._log.info(lines.tls_established(status(checked), namaddr, sni_name(tls), words))
         return self._secured(summary, checked, certificate)
 
-    def _certificate(self, transport: TlsTransport) -> Certificate | None:
+    def _certificate(self, transport: TlsTransport, namaddr: str) -> Certificate | None:
         try:
             # Not the chain's first: a resumed session has no chain.
-            return certificate_facts(transport.ssl_object.getpeercert(True) or b"", self._settings.digest)
+            certificate = certificate_facts(transport.ssl_object.getpeercert(True) or b"", self._settings.digest)
         except BadTlsValue as error:
             self._log.warning(f"a client's certificate cannot be read: {error}")
             return None
+        for complaint in certificate.complaints:
+            self._log.warning(complaint.replace("{peer}", namaddr))
+        return certificate
 
     def _tell_certificate(self, certificate: Certificate, namaddr: str) -> None:
         self._log.info(

@@ -144,7 +144,7 @@ def played(ports: Mapping[str, int]) -> dict[str, list[str]]:
             client = Client(ports[port]).asked().shake(context)
             client.say("EHLO x.example", "MAIL FROM:<a@x.example>", f"RCPT TO:<{port}-{name}@ours.example>")
             told[f"{port} {name}"] = client.say("DATA", f"Subject: {port} {name}\r\n\r\nx\r\n.", "QUIT").end()
-    for name in ("client", "", "deep", "stranger"):
+    for name in ("client", "", "deep", "stranger", "unprintable"):
         context = certificates().client_context(name)
         told[f"loud {name}"] = Client(ports["loud"]).asked().shake(context).say("QUIT").end()
     told["graded"] = Client(ports["graded"]).asked().shake(any_).say("QUIT").end()
