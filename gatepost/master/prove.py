@@ -216,7 +216,8 @@ class _Prover:
             Parameters.of(settings)
             Parameters.of(self.configuration.settings_for(service, stress="yes"))
             if fault := tls_fault(settings, foundation.tables, self.log.program("smtpd")):
-                self.proof.faults.append(str(place(fault, settings)))
+                error, required = fault
+                (self.proof.faults if required else self.proof.remarks).append(str(place(error, settings)))
             SessionLists.of(settings, foundation.tables)
             RejectFooter(settings, foundation.tables, policy.parts.ports.log, time.time)
             addresses = addresses_of(service, settings, f"{self.configuration.directory}/master.cf")

@@ -45,8 +45,9 @@ def listener_tls(
     return ListenerTls(tls, context.current, maker.cipherlist, log)
 
 
-def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> ConfigError | None:
-    """Why the listener would serve without the TLS that it should have, with the parameter; `log` gets warnings.
+def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> tuple[ConfigError, bool] | None:
+    """Why the listener would serve without the TLS that it should have, with the parameter; and does it accept nothing
+    then? `log` gets warnings.
 
     Raises ConfigError for what it would not even start with."""
     tls = tls_settings(settings, log.warning)
@@ -55,9 +56,10 @@ def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> ConfigErro
     try:
         ContextMaker(settings, tls, tables, log).make(KeyFiles.of(tables.env, settings, _PREFIX))
     except UnreadableFile as error:
-        return error
+        return error, tls.enforced
     except BadTlsValue as error:
-        return ConfigError("; ".join(error.lines), parameter=_parameter(settings, error.lines[0], tls.enforced))
+        parameter = _parameter(settings, error.lines[0], tls.enforced)
+        return ConfigError("; ".join(error.lines), parameter=parameter), tls.enforced
     return None
 
 

@@ -112,6 +112,16 @@ def test_remarks_keep_nothing_from_happening(main_cf: str, told: str) -> None:
     assert told in remark
 
 
+@pytest.mark.parametrize("more", ["", "smtpd_tls_wrappermode = yes\n"])
+def test_a_certificate_that_is_not_there_is_a_fault_where_tls_is_required(more: str) -> None:
+    """Elsewhere there is plaintext, as with Postfix, and a reload goes on as a start does."""
+    proof = proof_of(f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = /nonexistent/chain.pem\n{more}")
+    told = "parameter smtpd_tls_chain_files: open /nonexistent/chain.pem: No such file"
+    assert proof.errors == []
+    assert [told in fault for fault in proof.faults] == [True] * bool(more)
+    assert [told in remark for remark in proof.remarks].count(True) == (not more)
+
+
 def test_a_missing_file_of_a_default_value_is_a_remark() -> None:
     owner = pwd.getpwuid(os.geteuid()).pw_name
     text = f"compatibility_level = 3.6\nmail_owner = {owner}\ninet_interfaces = 127.0.0.1\n"

@@ -207,7 +207,7 @@ def test_a_single_process_serves_tls_too() -> None:
             assert "Verify return code: 0 (ok)" in s_client(world, port, text="QUIT\n")
 
 
-def test_a_start_without_the_certificate_serves_without_tls() -> None:
+def test_a_start_and_a_reload_without_the_certificate_serve_without_tls() -> None:
     with temporary_folder() as folder:
         main_cf = (
             "myhostname = mail.ours.example\ninet_protocols = ipv4\nsmtpd_peername_lookup = no\n"
@@ -220,5 +220,11 @@ def test_a_start_without_the_certificate_serves_without_tls() -> None:
             assert client.say("NOOP") == "250 2.0.0 Ok"
             client.close()
             server.wait_log(r"warning: error opening chain file: /nonexistent/chain\.pem: No such file or directory")
+            server.write(main_cf.replace("nonexistent/", "nonexistent/another-"))
+            server.command("reload")
+            server.wait_log(r"warning: error opening chain file: /nonexistent/another-chain\.pem: No such file")
+            client = server.client()
+            assert client.say("STARTTLS") == "454 4.7.0 TLS not available due to local problem"
+            client.close()
         finally:
             server.stop()

@@ -181,8 +181,11 @@ def test_a_missing_file_is_told_once(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told_with_its_parameter(tmp_path: Path, main_cf: str, parameter: str, text: str) -> None:
     place = Place(tmp_path, main_cf)
-    fault = tls_fault(place.settings, place.tables, place.program)
-    assert fault is not None and fault.parameter == f"smtpd_tls_{parameter}"
+    found = tls_fault(place.settings, place.tables, place.program)
+    assert found is not None
+    fault, required = found
+    assert required is ("wrappermode" in main_cf)
+    assert fault.parameter == f"smtpd_tls_{parameter}"
     assert re.match(text, fault.message)
     assert place.listener().context() is None
     assert place.told()
