@@ -84,6 +84,8 @@ POLICIES = {
 
 def test_levels_and_policies() -> None:
     cases = {name: case for policy in LEVELS for name, case in levels(policy).items()}
+    for level in ("verify", "secure"):
+        cases[f"{level}-unprintable"] = Case({}, NEXTHOP, policy=level, certificate="unprintable")
     same_tls(cases | {name: Case({}, NEXTHOP, policy=policy) for name, policy in POLICIES.items()})
 
 

@@ -32,6 +32,7 @@ class Certificates:
         self._write("untrusted", other.issue_cert("localhost", common_name="localhost"))
         self._write("expired", good.issue_cert("localhost", common_name="localhost", not_after=past))
         self._write("early", good.issue_cert("localhost", common_name="localhost", not_before=future))
+        self._write("unprintable", good.issue_cert("localhost", common_name="odd\x1b[31m.example"))
         self._write("client", good.issue_cert("client.example", common_name="client.example"))
 
     def _write(self, name: str, leaf: trustme.LeafCert) -> None:
