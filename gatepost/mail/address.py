@@ -6,15 +6,9 @@ Addresses are plain `str` in internal (unquoted) form unless a name says otherwi
 import re
 
 from gatepost.mail import address_tokens
-from gatepost.mail.address_quoting import quote_821_local, quote_822_local, unquote_822_local
-
-__all__ = [
-    "domain_of", "fold", "localpart_of", "parse_path", "quote_821_local", "quote_822_local", "quote_local",
-    "split_address", "split_extension", "unquote_local",
-]  # fmt: skip
+from gatepost.mail.address_quoting import quote_822_local
 
 quote_local = quote_822_local
-unquote_local = unquote_822_local
 
 _NEVER_SPLIT = frozenset(("postmaster", "mailer-daemon"))
 
@@ -34,11 +28,6 @@ def split_address(address: str) -> tuple[str, str | None]:
     """Local part and domain, parted at the last "@"; the domain is None where there is no "@"."""
     local, at, domain = address.rpartition("@")
     return (local, domain) if at else (address, None)
-
-
-def domain_of(address: str) -> str:
-    """What follows the last "@", "" if nothing does."""
-    return address.rpartition("@")[2] if "@" in address else ""
 
 
 def localpart_of(address: str) -> str:

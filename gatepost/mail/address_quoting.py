@@ -5,19 +5,15 @@ import re
 # RFC 822 3.3: an atom holds no specials, blanks or controls; a local part is atoms separated by single dots. Text
 # beyond ASCII is left alone, as RFC 6531 wants it and as Postfix does (8BITCLEAN).
 _NO_ATOM = re.compile(r'[\x00-\x20\x7f()<>@,;:\\"\[\]]')
-_NO_ATOM_7BIT = re.compile(r"[^!#$%&'*+\-./0-9=?A-Z^_`a-z{|}~]")
-_NO_ATOM_EXPOSE_AT = re.compile(r'[\x00-\x20\x7f()<>,;:\\"\[\]]')
 _SPECIAL_822 = re.compile(r'["\\\r]')
 _SPECIAL_821 = re.compile(r'["\\\r\n]')
-_SPECIAL_7BIT = re.compile(r'["\\\r]|[^\x00-\x7f]')
 _ESCAPE = re.compile(r'\\(.)|["\\]', re.S)
 
 
-def quote_822_local(address: str, *, eight_bit_clean: bool = True, expose_at: bool = False) -> str:
+def quote_822_local(address: str) -> str:
     """External (RFC 822) form of an internal address: the local part in quotes if it needs them, `""` if it is empty.
 
-    A source route (`@a,@b:`) before the local part stays as it is. `expose_at` leaves a local part unquoted that has an
-    "@" but nothing else to quote. Source: Postfix quote_822_local(3).
+    A source route (`@a,@b:`) before the local part stays as it is. Source: Postfix quote_822_local(3).
     """
     route = ""
     if address.startswith("@"):
@@ -27,18 +23,17 @@ def quote_822_local(address: str, *, eight_bit_clean: bool = True, expose_at: bo
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    if _is_dot_string(local, _NO_ATOM_EXPOSE_AT if expose_at else _NO_ATOM if eight_bit_clean else _NO_ATOM_7BIT):
+    if _is_dot_string(local):
         return route + address
-    special = _SPECIAL_822 if eight_bit_clean else _SPECIAL_7BIT
-    return f'{route}"{special.sub(_backslash, local)}"{at}{domain}'
+    return f'{route}"{_SPECIAL_822.sub(_backslash, local)}"{at}{domain}'
 
 
-def quote_821_local(address: str, *, expose_at: bool = False) -> str:
+def quote_821_local(address: str) -> str:
     """External form for SMTP commands (RFC 5321 section 4.1.2): as quote_822_local, but it knows no source routes."""
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""
-    if _is_dot_string(local, _NO_ATOM_EXPOSE_AT if expose_at else _NO_ATOM):
+    if _is_dot_string(local):
         return address
     return f'"{_SPECIAL_821.sub(_backslash, local)}"{at}{domain}'
 
@@ -58,8 +53,8 @@ def unquote_822_local(address: str) -> str:
     return route + _ESCAPE.sub(_escaped, local) + at + domain
 
 
-def _is_dot_string(local: str, no_atom: re.Pattern[str]) -> bool:
-    if not local or no_atom.search(local):
+def _is_dot_string(local: str) -> bool:
+    if not local or _NO_ATOM.search(local):
         return False
     return not (local[0] == "." or local[-1] == "." or ".." in local)
 
