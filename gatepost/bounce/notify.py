@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from gatepost.bounce.notice import Notice, NoticeWriter, Result
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
+from gatepost.cleanup.to_postmaster import own_recipient
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.mail.address import fold
-from gatepost.mail.envelope import Message, Origin, Recipient
+from gatepost.mail.envelope import Message, Origin
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
+from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.verp import verp_sender
 
 
@@ -23,6 +25,7 @@ class Notifier:
     def __init__(
         self, settings: Settings, cleanup: Cleanup, writer: NoticeWriter, log: ProgramLog, clock: Callable[[], float]
     ) -> None:
+        self._rewriter = Rewriter(settings)
         self._cleanup = cleanup
         self._writer = writer
         self._log = log
@@ -106,7 +109,7 @@ class Notifier:
     async def _post(self, message: Message, notice: Notice) -> bool:
         transaction = Transaction(
             sender=notice.sender,
-            recipients=[Recipient(notice.recipient, orcpt=f"rfc822;{notice.recipient}")],
+            recipients=[own_recipient(notice.recipient, self._rewriter)],
             origin=Origin(context="local"),
             body=notice.body,
             smtputf8=notice.smtputf8,
@@ -126,8 +129,8 @@ class Notifier:
 
 
 def _ordered(results: Sequence[Result]) -> Sequence[Result]:
-    """Those of a domain by name, as Postfix's queue manager has sorted them, but those first that were refused before
-    the others got the message; the aliases that were expanded before them all.
+    """Those of a domain by address, as Postfix's queue manager has sorted them, but those first that were refused
+    before the others got the message; the aliases that were expanded before them all.
     """
     if len(results) < 2:
         return results
@@ -137,8 +140,8 @@ def _ordered(results: Sequence[Result]) -> Sequence[Result]:
         recipient, status = result
         if status.index < 0:
             return -1, False, ""
-        localpart, _, domain = recipient.address.lower().rpartition("@")
+        domain = recipient.address.lower().rpartition("@")[2]
         late = status.action == "sent" and status.dsn_action != "deliverable"
-        return places.setdefault(domain, len(places)), late, localpart
+        return places.setdefault(domain, len(places)), late, recipient.address
 
     return sorted(results, key=order)

@@ -78,10 +78,10 @@ def _orcpt(value: str) -> str:
     kind, semicolon, address = value.partition(";")
     if not semicolon:
         return ""
-    # RFC 6533 3: a utf-8 address may travel as it is where SMTPUTF8 is in use.
     encode: Callable[[str], str] = _utf8_xtext if kind.lower() == "utf-8" else xtext.encode
     return f" ORCPT={kind};{encode(address)}"
 
 
 def _utf8_xtext(address: str) -> str:
-    return "".join(c if c.isalnum() or c in "@.-_!#$%&'*/?^`{|}~" else f"\\x{{{ord(c):02X}}}" for c in address)
+    """RFC 6533 3, utf-8-addr-xtext: every server understands it."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):02X}}}" for c in address)

@@ -1,4 +1,5 @@
-"""Transcripts of sessions that went wrong, mailed to the postmaster (notify_classes, error_notice_recipient).
+"""Transcripts of sessions that went wrong, mailed to the postmaster (notify_classes, error_notice_recipient, and
+bounce_notice_recipient where mail would have bounced).
 
 Postfix's servers write down all that is said, always. Here only those do whose notify_classes name what a client may do
 wrong. With the default (resource, software) nothing is written down in good times: the transcript then begins with the
@@ -62,6 +63,8 @@ def error_class(reply: Reply, stage: str) -> str:
         return "data"
     if line.startswith(_NOBODYS):
         return ""
+    if "address rejected: User unknown" in line:
+        return "bounce"
     if stage == "END-OF-MESSAGE" and head in _AFTER_DATA:
         return _AFTER_DATA[head]
     if reply.code in _PROTOCOL_CODES or head in _PROTOCOL_HEADS or line.endswith(_PROTOCOL_ENDS):
@@ -182,7 +185,8 @@ class Transcripts:
             protocol.lines.clear()
             protocol.flush = protocol.lines.clear
         if record.classes & self._classes:
-            self._post(self._mail.send(self._text(namaddr, lines, record.reason)))
+            text = self._text(namaddr, lines, record.reason)
+            self._post(self._mail.send(text, of_bounce="bounce" in record.classes))
 
     def _text(self, namaddr: str, lines: list[str], reason: str) -> bytes:
         told = [

@@ -79,6 +79,7 @@ FAILURES = {
     "several": to(NO, "<nocode@rej.example>", "<multi@rej.example>"),
     "some": to("<good@rej.example>", NO),
     "errors": to("<x@error.example>", "<y@error.example>"),
+    "alike": to(NO, "<nosuch2@rej.example>", "<NOSUCH3@rej.example>"),
     "hdrs": to(NO, mail=" RET=HDRS"),
     "full": to(NO, mail=" RET=FULL"),
     "envid": to(NO, mail=" ENVID=an+20id+2B"),
@@ -167,7 +168,9 @@ DELAYS = {
     "utf8": Case(("<größe@retry.example>",), " SMTPUTF8", UTF8, waits=SLOW),
     "null": Case((LATE,), "", sender="", waits=("to=<",)),
     "double": Case(
-        (LATE,), "", sender="double-bounce@mail.ours.example",
+        (LATE,),
+        "",
+        sender="double-bounce@mail.ours.example",
         waits=("to=<", "undeliverable postmaster notification discarded"),
     ),
 }
@@ -221,9 +224,13 @@ GROUPS = {
         home={"RCPT TO:<": "550 5.1.1 nobody at home"},
     ),
     "bouncedbounces": Group(
-        {"rcpt5": to(NO), "hdrs": to(NO, mail=" RET=HDRS"), "success": to(GOOD + ASK)},
+        {
+            "rcpt5": to(NO), "hdrs": to(NO, mail=" RET=HDRS"), "success": to(GOOD + ASK),
+            "utf8": to("<größe@error.example>", mail=" SMTPUTF8", content=UTF8, sender="jörg@client.example"),
+        },
         "notify_classes = 2bounce\n",
-        home={f"RCPT TO:<{name}@": "550 5.1.1 nobody at home" for name in ("rcpt5", "hdrs", "success")},
+        home={f"RCPT TO:<{name}@": "550 5.1.1 nobody at home" for name in ("rcpt5", "hdrs", "success")}
+        | {"RCPT TO:<jörg@": "550 5.1.1 nobody at home"},
     ),
     "successes": Group(SUCCESSES),
     "successcopies": Group(SUCCESSES, "notify_classes = bounce, 2bounce, delay\n"),

@@ -169,7 +169,7 @@ class World:
                 own |= {notice for original, notice in notices if original in own}
             known = {queue_id: "QID"} | dict.fromkeys(own, "NID") | dict.fromkeys(forwarded, "FID")
             mails = [
-                [m.mail, *m.recipients, normalised(m.content, known)]
+                [m.mail, *m.rcpts, normalised(m.content, known)]
                 for m in self.home.messages
                 if any(re.search(rf"\tid {notice}\b|\({notice}\)|id {notice};", m.content) for notice in own)
             ]

@@ -21,7 +21,6 @@ LIMIT = 600
 """Seconds for all dialogues together."""
 
 
-
 @pytest.fixture(scope="module")
 def played() -> dict[str, Any]:
     need_postfix()

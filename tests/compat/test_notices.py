@@ -18,7 +18,6 @@ DIFFERENCES = Path(__file__).with_name("differences.toml")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-
 @pytest.fixture(scope="module")
 def played() -> dict[str, list[dict[str, Any]]]:
     need_postfix()

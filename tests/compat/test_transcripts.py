@@ -27,6 +27,8 @@ smtpd_forbid_unauth_pipelining = yes
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 smtpd_recipient_restrictions = check_recipient_access inline:{ soft@x.example=no_such_restriction }
 relay_domains = x.example
+virtual_alias_domains = alias.example
+virtual_alias_maps =
 transport_maps = inline:{ mail.ours.example=smtp:[127.0.0.1]:%(port)d, x.example=discard: }
 message_size_limit = 2000
 smtpd_history_flush_threshold = 24
@@ -46,6 +48,7 @@ SESSIONS: dict[str, list[str]] = {
     "long": ["EHLO " + "x" * 120, "VRFY c@elsewhere.example", "EXPN " + "word " * 30, "ETRN foo", "NOOP", "RSET"],
     "size": [*MAIL, *SIZE],
     "declared": ["EHLO x", "MAIL FROM:<a@b.example> SIZE=99999999"],
+    "unlisted": [*MAIL, "RCPT TO:<c@alias.example>", "RCPT TO:<ok@x.example>"],
     "twice": [*MAIL, "RCPT TO:<c@elsewhere.example>", "RSET", "NOOP", "NOOP", "RSET", "NOOP", "NOOP", "EHLO x", "BAD"],
     "errors": ["EHLO x", *["NONSENSE"] * 11, "LAST"],
     "dropped": [*MAIL, "RCPT TO:<c@elsewhere.example>", ""],
@@ -77,7 +80,7 @@ def play(port: int, peer: Peer, log: Callable[[], str], mails: int) -> list[str]
         return len(peer.messages) >= mails and active <= gone
 
     until(all_told, f"{mails} mails")
-    return sorted(normalised(message.content) for message in peer.messages)
+    return sorted(normalised(message.content) + message.rcpts[0] for message in peer.messages)
 
 
 def normalised(content: str) -> str:
@@ -91,11 +94,11 @@ def normalised(content: str) -> str:
 @pytest.mark.parametrize(
     ("classes", "mails"),
     [
-        ("bounce, data, policy, protocol, resource, software", 12),
+        ("bounce, data, policy, protocol, resource, software\nbounce_notice_recipient = bounces", 13),
         ("policy", 6),
         ("protocol", 6),
-        ("bounce", 2),
-        ("bounce\nheader_from_format = obsolete", 2),
+        ("bounce", 3),
+        ("bounce\nheader_from_format = obsolete", 3),
     ],
 )
 def test_the_postmaster_reads_what_postfix_writes(classes: str, mails: int) -> None:

@@ -25,3 +25,6 @@ def test_rcpt() -> None:
     assert rcpt_command("a@x.example", ALL, original="o@y.example", orcpt="rfc822;orig+x@z.example") == (
         b"RCPT TO:<a@x.example> ORCPT=rfc822;orig+2Bx@z.example\r\n"
     )
+    assert rcpt_command("a@x.example", ALL, orcpt='utf-8;"ö+ =\\"@z.example') == (
+        b'RCPT TO:<a@x.example> ORCPT=utf-8;"\\x{F6}\\x{2B}\\x{20}\\x{3D}\\x{5C}"@z.example\r\n'
+    )

@@ -17,12 +17,13 @@ KEYWORDS = [
 
 @dataclass
 class Received:
-    """A message that a Peer took; `mail` is the whole MAIL command."""
+    """A message that a Peer took; `mail` is the whole MAIL command, `rcpts` are the RCPT commands."""
 
     sender: str
     recipients: list[str] = field(default_factory=list)
     content: str = ""
     mail: str = ""
+    rcpts: list[str] = field(default_factory=list)
 
 
 class Peer:
@@ -94,6 +95,7 @@ class Peer:
             elif verb == "RCPT":
                 if answer(line, "250 2.1.5 Ok")[0] == "2":
                     message.recipients.append(line[8:].partition(">")[0].lstrip("<"))
+                    message.rcpts.append(line)
             elif verb == "DATA":
                 if not message.recipients:
                     answer("no recipients", "554 5.5.1 No valid recipients")

@@ -14,6 +14,7 @@ from gatepost.smtpd.transcript import RecordingProtocol, error_class
         (Reply(450, "4.7.1", "Error: too much mail from 192.0.2.1"), "MAIL", "policy"),
         (Reply(552, "5.3.4", "Message size exceeds fixed limit"), "MAIL", "policy"),
         (Reply(552, "5.3.4", "Error: message file too big"), "END-OF-MESSAGE", "bounce"),
+        (Reply(550, "5.1.1", "<a@b>: Recipient address rejected: User unknown in x table"), "RCPT", "bounce"),
         (Reply(501, "", "Syntax: HELO hostname"), "HELO", "protocol"),
         (Reply(554, "5.5.1", "Error: no valid recipients"), "DATA", "protocol"),
         (Reply(421, "4.7.0", "mail.example Error: too many errors"), "UNKNOWN", "protocol"),
