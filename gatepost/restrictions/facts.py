@@ -95,7 +95,7 @@ class SessionFacts(msgspec.Struct):
     smtputf8: bool = False
     sasl_method: str = ""
     sasl_username: str = ""
-    sasl_sender: str = ""
+    sasl_sender: str | None = None
     fingerprints: tuple[str, str] | tuple[()] = ()  # of the client's certificate, and of its public key
     ccert_name: str = ""  # its common name
     ccert_trusted: bool = False

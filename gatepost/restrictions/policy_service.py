@@ -193,7 +193,7 @@ def _request(ctx: Context, policy_context: str) -> bytes:
         f"stress={facts.stress or ctx.params.stress}\n"
         f"sasl_method={facts.sasl_method}\n"
         f"sasl_username={facts.sasl_username}\n"
-        f"sasl_sender={facts.sasl_sender}\n"
+        f"sasl_sender={facts.sasl_sender or ''}\n"
         f"ccert_subject={_quoted(encryption.subject)}\n"
         f"ccert_issuer={_quoted(encryption.issuer)}\n"
         f"ccert_fingerprint={certificate}\n"

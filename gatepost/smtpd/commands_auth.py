@@ -111,7 +111,8 @@ def _failed(session: Session, dialogue: Dialogue, failed: Failed) -> Reply:
 def forget(session: Session) -> None:
     """The client is nobody again (STARTTLS)."""
     facts = session.facts
-    facts.sasl_method = facts.sasl_username = facts.sasl_sender = ""
+    facts.sasl_method = facts.sasl_username = ""
+    facts.sasl_sender = None
     session.binding = no_binding
     if session.dialogue is not None:
         session.dialogue.abandon()

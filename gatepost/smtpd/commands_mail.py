@@ -268,7 +268,7 @@ def _client_line(session: Session) -> str:
         sasl += f", sasl_method={facts.sasl_method}"
     if facts.sasl_username:
         sasl += f", sasl_username={facts.sasl_username}"
-    if facts.sasl_sender:
+    if facts.sasl_sender is not None:  # an empty one is told, too
         sasl += f", sasl_sender={facts.sasl_sender}"
     original = f", orig_queue_id={session.forwarded_id}" if session.forwarded_id else ""
     if forwarded is not None:

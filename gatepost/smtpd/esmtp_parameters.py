@@ -29,7 +29,7 @@ class MailParameters(msgspec.Struct):
     ret: Ret = ""
     envid: str = ""
     verp: str = ""
-    auth: str = ""
+    auth: str | None = None
 
 
 class RcptParameters(msgspec.Struct):
@@ -54,7 +54,7 @@ def mail_parameters(
         elif word.upper() == "SMTPUTF8" and smtputf8:
             pass
         elif name == "AUTH" and equals:
-            found.auth = "" if value == "<>" else printable(value)
+            found.auth = None if value == "<>" else printable(value)
         elif name == "RET" and equals:
             if "DSN" in params.discard_ehlo:
                 raise Refused(replies.NO_DSN)

@@ -311,7 +311,7 @@ class Session(msgspec.Struct, eq=False):
         facts.size = 0
         facts.queue_id = ""
         facts.smtputf8 = False
-        facts.sasl_sender = ""
+        facts.sasl_sender = None
         facts.effects = Effects()
         if facts.policy_leases is not None:
             facts.policy_leases.end()

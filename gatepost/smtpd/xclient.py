@@ -192,7 +192,7 @@ def _assume(session: Session, identity: Identity) -> None:
     facts.connected_from = session.peer
     facts.sasl_method = "XCLIENT" if identity.login else ""
     facts.sasl_username = identity.login or ""
-    facts.sasl_sender = ""
+    facts.sasl_sender = None
     if identity.server_address is not None:
         facts.server_address = identity.server_address
     if identity.server_port is not None:
