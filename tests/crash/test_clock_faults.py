@@ -76,7 +76,7 @@ class World:
         finally:
             self.peer.stop()
         log = self.server.log()
-        assert "panic" not in log and "Traceback" not in log and "expired" not in log
+        assert "panic:" not in log and "Traceback" not in log and "expired" not in log
         assert not re.search(r"delays?=\S*-", log)
         assert not [m for m in self.peer.messages if not m.sender], "a notice"
 

@@ -94,7 +94,7 @@ class World:
             self.server.stop()
         finally:
             self.peer.stop()
-        assert "panic" not in self.server.log()
+        assert "panic:" not in self.server.log()
         assert "Traceback" not in self.server.log()
 
 

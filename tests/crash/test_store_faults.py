@@ -56,7 +56,7 @@ class World:
             self.server.stop()
         finally:
             self.peer.stop()
-        assert "panic" not in self.server.log() and "Traceback" not in self.server.log()
+        assert "panic:" not in self.server.log() and "Traceback" not in self.server.log()
 
 
 @pytest.fixture

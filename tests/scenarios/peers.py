@@ -51,6 +51,8 @@ class Peer:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            # With socketserver's 5 a client may wait for minutes in a connection that this end has dropped.
+            request_queue_size = 100
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         self._server = Server((host, port), Session)
