@@ -169,6 +169,10 @@ class ProgramLog:
         self._log = log
         self.tag = tag
 
+    def program(self, name: str) -> "ProgramLog":
+        """The same process in the name of another program."""
+        return self._log.program(name)
+
     def info(self, text: str) -> None:
         self._log.add(LOG_INFO, self.tag, text)
 

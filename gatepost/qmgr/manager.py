@@ -282,7 +282,7 @@ class QueueManager:
             return
         statuses = [RecipientStatus(i, "deferred", suspended.dsn, "none", suspended.text) for i in suspended.indexes]
         for status in statuses:
-            self._probes.log(entry, status)
+            self._probes.deferred(entry, status)
         self.settle(entry, statuses)
 
     # --- results --------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Probes:
         self._report = report
         self._active = active
         self._log = log
+        self._retry_log = log.program("error")
         self._clock = clock
         self._pending: set[str] = set()
 
@@ -71,10 +72,14 @@ class Probes:
     def discarded(self, entry: ActiveMessage, index: int) -> RecipientStatus:
         """The probed address is that of our own double bounces, which end in the queue manager: as good as any."""
         status = RecipientStatus(index, "sent", "2.0.0", "none", "undeliverable postmaster notification discarded")
-        self.log(entry, status)
+        self._tell(self._log, entry, status)
         return status
 
-    def log(self, entry: ActiveMessage, status: RecipientStatus) -> None:
+    def deferred(self, entry: ActiveMessage, status: RecipientStatus) -> None:
+        """The line for a recipient that is not tried now: in Postfix the retry service, an error(8), writes it."""
+        self._tell(self._retry_log, entry, status)
+
+    def _tell(self, log: ProgramLog, entry: ActiveMessage, status: RecipientStatus) -> None:
         """The line for a result that no agent has logged."""
         message: Message = entry.message
         recipient = message.recipients[status.index]
@@ -82,6 +87,6 @@ class Probes:
         original = recipient.original and quote_local(recipient.original)
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
         word = probe_word(status.action, message.trace) if message.trace & UNDELIVERED else status.action
-        self._log.info(
+        log.info(
             lines.delivery(message.queue_id, address, original, status.relay, 0, delays, status.dsn, word, status.text)
         )

@@ -146,8 +146,8 @@ def play(port: int, log: Callable[[], str]) -> dict[str, list[str]]:
 
 
 def _told(queue_id: str, text: str) -> list[str]:
-    # How soon a dead destination is found dead depends on how fast mail comes. Our queue manager tells it itself.
-    text = re.sub(r"postfix/(?:error|qmgr)(.*)delivery temporarily suspended: ", r"postfix/smtp\1", text)
+    # How soon a dead destination is found dead depends on how fast mail comes.
+    text = re.sub(r"postfix/error(.*)delivery temporarily suspended: ", r"postfix/smtp\1", text)
     found = re.findall(rf"postfix/(smtp|discard)\[\d+\]: {queue_id}: (.*)", text)
     return [f"{program}: {re.sub(r'delay=[^,]+, delays=[^,]+, ', '', words)}" for program, words in found]
 

@@ -69,10 +69,10 @@ def test_lines_of_the_queue_manager_itself() -> None:
     world = World()
     entry = world.probe(1)
     queue_id = entry.message.queue_id
-    world.probes.log(entry, status("deferred"))
+    world.probes.deferred(entry, status("deferred"))
     start = f"{queue_id}: to=<u@x.example>, orig_to=<u>, relay=none, delay=2, delays=1/1/0/0, "
     assert world.lines()[-1] == f"{start}dsn=4.4.1, status=undeliverable (why)"
-    world.probes.log(world.probe(1, PROBE | PROBE_UNCACHED), status("deferred"))
+    world.probes.deferred(world.probe(1, PROBE | PROBE_UNCACHED), status("deferred"))
     assert world.lines()[-1] == f"{start}dsn=4.4.1, status=undeliverable-but-not-cached (why)"
     discarded = world.probes.discarded(entry, 0)
     assert discarded.action == "sent"

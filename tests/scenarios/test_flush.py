@@ -70,6 +70,7 @@ def test_etrn(world: World) -> None:
     server = world.server
     near, both = world.deferred("a@near.example"), world.deferred("b@Near.example", "c@far.example")
     below, far = world.deferred("d@sub.near.example"), world.deferred("e@far.example")
+    server.wait_log(rf"postfix/error\[\d+\]: {far}: to=<e@far.example>, relay=none, .* \(deferred transport\)")
     assert world.etrn("far.example", "refused.near.example", "none.near.example", "not.a.domain!") == [
         "459 <far.example>: service unavailable",
         "554 5.7.1 <refused.near.example>: Etrn command rejected: Access denied",
