@@ -41,7 +41,8 @@ def read_config(name: str, search_path: str, directory: str) -> CyrusConfig:
         return parse_config(text, str(path))
     where = ", ".join(folders)
     raise ConfigError(
-        f"smtpd_sasl_type = cyrus needs a {name}.conf (with pwcheck_method: saslauthd); there is none in {where}",
+        f"smtpd_sasl_type = cyrus (the default; others: dovecot, gatepost) needs a {name}.conf"
+        f" (with pwcheck_method: saslauthd); there is none in {where}",
         parameter="smtpd_sasl_type",
     )
 
