@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from gatepost.mail.reply import Reply
 from gatepost.net import stepping
+from gatepost.net.client_hello import HelloReader
 from gatepost.net.tls_pump import TlsFailure, TlsTransport, start_tls
 from gatepost.protocol.smtp_server import NEED_DATA, Command, Content, Response, SmtpServerProtocol
 from gatepost.restrictions.facts import Client, SessionFacts
@@ -149,10 +150,20 @@ class SmtpConnection(asyncio.Protocol):
             if not future.done():
                 future.set_result(failure or transport)
 
-        if self._eof or self._lost:
-            future.set_result(TlsFailure("lost connection", lost=True))
-        else:
+        def shake(first: bytes, limit: float) -> None:
             start_tls(self.transport, self, context, server_side=True, done=done, limit=limit, first=first)
+
+        def fail(failure: TlsFailure) -> None:
+            if not future.done():
+                future.set_result(failure)
+
+        tls = self.env.tls
+        if self._eof or self._lost:
+            fail(TlsFailure("lost connection", lost=True))
+        elif tls is not None and tls.prepare is not None:
+            HelloReader(self.transport, self, tls.prepare, shake, fail).read(first, limit)
+        else:
+            shake(first, limit)
         return future
 
     # Stepping.

@@ -8,6 +8,7 @@ import msgspec
 from gatepost.cleanup.received import comment_text
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
+from gatepost.net.client_hello import Prepare
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.restrictions.facts import Encryption
 from gatepost.smtpd.tls_settings import CERTIFICATE, SUMMARY, UNTRUSTED, VERBOSE, TlsSettings
@@ -33,9 +34,17 @@ class ListenerTls:
     """What sessions ask. `context` is to be asked anew for each handshake: certificates are renewed."""
 
     def __init__(
-        self, settings: TlsSettings, context: Callable[[], ssl.SSLContext | None], cipherlist: str, log: ProgramLog
+        self,
+        settings: TlsSettings,
+        context: Callable[[], ssl.SSLContext | None],
+        cipherlist: str,
+        log: ProgramLog,
+        prepare: Prepare | None = None,
     ) -> None:
-        """`cipherlist`: for the log. `context` gives None while it cannot be made."""
+        """`cipherlist`: for the log. `context` gives None while it cannot be made. `prepare`: what is to be waited for
+        with the name that a client asks for, before the handshake.
+        """
+        self.prepare = prepare
         self.offered = settings.offered
         self.enforced = settings.enforced
         self.wrapper = settings.wrapper

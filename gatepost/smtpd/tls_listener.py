@@ -42,7 +42,7 @@ def listener_tls(
     keys = TicketKeys(ticket_secret or secrets.token_bytes(32), time.time)
     files = KeyFiles.of(tables.env, settings, _PREFIX)
     context = ListenerContext(maker, files, keys, log, service, tables.env.clock)
-    return ListenerTls(tls, context.current, maker.cipherlist, log)
+    return ListenerTls(tls, context.current, maker.cipherlist, log, maker.prepare if maker.asks_servers else None)
 
 
 def tls_fault(settings: Settings, tables: Tables, log: ProgramLog) -> tuple[ConfigError, bool] | None:

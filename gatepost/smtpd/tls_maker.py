@@ -1,6 +1,7 @@
 """SSLContexts of a listener, of its parameters and of the files that these name."""
 
 import hashlib
+import re
 import ssl
 
 from gatepost.config.errors import ConfigError
@@ -8,7 +9,7 @@ from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls_settings import VERBOSE, TlsSettings
 from gatepost.tables.key_files import KeyFiles, NamedChains
-from gatepost.tables.maps import Maps
+from gatepost.tables.maps import Hit, Maps
 from gatepost.tables.opening import Tables
 from gatepost.tables.table import LookupTemporaryFailure
 from gatepost.tls import sni
@@ -18,6 +19,13 @@ from gatepost.tls.context import server_context
 from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
 
 _SNI_MAPS = "tls_server_sni_maps"
+_SERVERS = r"\b(?:ldap|mysql|pgsql|memcache|tcp|socketmap):"
+"""Types of tables for which others are asked."""
+
+_PREPARED = 10_000
+"""Keys whose answers are at hand: each is used at once, but there are many sessions."""
+
+_UNASKED = LookupTemporaryFailure("nobody was asked")
 _LEVEL = "@SECLEVEL=0:"
 
 
@@ -31,6 +39,9 @@ class ContextMaker:
         self._env = tables.env
         self._log = log
         self._names: Maps | None = tables.maps(_SNI_MAPS, settings.tls_server_sni_maps) or None
+        self._prepared: dict[str, Hit | LookupTemporaryFailure | None] = {}
+        self.asks_servers = re.search(_SERVERS, settings.tls_server_sni_maps) is not None
+        """Must somebody else be asked for the certificates of a name? Then `prepare` comes before each handshake."""
         self._chains = NamedChains(tables.env, _SNI_MAPS, self._check, (BadTlsValue,))
         self._authorities = b""  # a digest of those of the context made last
         self.lifetime = max(settings.smtpd_tls_session_cache_timeout, 0)
@@ -113,17 +124,8 @@ class ContextMaker:
 
     def _find(self, name: str) -> bytes | None:
         """The certificates for a name that a client asks for, as tls_server_sni_maps has them."""
-        assert self._names is not None
-        asking = self._names.find(name)
-        try:
-            # OpenSSL waits for the answer: only tables that need nobody else can give it.
-            asking.send(None)
-        except StopIteration as found:
-            hit = found.value
-        except LookupTemporaryFailure:
-            raise self._unavailable(name) from None
-        else:
-            asking.close()
+        hit = self._prepared.get(name, _UNASKED) if self.asks_servers else self._ask(name)
+        if isinstance(hit, LookupTemporaryFailure):
             raise self._unavailable(name)
         if hit is None:
             return None
@@ -135,6 +137,35 @@ class ContextMaker:
             why = error.message if isinstance(error, ConfigError) else str(error)
             self._log.warning(f"{hit.table}: key {name}: {why}")
             raise self._unavailable(name) from None
+
+    def _ask(self, name: str) -> Hit | LookupTemporaryFailure | None:
+        assert self._names is not None
+        asking = self._names.find(name)
+        try:
+            # OpenSSL waits for the answer: these tables need nobody else for it.
+            asking.send(None)
+        except StopIteration as found:
+            hit: Hit | None = found.value
+            return hit
+        except LookupTemporaryFailure as failure:
+            return failure
+        asking.close()
+        return _UNASKED
+
+    async def prepare(self, name: str) -> None:
+        """Ask for the certificates of a server name before OpenSSL does."""
+        assert self._names is not None
+        for key in sni.keys_of(name):
+            try:
+                hit: Hit | LookupTemporaryFailure | None = await self._names.find(key)
+            except LookupTemporaryFailure as failure:
+                hit = failure
+            self._prepared.pop(key, None)
+            self._prepared[key] = hit
+            if len(self._prepared) > _PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            if hit is not None:
+                break
 
     def _check(self, pem: bytes) -> None:
         sni.check_chain(pem, self._values(()))

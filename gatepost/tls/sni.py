@@ -85,7 +85,7 @@ class _Names:
         return None
 
     def _lookup(self, name: str) -> bytes | None:
-        for key in _keys(name.lower()):
+        for key in keys_of(name):
             pem = self._find(key)
             if pem is not None:
                 return pem
@@ -117,8 +117,11 @@ def _with_chain(pem: bytes, ciphers: str, name: str, warn: Warn) -> ssl.SSLConte
     return context
 
 
-def _keys(name: str) -> Iterator[str]:
-    """The name, then its parent domains with a leading dot."""
+def keys_of(name: str) -> Iterator[str]:
+    """What `find` is asked for: the name, then its parent domains with a leading dot. None, if it is no name."""
+    if not _HOSTNAME.fullmatch(name):
+        return
+    name = name.lower()
     yield name
     dot = name.find(".")
     while dot >= 0:

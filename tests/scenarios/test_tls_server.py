@@ -9,8 +9,10 @@ import shutil
 import signal
 import smtplib
 import socket
+import socketserver
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -205,6 +207,37 @@ def test_a_single_process_serves_tls_too() -> None:
         world.server.start("--single-process")
         for port in (world.port, world.submission, world.smtps):
             assert "Verify return code: 0 (ok)" in s_client(world, port, text="QUIT\n")
+
+
+class _Names(socketserver.StreamRequestHandler):
+    """tcp_table(5): one name is known, another cannot be told now."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            name = line.decode().split()[1]
+            known = {"sni.ours.example": f"200 {certificates().folder}/sni.chain", "down.example": "400 down"}
+            self.wfile.write(f"{known.get(name, '500 unknown')}\n".encode())
+
+
+def test_certificates_by_names_that_another_server_knows() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Names) as names:
+        names.daemon_threads = True
+        threading.Thread(target=names.serve_forever, daemon=True).start()
+        maps = f"tls_server_sni_maps = tcp:127.0.0.1:{names.server_address[1]}\n"
+        with encrypted(MAIN_CF + maps, LISTENERS) as world:
+            world.server.start()
+            for port in (world.port, world.smtps):
+                for name, shown in (("sni.ours.example", "sni"), ("www.example", "mail")):
+                    told = s_client(
+                        world, port, "-servername", name, "-verify_hostname", f"{shown}.ours.example", text="QUIT\n"
+                    )
+                    assert "Verify return code: 0 (ok)" in told
+                assert "no peer certificate available" in s_client(
+                    world, port, "-servername", "down.example", text="QUIT\n"
+                )
+            world.server.wait_log("smtpd.*warning: tls_server_sni_maps: down.example map lookup problem")
+            assert "Verify return code: 0 (ok)" in s_client(world, world.port, "-noservername", text="QUIT\n")
+        names.shutdown()
 
 
 def test_a_start_and_a_reload_without_the_certificate_serve_without_tls() -> None:
