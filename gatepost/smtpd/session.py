@@ -20,6 +20,7 @@ from gatepost.restrictions.facts import (
     Effects,
     SessionFacts,
 )
+from gatepost.restrictions.reply import consistent
 from gatepost.sasl.server import Binding, no_binding
 from gatepost.smtpd.authentication import Dialogue
 from gatepost.smtpd.environment import RatedEvent, ServerEnvironment
@@ -277,6 +278,7 @@ class Session(msgspec.Struct, eq=False):
     def reject_line(self, reply: Reply) -> None:
         """Log a refusal that is not one of the access policy."""
         facts = self.facts
+        reply = consistent(reply, soft_bounce=self.params.soft_bounce)
         self.env.log.info(
             lines.reject(
                 facts.queue_id, "reject", facts.stage, facts.client.namaddr, reply.line(),
