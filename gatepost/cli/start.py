@@ -4,6 +4,7 @@ import fcntl
 import os
 import pwd
 import sys
+import time
 from pathlib import Path
 
 from gatepost.cli.options import CommandLineError, ManualPage
@@ -17,6 +18,9 @@ from gatepost.master.prove import prove
 from gatepost.master.slow_start import told_if_slow
 from gatepost.queue.queue_file import check_queue_file
 from gatepost.queue.schema import NotAQueueFile
+
+PATIENCE = 30.0
+"""Seconds that a start waits for the processes of a mail system whose master was killed."""
 
 
 def _parser() -> ManualPage:
@@ -75,15 +79,39 @@ def _prove_queue_file(configuration: Configuration, owner: pwd.struct_passwd | N
         raise ConfigError(str(error), parameter="gatepost_queue_directory") from error
 
 
-def take_lock(path: Path) -> int:
-    """The lock that one master holds while it lives; raises ConfigError if there is one already."""
+def take_lock(path: Path, patience: float = PATIENCE) -> int:
+    """The lock that one master holds while it lives; raises ConfigError if there is one already.
+
+    The processes of a master that was killed hold it, too, until they have ended: those are waited for.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    end = time.monotonic() + patience
+    with told_if_slow(lambda: _say_slow(f"{path}: waiting for who has locked it to end")):
+        while not _locked(descriptor):
+            if _lives(os.pread(descriptor, 32, 0).strip()) or time.monotonic() >= end:
+                os.close(descriptor)
+                raise ConfigError("the mail system is already running")
+            time.sleep(0.05)
+    return descriptor
+
+
+def _locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigError("the mail system is already running") from None
-    return descriptor
+        return False
+    return True
+
+
+def _lives(pid: bytes) -> bool:
+    """Is there such a process? What another user's process is called is nothing to us."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_pid(lock: int) -> None:

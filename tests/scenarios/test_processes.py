@@ -204,6 +204,32 @@ def test_when_master_is_killed_all_end_and_a_new_start_works(world: World, optio
     server.command("stop")
 
 
+def test_a_start_waits_for_the_processes_of_a_master_that_was_killed(world: World) -> None:
+    """And two starts at once: one serves, the other says so."""
+    world.peer.release.clear()
+    server = world.server.background()
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    until(lambda: "DATA" in world.peer.commands, "DATA")
+    pids = [server.master_pid(), *server.workers()]
+    os.kill(pids[0], signal.SIGKILL)
+    starts = [
+        subprocess.Popen(
+            [*server.prefix, *GATEPOST, "-c", str(server.conf), "start"],
+            cwd=REPOSITORY,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    world.peer.release.set()
+    said = [start.communicate(timeout=60)[1] for start in starts]
+    assert sorted(start.returncode for start in starts) == [0, 1], said
+    assert "gatepost start: fatal: the mail system is already running\n" in said
+    assert not any(map(alive, pids))
+    server.wait_log(f"{queue_id}: removed")
+    server.command("stop")
+
+
 def test_stopping_ends_what_is_under_way(world: World) -> None:
     """A message whose end comes after SIGTERM is either in the queue with 250, or the client knows that it is not."""
     world.peer.replies["RCPT"] = "450 4.2.0 Later"
