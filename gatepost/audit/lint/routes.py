@@ -216,18 +216,25 @@ def _circle(start: str, aliases: dict[str, list[str]], done: set[str]) -> list[s
 @check("filter-loop", Severity.ERROR, "mail that comes back from the content filter is filtered again")
 def filter_loop(subject: Subject) -> Iterator[Remark]:
     """content_filter in main.cf counts for every listener, also for the one to which the filter hands the mail
-    back. It must have `-o content_filter=` (empty), or each message goes round until it has too many hops."""
+    back. It must have `-o content_filter=` (empty), or each message goes round until it has too many hops. Told where
+    no listener on a loopback address has that."""
     place = subject.main
     if not place.text("content_filter"):
         return
     filter_port = _host_port(place.text("content_filter").partition(":")[2])[1]
-    for listener in subject.listeners:
-        assert listener.service is not None
-        host, _, port = listener.service.name.rpartition(":")
-        loopback = host.strip("[]") in ("localhost", "127.0.0.1", "::1")
-        if loopback and port != filter_port and listener.text("content_filter") and not listener.sets("content_filter"):
+    local = [listener for listener in subject.listeners if _loopback_port(listener) not in ("", filter_port)]
+    if any(not listener.text("content_filter") for listener in local):
+        return  # that is the way back; the others may take mail of this host
+    for listener in local:
+        if listener.service is not None and not listener.sets("content_filter"):
             message = f"{listener.service.name} hands mail to content_filter once more"
             service = listener.service
             yield Remark(service.path, service.line, "content_filter", message, "add -o content_filter= to this line")
+
+
+def _loopback_port(listener: Place) -> str:
+    """The port of a listener on a loopback address; empty for others."""
+    host, _, port = listener.service.name.rpartition(":") if listener.service is not None else ("", "", "")
+    return port if host.strip("[]") in ("localhost", "127.0.0.1", "::1") else ""
 
 
