@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from tests.crash.sessions import kept
+
 
 class RecordingSink:
     """An SMTP server that counts each message by its X-Id header when it has answered 250 to its data.
@@ -23,7 +25,7 @@ class RecordingSink:
         self.port = 0
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(kept(self._serve), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -56,7 +58,6 @@ class RecordingSink:
                 else:
                     writer.write(b"250 2.0.0 Ok\r\n")
                 await writer.drain()
-        writer.close()
 
 
 class Load:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+from tests.crash.sessions import kept
+
 LIMIT = 8 << 20
 
 
@@ -15,7 +17,7 @@ class Refilter:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LIMIT)
+        self._server = await asyncio.start_server(kept(self._serve), "127.0.0.1", 0, limit=LIMIT)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
@@ -43,7 +45,6 @@ class Refilter:
                     break
                 writer.write(answer)
                 await writer.drain()
-        writer.close()
 
     async def _give_back(self, envelope: list[bytes], content: bytes) -> bytes:
         try:

@@ -11,6 +11,7 @@ import ssl
 from collections import Counter
 
 from tests.certificates import certificates
+from tests.crash.sessions import kept
 
 LARGE = 1_300_000
 """Octets of a large message."""
@@ -37,7 +38,9 @@ class CountingSink:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=4 * LARGE, ssl=self.tls)
+        self._server = await asyncio.start_server(
+            kept(self._serve), "127.0.0.1", 0, limit=4 * LARGE, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
@@ -81,7 +84,6 @@ class CountingSink:
                 await writer.drain()
                 if verb == "QUIT":
                     break
-        writer.close()
 
     def _count(self, sender: str, recipients: list[str], content: bytes) -> None:
         found = re.search(rb"^X-Id: (\S+)\r$", content, re.M)
