@@ -16,6 +16,7 @@ from gatepost.delivery.smtp_tls_log import connect_error, established, library_p
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.delivery.smtp_tls_policy import Level, Policies, TlsPolicy
 from gatepost.maillog import lines
+from gatepost.net.tls_patience import PatientTransport
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.tls.certificate import Certificate, certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.context import client_context
@@ -181,6 +182,7 @@ class ClientHandshake:
         self.policy = policy
         self.status = ""
         self.certificate: Certificate | None = None
+        self.transport: type[TlsTransport] = TlsTransport if tls.params.fast_shutdown else PatientTransport
         self._tls = tls
         self._target = target
         self._nexthop = nexthop

@@ -42,6 +42,7 @@ class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
     session_cache_timeout: float = 3600.0
     minimal_backoff_time: float = 300.0
     wildcard_matches_multiple_labels: bool = True
+    fast_shutdown: bool = True
     library: LibraryValues = LibraryValues()
 
     @classmethod
@@ -81,6 +82,7 @@ _OTHERS = {
     "use_tls": "{prefix}_use_tls",
     "enforce_tls": "{prefix}_enforce_tls",
     "minimal_backoff_time": "minimal_backoff_time",
+    "fast_shutdown": "tls_fast_shutdown_enable",
     "wildcard_matches_multiple_labels": "tls_wildcard_matches_multiple_labels",
 }
 

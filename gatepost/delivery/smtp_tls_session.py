@@ -76,7 +76,7 @@ class EncryptedSession(SmtpSession):
             self._transport = start_tls(
                 transport, self, context, server_side=False, server_hostname=self.tls.server_name,
                 session=self.tls.session(context, self.core.capabilities.hostname), done=self._shaken,
-                limit=self._limits[Stage.TLS],
+                limit=self._limits[Stage.TLS], kind=self.tls.transport,
             )  # fmt: skip
         except ValueError:
             self.shaking = False

@@ -158,7 +158,7 @@ class TlsTransport(asyncio.Transport):
         return False
 
     def close(self) -> None:
-        """Say close_notify and close when all is written. The peer's is not waited for (tls_fast_shutdown_enable)."""
+        """Say close_notify and close when all is written. The peer's is not waited for: see tls_patience.py."""
         if self._closing:
             return
         self._closing = True
@@ -378,22 +378,21 @@ def start_tls(
     server_hostname: str | None = None,
     session: Resumable | ssl.SSLSession | None = None,
     first: bytes = b"",
+    kind: type[TlsTransport] = TlsTransport,
 ) -> TlsTransport:
     """Take `transport` over from its protocol and shake hands within `limit` seconds.
 
     `done` is called once, never before this returns; after success `app` gets data_received (plaintext), eof_received,
     pause_writing, resume_writing and connection_lost, but no connection_made. After a failure an alert is sent, the
-    connection is closed, and `app` gets connection_lost. `first`: octets already read that belong to TLS (wrapper mode
-    only: what a client sends behind STARTTLS in plaintext is no part of TLS).
-
-    Raises ValueError for a `server_hostname` that cannot be one, or a `session` of another context.
+    connection is closed, and `app` gets connection_lost. `first`: octets already read that belong to TLS, as nothing
+    behind STARTTLS does. Raises ValueError for a `server_hostname` that is none, or a `session` of another context.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     plain = session if isinstance(session, ssl.SSLSession) else None
     tls = context.wrap_bio(incoming, outgoing, server_side, server_hostname, plain)
     if session is not None and plain is None:
         cast(Resumable, session).offer(tls)
-    pump = TlsTransport(transport, app, (tls, incoming, outgoing), done, limit, first)
+    pump = kind(transport, app, (tls, incoming, outgoing), done, limit, first)
     transport.set_protocol(pump)  # type: ignore[arg-type]
     transport.resume_reading()
     if first or not server_side:  # a server has nothing to say before it has heard something

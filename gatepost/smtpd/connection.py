@@ -150,14 +150,16 @@ class SmtpConnection(asyncio.Protocol):
             if not future.done():
                 future.set_result(failure or transport)
 
+        tls = self.env.tls
+
         def shake(first: bytes, limit: float) -> None:
-            start_tls(self.transport, self, context, server_side=True, done=done, limit=limit, first=first)
+            kind = TlsTransport if tls is None else tls.transport
+            start_tls(self.transport, self, context, server_side=True, done=done, limit=limit, first=first, kind=kind)
 
         def fail(failure: TlsFailure) -> None:
             if not future.done():
                 future.set_result(failure)
 
-        tls = self.env.tls
         if self._eof or self._lost:
             fail(TlsFailure("lost connection", lost=True))
         elif tls is not None and tls.prepare is not None:

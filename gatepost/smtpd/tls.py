@@ -9,6 +9,7 @@ from gatepost.cleanup.received import comment_text
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.net.client_hello import Prepare
+from gatepost.net.tls_patience import PatientTransport
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.restrictions.facts import Encryption
 from gatepost.smtpd.tls_settings import CERTIFICATE, SUMMARY, UNTRUSTED, VERBOSE, TlsSettings
@@ -45,6 +46,7 @@ class ListenerTls:
         with the name that a client asks for, before the handshake.
         """
         self.prepare = prepare
+        self.transport: type[TlsTransport] = PatientTransport if settings.patient else TlsTransport
         self.offered = settings.offered
         self.enforced = settings.enforced
         self.wrapper = settings.wrapper

@@ -32,7 +32,7 @@ class TlsSettings(msgspec.Struct, frozen=True):
 
     offered: by EHLO (if it is not in use already). enforced: nothing is accepted without it. wrapper: a connection
     begins with the handshake. requires, asks: for a certificate of the client. wanted: TLS with a certificate of ours,
-    even if there is none. `log`: what is logged of it.
+    even if there is none. patient: the end of a connection waits for the client's. `log`: what is logged of it.
     """
 
     offered: bool
@@ -43,6 +43,7 @@ class TlsSettings(msgspec.Struct, frozen=True):
     usable: bool
     received_header: bool
     digest: str
+    patient: bool
     log: frozenset[str]
 
 
@@ -71,6 +72,7 @@ def tls_settings(settings: Settings, warn: Callable[[str], None]) -> TlsSettings
         usable=usable,
         received_header=settings.smtpd_tls_received_header,
         digest=settings.smtpd_tls_fingerprint_digest,
+        patient=not settings.tls_fast_shutdown_enable,
         log=_log(settings.smtpd_tls_loglevel, warn),
     )
 

@@ -234,7 +234,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     text("tls_eecdh_strong_curve", "prime256v1", since="2.6", owner="smtpd tls library tlsproxy", honoured=True),
     text("tls_eecdh_ultra_curve", "secp384r1", since="2.6", owner="smtpd tls library tlsproxy", honoured=True),
-    boolean("tls_fast_shutdown_enable", "yes", since="3.5", owner="smtp smtpd tls library tlsproxy"),
+    boolean("tls_fast_shutdown_enable", "yes", since="3.5", owner="smtp smtpd tls library tlsproxy", honoured=True),
     text("tls_ffdhe_auto_groups", "ffdhe2048 ffdhe3072", since="3.8", owner="smtp smtpd tls library tlsproxy"),
     text(
         "tls_high_cipherlist",
