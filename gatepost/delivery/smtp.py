@@ -332,7 +332,7 @@ class SmtpAgent:
         keep = keep and self._lasts(session)
         kind = self._probe if request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
-        if not transaction.prepare(session.core.capabilities, converts=self._converts, quote=self._quotes):
+        if not transaction.prepare(session.core.capabilities, content, converts=self._converts, quote=self._quotes):
             session.quit()
             return True
         if self._forwards and session.core.capabilities.xforward:

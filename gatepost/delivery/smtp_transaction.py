@@ -1,13 +1,17 @@
 """One message in one SMTP session: what each reply means for its recipients, in Postfix's words."""
 
+from typing import BinaryIO
+
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.ipc.messages import DeliveryRecipient
+from gatepost.mail.headers import header_end
 from gatepost.protocol.smtp_capabilities import Capabilities
 from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_commands import mail_command, rcpt_command
 from gatepost.protocol.smtp_reply import SmtpReply
 
+_HEADER_LIMIT = 1 << 20  # octets of a large message in which its header is looked for
 _END, _DATA = Kind.END, Kind.DATA  # looking a member up costs more than a comparison
 
 
@@ -45,7 +49,9 @@ class SmtpTransaction:
         self.mail_line = b""
         self.rcpt_lines: list[bytes] = []
 
-    def prepare(self, offers: Capabilities, *, converts: bool = True, quote: bool = True) -> bool:
+    def prepare(
+        self, offers: Capabilities, content: bytes | BinaryIO, *, converts: bool = True, quote: bool = True
+    ) -> bool:
         """Make the commands; False if the server cannot take this message, which all recipients then know.
 
         `converts`: content may be converted to 7 bits if need be; then nobody knows its size. `quote`:
@@ -57,7 +63,7 @@ class SmtpTransaction:
             self._fail_message(Failure("5.3.4", f"message size {request.size} exceeds {limit}"))
             return False
         utf8 = request.smtputf8
-        if utf8 and not offers.smtputf8 and self._needs_smtputf8():
+        if utf8 and not offers.smtputf8 and self._needs_smtputf8(content):
             text = f"SMTPUTF8 is required, but was not offered by host {self._target.namaddr}"
             self._fail_message(Failure("5.6.7", text))
             return False
@@ -156,10 +162,11 @@ class SmtpTransaction:
         self._done = set(range(len(self._recipients)))
         return found
 
-    def _needs_smtputf8(self) -> bool:
+    def _needs_smtputf8(self, content: bytes | BinaryIO) -> bool:
         request = self._delivery.request
         if not request.sender.isascii() or not all(r.address.isascii() for r in self._recipients):
             return True
-        header_end = request.content.find(b"\n\n")
-        header = request.content if header_end < 0 else request.content[:header_end]
-        return not header.isascii()
+        if not isinstance(content, bytes):
+            content.seek(0)
+            content = content.read(_HEADER_LIMIT)
+        return not content[: header_end(content)].isascii()

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -465,10 +466,16 @@ async def test_a_content_file_that_is_gone_defers(make: Callable[..., Bench]) ->
     assert [(s.action, s.dsn) for s in done.statuses] == [("deferred", "4.3.0")]
 
 
-async def test_smtputf8_is_required(make: Callable[..., Bench]) -> None:
+async def test_smtputf8_is_required(make: Callable[..., Bench], tmp_path: Path) -> None:
     async with peer() as it:
         done = await make().deliver(it.nexthop, "ü@x.example", smtputf8=True)
         assert outcome(done, it) == [("bounced", "5.6.7", "SMTPUTF8 is required, but was not offered by host H")]
+        content = "Subject: ü\n\n".encode() + b"line\n" * 40_000
+        (tmp_path / "large").write_bytes(content)
+        done = await make().deliver(
+            it.nexthop, smtputf8=True, content=b"", content_file=str(tmp_path / "large"), checksum=crc32(content)
+        )
+        assert outcome(done, it)[0][:2] == ("bounced", "5.6.7")
         it.replies["EHLO"] = b"250-x\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
         done = await make().deliver(it.nexthop, "ü@x.example", smtputf8=True)
         assert outcome(done, it)[0][0] == "sent"
