@@ -11,12 +11,15 @@ from gatepost.protocol.smtp_reply import SmtpReply
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why something failed. `reply`: the server's words on one line, empty if it said nothing."""
+    """Why something failed. `reply`: the server's words on one line, empty if it said nothing. `sasl`: why we could not
+    even try to log in.
+    """
 
     dsn: str
     text: str
     reply: str = ""
     remote_mta: str = ""
+    sasl: str = ""
 
     @property
     def soft(self) -> bool:
@@ -119,7 +122,8 @@ class SmtpDelivery:
         for recipient in recipients:
             status = RecipientStatus(
                 recipient.index, "deferred" if failure.soft else "bounced", failure.dsn, relay, failure.text,
-                "smtp" if failure.reply else "", failure.reply, failure.remote_mta,
+                "x-sasl" if failure.sasl else "smtp" if failure.reply else "", failure.sasl or failure.reply,
+                failure.remote_mta,
             )  # fmt: skip
             self.attempt.status(status, uses)
 

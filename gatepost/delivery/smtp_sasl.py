@@ -108,7 +108,7 @@ class SmtpLogin:
             if failure.warning:
                 self._warn(failure.warning)
             text = f"SASL authentication failed; cannot authenticate to server {target.namaddr}: {failure.words}"
-            return Failure("4.7.0", text)
+            return Failure("4.7.0", text, sasl=failure.words)
         if reply.code // 100 == 2:
             session.login.logged_in()
             session.adds_auth = self._params.dummy_mail_auth

@@ -14,7 +14,8 @@ class RecipientStatus(msgspec.Struct, array_like=True):
     `local`, `none`.
 
     `text` is the log line's text in parentheses; `diagnostic_type`/`diagnostic` are RFC 3464 Diagnostic-Code parts
-    (`smtp`, `550 5.1.1 ...`; empty: use `x-postfix` and `text`); `remote_mta` the host name for Remote-MTA or empty.
+    (`smtp`, `550 5.1.1 ...`; `x-sasl`, `no mechanism available`; empty: use `x-postfix` and `text`); `remote_mta` the
+    host name for Remote-MTA or empty.
     `dsn_action`: the RFC 3464 action when it is not the plain one (`relayed`, `delivered`, `expanded`).
     """
 

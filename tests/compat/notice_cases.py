@@ -210,6 +210,12 @@ EOF
 CLEARED = {"one": "", "asked": " NOTIFY=DELAY", "success": " NOTIFY=SUCCESS,DELAY", "failure": " NOTIFY=FAILURE"}
 # Else recipients who get deliveries of their own end in any order.
 ONE_BY_ONE = "smtp_destination_concurrency_limit = 1\n"
+LOGINS = """\
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = static:user:secret
+smtp_sasl_security_options =
+smtp_sasl_auth_soft_bounce = no
+"""
 GROUPS = {
     "failures": Group(FAILURES),
     "copies": Group(FAILURES, "notify_classes = bounce\n"),
@@ -334,5 +340,16 @@ GROUPS = {
             "unknown": Case(("<nobodyhere@ours.example>",), waits=("to=<",)),
         },
         "soft_bounce = yes\n",
+    ),
+    "logins": Group(
+        {
+            "refused": to("<x@auth.example>", "<y@auth.example>"), "strange": to("<x@strange.example>"),
+            "challenge": to("<x@challenge.example>"), "late": to("<x@authlater.example>"),
+        },
+        LOGINS + "maximal_queue_lifetime = 1s\nnotify_classes = bounce\n",
+    ),
+    "latelogins": Group(
+        {"late": Case(("<x@auth.example>",), waits=("sender delay notification",))},
+        LOGINS.replace("soft_bounce = no", "soft_bounce = yes") + "delay_warning_time = 1s\n",
     ),
 }  # fmt: skip

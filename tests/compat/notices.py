@@ -63,6 +63,7 @@ transport_maps = inline:{{ {maps} }}
 """
 
 SLOW = "RCPT TO:<slow"
+LOGIN = EHLO.replace("250-ENHANCED", "250-AUTH PLAIN\r\n250-ENHANCED")
 # What the servers at the destinations do; they listen as long as the tests run.
 SINKS: dict[str, dict[str, str]] = {
     "rej": {
@@ -85,6 +86,10 @@ SINKS: dict[str, dict[str, str]] = {
     "seven": {"EHLO": "250-peer.example\r\n250 DSN"},
     "tiny": {"EHLO": "250-peer.example\r\n250-DSN\r\n250 SIZE 100"},
     "helo": {"EHLO": "502 5.5.1 no"},
+    "auth": {"EHLO": LOGIN, "AUTH": "535-5.7.8 Error: authentication failed:\r\n535 5.7.8 no such user"},
+    "authlater": {"EHLO": LOGIN, "AUTH": "454 4.7.0 Temporary authentication failure"},
+    "strange": {"EHLO": LOGIN.replace("PLAIN", "GSSAPI")},
+    "challenge": {"EHLO": LOGIN, "AUTH": "334 *"},
 }
 PLACES = {
     "error.example": "error:5.1.2 no such domain as this one",
