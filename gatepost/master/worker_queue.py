@@ -148,14 +148,21 @@ class QueueParts:
 
 
 def lock_store(plan: Plan) -> int:
-    """Wait until an earlier queue manager has closed the store."""
-    descriptor = os.open(plan.queue_directory / "private" / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Wait until an earlier queue manager has closed the store. A lock that cannot be opened is the end."""
+    path = plan.queue_directory / "private" / "store.lock"
+    log = plan.new_log()
+    say = log.program("qmgr")
 
     def tell() -> None:
-        log = plan.new_log()
-        log.program("qmgr").warning("an earlier queue manager has not closed the queue yet: waiting for it")
+        say.warning("an earlier queue manager has not closed the queue yet: waiting for it")
         log.flush()
 
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        say.fatal(f"{path}: {error.strerror}")
+        log.flush()
+        raise SystemExit(1) from error
     with told_if_slow(tell):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.volumes import VolumeGatepost, why_not
+from tests.crash.volumes import DiskGatepost, VolumeGatepost, why_no_disk, why_not
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Gatepost, temporary_folder, until
 
@@ -269,6 +269,43 @@ def test_the_volume_is_read_only_and_writable_again() -> None:
             server.start()
             server.command("postqueue", "-f")
             server.wait_log(f"{queue_id}: removed")
+        finally:
+            server.stop()
+            peer.stop()
+
+
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_the_disk_fails_at_work(options: list[str], long_form: bool) -> None:
+    """Nothing gets 250 any more, the log says why, a stop works; with the disk back all that got it is there."""
+    if options and not long_form:
+        pytest.skip("in the long form only (make faults)")
+    if reason := why_no_disk():
+        pytest.skip(reason)
+    with temporary_folder() as folder:
+        peer = Peer(RCPT="450 4.2.0 Later")
+        queue = folder / "queue"
+        server = DiskGatepost(folder, MAIN_CF.format(port=peer.port), {queue: 32 << 20}).start(*options)
+        try:
+            ids = [server.send("ann@client.test", TO), server.send("large@client.test", TO, LARGE)]
+            for queue_id in ids:
+                server.wait_log(f"{queue_id}: to=.*status=deferred")
+            client = server.client()
+            server.break_disk(queue)
+            assert client.send("late@client.test", TO) == "451 4.3.0 Error: queue file write error"
+            server.wait_log(rf"postfix/qmgr\[\d+\]: fatal: {queue}: ")
+            if options:  # its queue is its own; what starts it anew has to
+                assert server.process is not None and server.process.wait(60) == 1
+            else:
+                server.wait_log(f"fatal: {queue}/private/store.lock: Read-only file system")
+                server.stop()
+            client.hang_up()
+            peer.replies.clear()
+            server.start(*options)
+            server.command("postqueue", "-f")
+            for queue_id in ids:
+                server.wait_log(f"{queue_id}: removed")
+            assert sorted(message.sender for message in peer.messages) == ["ann@client.test", "large@client.test"]
+            assert "Traceback" not in server.log() and "panic:" not in server.log()
         finally:
             server.stop()
             peer.stop()

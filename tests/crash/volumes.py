@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.scenarios.server import GATEPOST, REPOSITORY, Gatepost, queue_id_of
+from tests.scenarios.server import GATEPOST, REPOSITORY, Gatepost, queue_id_of, temporary_folder
 
 PIECE = 1 << 16
 IN_NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
@@ -39,7 +39,7 @@ class VolumeGatepost(Gatepost):
         self._volumes = volumes
 
     def launch(self, *options: str) -> None:
-        mounts = [f"mount -t tmpfs -o mode=0755,size={size} none {path}" for path, size in self._volumes.items()]
+        mounts = [self.mount(path, size) for path, size in self._volumes.items()]
         mounts += [f"mount --bind {path} {path} && mount -o remount,bind,ro {path}" for path in self.read_only]
         start = ["start", "--foreground", *options]
         script = " && ".join([*mounts, 'exec "$@"'])
@@ -52,6 +52,10 @@ class VolumeGatepost(Gatepost):
                 start_new_session=True,
             )
         self.prefix = ["nsenter", f"--target={self.process.pid}", "--mount", f"--wd={REPOSITORY}"]
+
+    def mount(self, path: Path, size: int) -> str:
+        """The command for it."""
+        return f"mount -t tmpfs -o mode=0755,size={size} none {path}"
 
     def master_pid(self) -> int:
         assert self.process is not None
@@ -97,3 +101,31 @@ class VolumeGatepost(Gatepost):
     def free(self, volume: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self.seen(volume) / "filler").unlink()
+
+
+def why_no_disk() -> str:
+    """Why there can be no disks of a test's own; empty: there can."""
+    if reason := why_not():
+        return reason
+    if shutil.which("mkfs.ext4") is None:
+        return "e2fsprogs (mkfs.ext4) is not installed"
+    with temporary_folder() as folder:
+        command = [*IN_NAMESPACE, "sh", "-c", _disk(folder / "image", folder, 16 << 20)]
+        tried = subprocess.run(command, capture_output=True, check=False)
+    return "no disk can be made here: " + tried.stderr.decode().strip() if tried.returncode else ""
+
+
+def _disk(image: Path, path: Path, size: int) -> str:
+    made = f"truncate --size={size} {image} && mkfs.ext4 -q {image}"
+    return f"{{ test -e {image} || {{ {made}; }}; }} && mount -o loop {image} {path}"
+
+
+class DiskGatepost(VolumeGatepost):
+    """Its volumes are disks, with a file system that outlives the mail system."""
+
+    def mount(self, path: Path, size: int) -> str:
+        return _disk(self.folder / f"{path.name}.image", path, size)
+
+    def break_disk(self, path: Path) -> None:
+        """As the kernel does when a disk fails: nothing can be written any more, whatever is open."""
+        self.inside("mount", "-o", "remount,abort", str(path))
