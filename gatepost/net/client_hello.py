@@ -19,34 +19,41 @@ _SERVER_NAME, _HOST_NAME = 0, 0
 Prepare = Callable[[str], Coroutine[Any, Any, None]]
 
 
-def server_name(octets: bytes) -> str | None:
-    """The server_name of a ClientHello (RFC 8446 4.1.2, RFC 6066 3), at the beginning of a connection. Empty: it has
-    none, or is no ClientHello. None: it has not come to its end.
-    """
-    if len(octets) > LONGEST:
-        return ""
-    message, whole = _message(octets)
-    if message[:1] not in (b"", bytes([_CLIENT_HELLO])):
-        return ""
-    end = 4 + int.from_bytes(message[1:4]) if len(message) >= 4 else 4
-    if len(message) < end:
-        return None if whole else ""
-    try:
-        return _name(memoryview(message)[4:end])
-    except IndexError:
-        return ""
+class ClientHello:
+    """The first message of a connection, as it comes: each octet is looked at once, however many pieces there are."""
 
+    def __init__(self) -> None:
+        self.octets = bytearray()
+        self._message = bytearray()
+        self._read = 0  # octets of records that are in the message
 
-def _message(octets: bytes) -> tuple[bytes, bool]:
-    """What the records hold. False: there are others than those of a handshake."""
-    message, at = b"", 0
-    while at < len(octets):
-        if octets[at] != _HANDSHAKE:
-            return message, False
-        length = int.from_bytes(octets[at + 3 : at + 5])
-        message += octets[at + 5 : at + 5 + length]
-        at += 5 + length
-    return message, True
+    def feed(self, data: bytes) -> str | None:
+        """The server_name (RFC 8446 4.1.2, RFC 6066 3). Empty: it has none, or is no ClientHello. None: it has not come
+        to its end.
+        """
+        self.octets += data
+        hopeful, message = self._take_records() and len(self.octets) <= LONGEST, self._message
+        if message and message[0] != _CLIENT_HELLO:
+            return ""
+        if len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4]):
+            return None if hopeful else ""
+        try:
+            return _name(memoryview(bytes(message))[4:])
+        except IndexError:
+            return ""
+
+    def _take_records(self) -> bool:
+        """False: there is one that is not of a handshake."""
+        octets, at = self.octets, self._read
+        while at < len(octets):
+            if octets[at] != _HANDSHAKE:
+                return False
+            end = at + 5 + int.from_bytes(octets[at + 3 : at + 5])
+            if len(octets) < max(end, at + 5):
+                break
+            self._message += octets[at + 5 : end]
+            at = self._read = end
+        return True
 
 
 class _Reader:
@@ -103,7 +110,7 @@ class HelloReader(asyncio.Protocol):
         self._prepare = prepare
         self._go_on = go_on
         self._fail = fail
-        self._octets = b""
+        self._hello = ClientHello()
         self._task: asyncio.Task[None] | None = None
 
     def read(self, first: bytes, limit: float) -> None:
@@ -115,10 +122,10 @@ class HelloReader(asyncio.Protocol):
         self.data_received(first)
 
     def data_received(self, data: bytes) -> None:
-        self._octets += data
         if self._task is not None:
+            self._hello.octets += data
             return
-        name = server_name(self._octets)
+        name = self._hello.feed(data)
         if name is None:
             return
         self._transport.pause_reading()
@@ -130,7 +137,7 @@ class HelloReader(asyncio.Protocol):
         left = self._timer.when() - self._loop.time()
         self._timer.cancel()
         if not self._transport.is_closing():
-            self._go_on(self._octets, max(left, 1.0))
+            self._go_on(bytes(self._hello.octets), max(left, 1.0))
 
     def eof_received(self) -> bool:
         if self._task is None:

@@ -348,6 +348,10 @@ GROUPS = {
         },
         LOGINS + "maximal_queue_lifetime = 1s\nnotify_classes = bounce\n",
     ),
+    "plainlogins": Group(
+        {"plain": to("<x@auth.example>")},
+        LOGINS.replace("options =", "options = noplaintext") + "maximal_queue_lifetime = 1s\nnotify_classes = bounce\n",
+    ),
     "latelogins": Group(
         {"late": Case(("<x@auth.example>",), waits=("sender delay notification",))},
         LOGINS.replace("soft_bounce = no", "soft_bounce = yes") + "delay_warning_time = 1s\n",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.net.client_hello import LONGEST, HelloReader, server_name
+from gatepost.net.client_hello import LONGEST, ClientHello, HelloReader
 from gatepost.net.tls_failure import TlsFailure
 from tests.net.tls_world import Wire, turns
 
@@ -25,6 +25,10 @@ def hello(name: str | None = "mail.ours.example") -> bytes:
 HELLO = hello()
 
 
+def server_name(octets: bytes) -> str | None:
+    return ClientHello().feed(octets)
+
+
 def test_the_name_is_known_once_the_message_is_whole() -> None:
     assert server_name(HELLO) == "mail.ours.example"
     assert server_name(HELLO + b"more") == "mail.ours.example"
@@ -39,12 +43,14 @@ def test_the_message_may_be_in_many_records(size: int) -> None:
     records = [HELLO[:3] + len(part).to_bytes(2) + part for part in parts]
     assert server_name(b"".join(records)) == "mail.ours.example"
     assert server_name(b"".join(records[:-1])) is None
+    message = ClientHello()
+    assert [name for record in records if (name := message.feed(record)) is not None] == ["mail.ours.example"]
 
 
 @given(st.binary(max_size=200))
 def test_what_is_no_hello_is_left_to_openssl(octets: bytes) -> None:
     assert server_name(b"E" + octets) == ""
-    assert server_name(HELLO[:5] + b"\x02" + octets) == ""
+    assert server_name(b"\x16\x03\x01\0\x01\x02" + octets) == ""
 
 
 @given(st.integers(5, len(HELLO) - 1), st.integers(0, 255))
