@@ -165,7 +165,7 @@ class Signal:
     like any future. Whoever gives the result must be ready for what the waiter does then.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_value")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_loop", "_value")
 
     def __init__(self) -> None:
         self._asyncio_future_blocking = False
@@ -206,6 +206,8 @@ class Signal:
             raise RuntimeError("somebody else waits for this already")
         self._callback = callback
         self._context = context
+        if context is not None:
+            self._loop = asyncio.get_running_loop()
         if self._done:
             asyncio.get_running_loop().call_soon(callback, self)
 
@@ -217,7 +219,8 @@ class Signal:
         if callback is None:
             return
         if self._context is not None:  # a task: it must not run inside of another
-            asyncio.get_running_loop().call_soon(callback, self, context=self._context)
+            # Whoever cancels what is left of a loop that has ended is not inside of it.
+            self._loop.call_soon(callback, self, context=self._context)
             return
         try:
             callback(self)

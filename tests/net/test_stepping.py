@@ -195,3 +195,15 @@ async def test_a_signal_is_a_future_to_a_task() -> None:
     assert dropped.done() and not dropped.cancel()
     with pytest.raises(RuntimeError):
         given.set_result("again")
+
+
+def test_a_task_that_waits_when_its_loop_ends_is_cancelled() -> None:
+    async def wait() -> None:
+        await Signal()
+
+    async def main() -> asyncio.Task[None]:
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        return task
+
+    assert asyncio.run(main()).cancelled()
