@@ -222,7 +222,7 @@ LOGINS = "smtpd_sasl_auth_enable = yes\n"
     ("main_cf", "told"),
     [
         ("smtpd_sasl_type = foo\n", "main.cf, line 6: parameter smtpd_sasl_type: unsupported SASL server"),
-        ("cyrus_sasl_config_path = /nonexistent\n", "parameter smtpd_sasl_type: smtpd_sasl_type = cyrus needs a"),
+        ("cyrus_sasl_config_path = /nonexistent\n", "parameter smtpd_sasl_type: smtpd_sasl_type = cyrus (the default"),
         ("smtpd_sasl_type = gatepost\n", "parameter gatepost_sasl_users: smtpd_sasl_type = gatepost needs it"),
         (
             "smtpd_sasl_type = dovecot\nsmtpd_sasl_security_options = nofoo\n",
