@@ -257,7 +257,7 @@ class QueueManager:
         entry = self.active.get(start.message_id)
         content = None if entry is None else content_of(entry, self.store)
         if entry is None or content is None:
-            self.scheduler.finished(start, None, self._monotonic())
+            self.scheduler.finished(start, None, self._monotonic(), tells=False)
             if entry is not None:
                 self._damaged(entry)
                 self.settle(entry, [RecipientStatus(i, "deferred", "4.3.0", "none", DAMAGED) for i in start.indexes])
@@ -359,7 +359,7 @@ class QueueManager:
             entry, start, indexes = running
             entry.tries += 1
             if start is not None:
-                self.scheduler.finished(start, None, self._monotonic())
+                self.scheduler.finished(start, None, self._monotonic(), tells=False)
             if entry.tries == 1:
                 self._route_soon(entry, indexes)
                 continue

@@ -148,15 +148,15 @@ class Scheduler:
         suspended, self._suspended = self._suspended, []
         return suspended
 
-    def finished(self, start: Start, failure: tuple[str, str] | None, now: float) -> None:
-        """A delivery ended. `failure`: DSN and reason if connection or handshake failed; the mail is not concerned."""
+    def finished(self, start: Start, failure: tuple[str, str] | None, now: float, *, tells: bool = True) -> None:
+        """A delivery ended; `failure`: DSN and reason of a connection or handshake; `tells`: it was not just killed."""
         destination = start.destination
-        transport = destination.transport
-        parameters = transport.parameters
+        transport, parameters = destination.transport, destination.transport.parameters
         window = destination.size
-        if failure is None:
-            if destination.reason is not None:
-                destination.reason = None
+        if not tells:
+            pass
+        elif failure is None:
+            destination.reason = None
             if transport.sick:
                 transport.sick.pop(destination.name, None)
             if transport.reason is not None:
@@ -169,7 +169,7 @@ class Scheduler:
             self._suspend_waiting(destination, lambda ident, indexes: suspension(ident, indexes, failure))
             transport.remember_sick(destination.name, now)
             self._rest(destination, now + parameters.dead_time)
-        if self._feedback_log is not None:
+        if self._feedback_log is not None and tells:
             self._feedback_log.finished(destination, window, failure is not None)
         destination.busy -= 1
         transport.busy -= 1

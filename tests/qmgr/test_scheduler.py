@@ -177,6 +177,27 @@ def test_a_late_success_revives_a_dead_destination() -> None:
     assert scheduler.wake_at() is None
 
 
+def test_a_delivery_that_came_to_nothing_tells_nothing_of_its_destination() -> None:
+    """Its worker was killed: a dead destination stays dead, a transport left alone, and no window grows."""
+    scheduler = a_scheduler(initial_concurrency=2, concurrency_limit=20, failed_cohort_limit=0.5, dead_time=300)
+    for message in "AB":
+        scheduler.add(message, "smtp", "example.org", [0], 0)
+    first, second = scheduler.next_requests(0)
+    scheduler.finished(first, DOWN, 10)
+    scheduler.throttle("smtp", ("4.3.0", "unknown mail transport error"), 10)
+    scheduler.finished(second, None, 11, tells=False)
+    scheduler.add("C", "smtp", "example.org", [0], 12)
+    scheduler.add("D", "smtp", "other.example", [0], 12)
+    assert scheduler.next_requests(12) == []
+    assert [one.message_id for one in scheduler.suspended(12)] == ["C", "D"]
+    for number in range(5):
+        scheduler.add(f"E{number}", "relay", "example.org", [0], 13)
+    started = scheduler.next_requests(13)
+    for start in started:
+        scheduler.finished(start, None, 14, tells=False)
+    assert len(started) == len(scheduler.next_requests(14)) == 2
+
+
 def test_failures_far_apart_do_not_kill() -> None:
     """A destination without mail is forgotten, and its failures with it (as in Postfix)."""
     scheduler = a_scheduler(initial_concurrency=5)
