@@ -28,7 +28,8 @@ class Jumps(ClockJumps):
     """Those of time.time(), kept in a file of `folder` for the next start; and how the clocks stand to each other, so
     that a start of the same boot sees a jump that came while nobody looked.
 
-    `warn` writes to the log, `stored_due` is told (wall clock) once the stored attempts have been moved.
+    `warn` writes to the log, `shifted` is told by how many seconds next attempts move, `stored_due` (wall clock) when
+    the stored ones have been moved.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Jumps(ClockJumps):
         self._warn = warn
         self._now = clock
         self.stored_due: Callable[[float], None] = lambda when: None
+        self.shifted: Callable[[float], None] = lambda seconds: None
         super().__init__(clock, steady, self._read())
         self.jumped = self._move
         self._boot = boot()
@@ -88,4 +90,5 @@ class Jumps(ClockJumps):
             self._path.write_bytes(msgspec.json.encode(self.skipped))
         except OSError as error:
             self._warn(f"{self._path}: {error.strerror}")
+        self.shifted(seconds)
         self._commit.note(Batch(shifted=[seconds]), lambda failure: self.stored_due(self._now()))

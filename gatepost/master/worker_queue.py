@@ -127,6 +127,8 @@ class QueueParts:
         """This queue manager is the one from now on."""
         self.memory.restore()
         self.jumps.stored_due = self.manager.stored_due
+        if (retry := self.manager.policies.retry) is not None:
+            self.jumps.shifted = retry.shift
 
     def look(self) -> None:
         """To be called now and then."""

@@ -188,6 +188,11 @@ class RetrySchedules:
             self._recall(queue_id)
         return waiting
 
+    def shift(self, seconds: float) -> None:
+        """The clock has been set: what waits, waits no longer and no shorter."""
+        for waiting in self.mixed.values():
+            waiting.update({index: (when + seconds, status) for index, (when, status) in waiting.items()})
+
     def revive(self) -> None:
         """All is tried that is tried now (postqueue -f)."""
         self.mixed.clear()

@@ -18,7 +18,7 @@ class Clocks:
 async def test_stored_attempts_move_and_the_jump_is_remembered(tmp_path: Path) -> None:
     (tmp_path / "content").mkdir()
     loop = asyncio.get_running_loop()
-    clocks, told, due = Clocks(), [], loop.create_future()
+    clocks, told, due, shifts = Clocks(), [], loop.create_future(), []
     store = SqliteStore(tmp_path)
     message = a_message(1)
     store.commit(Batch(new=[message]))
@@ -26,11 +26,11 @@ async def test_stored_attempts_move_and_the_jump_is_remembered(tmp_path: Path) -
     commit = GroupCommit(store, loop.call_soon_threadsafe)
     try:
         jumps = Jumps(tmp_path, commit, told.append, lambda: clocks.wall, lambda: clocks.passed)
-        jumps.stored_due = due.set_result
+        jumps.stored_due, jumps.shifted = due.set_result, shifts.append
         clocks.wall += 86_400
         assert jumps.look()
         assert await asyncio.wait_for(due, 10) == clocks.wall
-        assert store.next_due() == 98_400.0
+        assert store.next_due() == 98_400.0 and shifts == [86_400]
         assert told == ["the clock was set forward by 86400 seconds; the next attempts of deferred mail go along"]
         again = Jumps(tmp_path, commit, told.append, lambda: clocks.wall, lambda: clocks.passed)
         assert again.skipped == [(10_000.0, 86_400.0)]

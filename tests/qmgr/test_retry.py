@@ -142,6 +142,14 @@ async def test_recipients_with_other_schedules_wait_on() -> None:
     assert not world.schedules.not_due(queue_id, 120.0)
 
 
+async def test_recipients_that_wait_on_move_with_the_clock() -> None:
+    world = World("inline:{ {fast.example = 1m}, {slow.example = 1h} }")
+    queue_id = (await world.concluded(1.0, "fast.example", "slow.example")).message.queue_id
+    world.schedules.shift(-DAY)
+    assert list(world.schedules.not_due(queue_id, HOUR - DAY - 10)) == [1]
+    assert not world.schedules.not_due(queue_id, HOUR - DAY)
+
+
 async def test_what_a_table_cannot_tell_leaves_the_usual_back_off() -> None:
     world = World("fail:x")
     assert (await world.concluded(1.0, "a.example")).next_attempt == 0
