@@ -55,13 +55,13 @@ def failure_dsn(number: int, default: str) -> str:
 
 
 @contextmanager
-def failing_as(what: str, default: str = "5.2.0") -> Iterator[None]:
+def failing_as(what: str) -> Iterator[None]:
     """OSError inside becomes MailboxError `WHAT: REASON`."""
     try:
         yield
     except OSError as error:
         number = error.errno or 0
-        raise MailboxError(failure_dsn(number, default), f"{what}: {reason(error)}", number=number) from None
+        raise MailboxError(failure_dsn(number, "5.2.0"), f"{what}: {reason(error)}", number=number) from None
 
 
 def reason(error: OSError) -> str:

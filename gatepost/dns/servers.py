@@ -11,6 +11,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
 
 DNS_PORT = 53
+_PARAMETER = "gatepost_dns_servers"
 _MAX_SERVERS = 3  # resolv.conf(5): MAXNS
 
 
@@ -120,8 +121,8 @@ def parse_resolv_conf(text: str) -> ServerSettings:
     return ServerSettings(servers, timeout, attempts, rotate, tuple(search), ndots)
 
 
-def parse_servers(text: str, parameter: str = "gatepost_dns_servers") -> ServerSettings:
-    """Read `ADDR`, `ADDR:PORT`, `[ADDR6]:PORT` separated by blanks or commas. Raises ConfigError."""
+def parse_servers(text: str) -> ServerSettings:
+    """Read gatepost_dns_servers: `ADDR`, `ADDR:PORT`, `[ADDR6]:PORT`, blanks or commas between. Raises ConfigError."""
     servers: list[Server] = []
     for item in split_list(text):
         address, port = item, str(DNS_PORT)
@@ -131,10 +132,10 @@ def parse_servers(text: str, parameter: str = "gatepost_dns_servers") -> ServerS
         elif item.count(":") == 1:
             address, _, port = item.partition(":")
         if not _is_address(address) or not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
-            raise ConfigError(f"bad name server address: {item}", parameter=parameter)
+            raise ConfigError(f"bad name server address: {item}", parameter=_PARAMETER)
         servers.append(Server(address, int(port), True))
     if not servers:
-        raise ConfigError("no name server given", parameter=parameter)
+        raise ConfigError("no name server given", parameter=_PARAMETER)
     return ServerSettings(tuple(servers))
 
 

@@ -20,6 +20,8 @@ from gatepost.dns.answers import Record, RRType
 _RR_TYPES: frozenset[str] = frozenset(get_args(RRType))
 _BEHAVIOURS = frozenset({"SERVFAIL", "DELAY", "TRUNCATE", "DROP", "GARBAGE"})
 _NAME_DATA = frozenset({"PTR", "NS", "CNAME"})
+_TTL = 3600
+"""Of every record, in seconds."""
 
 
 class ZoneError(ValueError):
@@ -46,8 +48,8 @@ class Zone(msgspec.Struct):
         return None
 
 
-def parse_zone(text: str, *, ttl: int = 3600) -> Zone:
-    """Read zone text; every record gets `ttl` (seconds). Raises ZoneError."""
+def parse_zone(text: str) -> Zone:
+    """Read zone text. Raises ZoneError."""
     zone = Zone({}, {})
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split(None, 2)
@@ -61,7 +63,7 @@ def parse_zone(text: str, *, ttl: int = 3600) -> Zone:
             if kind in _BEHAVIOURS:
                 zone.behaviour.setdefault(name, {})[kind] = float(data or 0)
             elif kind in _RR_TYPES and data:
-                record = _record(name, kind, data, ttl)
+                record = _record(name, kind, data)
                 zone.records[name].setdefault(kind, []).append(record)
             else:
                 raise ValueError(f"cannot read {kind}")
@@ -70,7 +72,7 @@ def parse_zone(text: str, *, ttl: int = 3600) -> Zone:
     return zone
 
 
-def _record(name: str, kind: str, data: str, ttl: int) -> Record:
+def _record(name: str, kind: str, data: str) -> Record:
     preference = 0
     if kind == "MX":
         first, _, host = data.partition(" ")
@@ -79,7 +81,7 @@ def _record(name: str, kind: str, data: str, ttl: int) -> Record:
         data = _plain(data)
     elif kind == "TXT":
         data = data[1:-1] if data[:1] == '"' and data[-1:] == '"' and len(data) > 1 else data
-    return Record(name, msgspec.convert(kind, RRType), data, preference, ttl)
+    return Record(name, msgspec.convert(kind, RRType), data, preference, _TTL)
 
 
 def _plain(name: str) -> str:

@@ -19,10 +19,10 @@ class Check:
 
     __slots__ = ("ignored", "name", "permits", "run", "warn")
 
-    def __init__(self, name: str, run: Run, *, warn: bool = False, permits: Subject = "", ignored: str = "") -> None:
+    def __init__(self, name: str, run: Run, *, permits: Subject = "", ignored: str = "") -> None:
         self.name = name
         self.run = run
-        self.warn = warn
+        self.warn = False
         self.permits = permits
         self.ignored = ignored
 

@@ -31,8 +31,8 @@ class Verification(msgspec.Struct, frozen=True):
     complaint: str = ""
 
 
-def verification(tls: ssl.SSLObject, peer: Literal["client", "server", ""] = "") -> Verification:
-    """Of a finished handshake, resumed ones included. `peer`: what it is, where that does not go without saying."""
+def verification(tls: ssl.SSLObject) -> Verification:
+    """Of a finished handshake, resumed ones included."""
     openssl = native()
     if tls.getpeercert(True) is None:
         return Verification(False, False)
@@ -43,7 +43,7 @@ def verification(tls: ssl.SSLObject, peer: Literal["client", "server", ""] = "")
         return Verification(True, True)
     if error is None:
         return Verification(True, False)
-    whose = peer or ("client" if tls.server_side else "server")
+    whose = "client" if tls.server_side else "server"
     return Verification(True, False, _complaint(error, whose, openssl.verify_words(error.code)))
 
 

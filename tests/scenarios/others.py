@@ -3,9 +3,44 @@
 import contextlib
 import re
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from tests.scenarios.server import Client, Gatepost, until
+from tests.scenarios.server import Client, Gatepost, temporary_folder, until
+
+ONE_WORKER = """\
+myhostname = mail.ours.example
+mydestination = ours.example
+local_recipient_maps =
+local_transport = discard:
+alias_maps =
+mynetworks =
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_hard_error_limit = 1000
+smtpd_soft_error_limit = 1000
+gatepost_smtpd_processes = 1
+"""
+"""main.cf of a server that takes and discards all mail for its domain, however often a client of its worker errs."""
+
+
+class World(Protocol):
+    """A server, and what it depends on."""
+
+    def stop(self) -> None: ...
+
+
+AWorld = TypeVar("AWorld", bound=World)
+
+
+@contextlib.contextmanager
+def lasting(world: Callable[[Path], AWorld]) -> Iterator[AWorld]:
+    """A world in a folder of its own, stopped at the end."""
+    with temporary_folder() as folder:
+        made = world(folder)
+        yield made
+        made.stop()
 
 
 class Others:

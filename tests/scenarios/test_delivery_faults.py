@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.others import lasting
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import Client, Dns, Gatepost, free_port, queue_id_of, temporary_folder, until
+from tests.scenarios.server import Client, Dns, Gatepost, free_port, queue_id_of, until
 
 MAIN_CF = """\
 myhostname = relay.home.example
@@ -128,10 +129,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 def test_a_peer_that_hangs_up_at_each_step(world: World) -> None:

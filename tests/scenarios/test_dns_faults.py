@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.others import Others, Workers
-from tests.scenarios.server import Client, Dns, Gatepost, temporary_folder, until
+from tests.scenarios.others import ONE_WORKER, Others, Workers, lasting
+from tests.scenarios.server import Client, Dns, Gatepost, until
 
 ZONE = """
 1.0.0.127.listed.example     A    127.0.0.2
@@ -28,17 +28,6 @@ CLASSES = {
     "mx": "check_sender_mx_access inline:{ 192.0.2.25=REJECT }",
 }
 MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_hard_error_limit = 1000
-smtpd_soft_error_limit = 1000
-gatepost_smtpd_processes = 1
 gatepost_dns_servers = 127.0.0.1:{port}
 smtpd_restriction_classes = {classes}
 smtpd_recipient_restrictions = check_recipient_access inline:{{ {choice} }}
@@ -56,7 +45,7 @@ class World:
         self.dns = Dns(folder, ZONE)
         choice = " ".join(f"{{ {name}@ours.example = {name} }}" for name in CLASSES)
         classes = "".join(f"{name} = {text}\n" for name, text in CLASSES.items())
-        main_cf = MAIN_CF.format(port=self.dns.port, classes=" ".join(CLASSES), choice=choice)
+        main_cf = ONE_WORKER + MAIN_CF.format(port=self.dns.port, classes=" ".join(CLASSES), choice=choice)
         self.server = Gatepost(folder, main_cf + classes).start()
         self.others = Others(self.server, "bob@ours.example")
 
@@ -82,10 +71,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 def outcomes(kind: str) -> list[tuple[str, str, str, str]]:

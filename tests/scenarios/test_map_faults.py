@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.faulty_server import Loop, OwnServer, netstring
-from tests.scenarios.others import Others, Workers
+from tests.scenarios.others import Others, Workers, lasting
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import Gatepost, free_port, queue_id_of, temporary_folder, until
+from tests.scenarios.server import Gatepost, free_port, queue_id_of, until
 
 LIMIT = 3
 MAIN_CF = """\
@@ -112,10 +112,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -7,21 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.faulty_server import BAD_ANSWERS, Loop, Mode, OwnServer, paragraph
-from tests.scenarios.others import Others, Workers
-from tests.scenarios.server import Client, Gatepost, free_port, temporary_folder, until
+from tests.scenarios.others import ONE_WORKER, Others, Workers, lasting
+from tests.scenarios.server import Client, Gatepost, free_port, until
 
 MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_hard_error_limit = 1000
-smtpd_soft_error_limit = 1000
-gatepost_smtpd_processes = 1
 smtpd_policy_service_timeout = {limit}s
 smtpd_policy_service_retry_delay = 1s
 smtpd_restriction_classes = asked, hasty, free_of_it
@@ -46,7 +35,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.loop = Loop()
         self.policy = OwnServer(self.loop, free_port(), paragraph, answer)
-        self.server = Gatepost(folder, MAIN_CF.format(limit=LIMIT, port=self.policy.port)).start()
+        self.server = Gatepost(folder, ONE_WORKER + MAIN_CF.format(limit=LIMIT, port=self.policy.port)).start()
         self.others = Others(self.server, "bob@ours.example")
 
     def session(self, sender: str = "ann@asked.example") -> Client:
@@ -80,10 +69,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.others import lasting
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import WAIT, Dns, Gatepost, free_port, queue_id_of, temporary_folder, until
+from tests.scenarios.server import WAIT, Dns, Gatepost, free_port, queue_id_of, until
 
 PROGRAM = shutil.which("postsrsd", path="/usr/sbin:/usr/bin")
 pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("CI"), reason="postsrsd is not installed")
@@ -111,10 +112,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 def forwarded(world: World) -> str:

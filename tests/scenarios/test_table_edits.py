@@ -9,22 +9,11 @@ from pathlib import Path
 import pytest
 
 from gatepost.tables.cdb_file import cdb_bytes
-from tests.scenarios.others import Others, Workers
-from tests.scenarios.server import Gatepost, temporary_folder, until
+from tests.scenarios.others import ONE_WORKER, Others, Workers, lasting
+from tests.scenarios.server import Gatepost, until
 from tests.tables.postmap import postmap
 
 MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_hard_error_limit = 1000
-smtpd_soft_error_limit = 1000
-gatepost_smtpd_processes = 1
 smtpd_restriction_classes = {classes}
 smtpd_recipient_restrictions = check_sender_access inline:{{ {choice} }}
 """
@@ -67,7 +56,9 @@ class World:
             for kind, spec in specs.items()
         )
         choice = " ".join(f"{{ {kind}.example = {kind} }}" for kind in specs)
-        self.server = Gatepost(folder, MAIN_CF.format(classes=" ".join(specs), choice=choice) + classes).start()
+        self.server = Gatepost(
+            folder, ONE_WORKER + MAIN_CF.format(classes=" ".join(specs), choice=choice) + classes
+        ).start()
         self.others = Others(self.server, "bob@ours.example")
 
     def path(self, kind: str) -> Path:
@@ -105,10 +96,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(autouse=True)

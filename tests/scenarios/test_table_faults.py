@@ -16,8 +16,8 @@ from tests.scenarios.faulty_server import (
     line,
     netstring,
 )
-from tests.scenarios.others import Others, Workers
-from tests.scenarios.server import Client, Gatepost, free_port, temporary_folder, until
+from tests.scenarios.others import ONE_WORKER, Others, Workers, lasting
+from tests.scenarios.server import Client, Gatepost, free_port, until
 from tests.tables.database_servers import MariaDb, Memcached, Postgres, Slapd
 
 LIMIT = 8
@@ -26,17 +26,6 @@ LIMIT = 8
 # The record of decisions asks tables once more after a refusal, on connections that it keeps for a while.
 MAIN_CF = """\
 gatepost_decision_log = no
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_hard_error_limit = 1000
-smtpd_soft_error_limit = 1000
-gatepost_smtpd_processes = 1
 gatepost_table_timeout = {limit}s
 smtpd_restriction_classes = {classes}
 smtpd_recipient_restrictions = check_sender_access inline:{{ {choice} }}
@@ -86,7 +75,7 @@ class World:
             self._start_servers(folder)
             classes = "".join(f"{kind} = check_recipient_access {table}\n" for kind, table in self.tables.items())
             choice = " ".join(f"{{ {kind}.example = {kind} }}" for kind in self.tables)
-            main_cf = MAIN_CF.format(limit=LIMIT, classes=" ".join(self.tables), choice=choice)
+            main_cf = ONE_WORKER + MAIN_CF.format(limit=LIMIT, classes=" ".join(self.tables), choice=choice)
             self.server = Gatepost(folder, main_cf + classes).start()
         except BaseException:
             self._stop_servers()
@@ -178,10 +167,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with temporary_folder() as folder:
-        made = World(folder)
+    with lasting(World) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from gatepost.audit.lint.subject import Subject
 from gatepost.config.master_cf import Service
 
 
-def _remark(service: Service, message: str, remedy: str, parameter: str = "") -> Remark:
-    return Remark(service.path, service.line, parameter, message, remedy)
+def _remark(service: Service, message: str, remedy: str) -> Remark:
+    return Remark(service.path, service.line, "", message, remedy)
 
 
 @check("override-cut-off", Severity.ERROR, "`-o` with blanks in its value")
