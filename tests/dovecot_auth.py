@@ -247,6 +247,7 @@ class _Small(socketserver.StreamRequestHandler):
 
 class _SmallServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
+    request_queue_size = 100  # who comes to a full one is not made to wait, but sent away
 
 
 @functools.cache
