@@ -101,6 +101,10 @@ class Operations:
         self._flush_lists = flush_lists
         self._timer = timer
 
+    def succeeded(self, manager: ActiveQueue, flush_lists: FlushLists) -> None:
+        """Another queue manager of the same store has taken over: what is under way goes on with it."""
+        self._manager, self._flush_lists = manager, flush_lists
+
     def answer(self, ask: Ask, send: Send, paced: Later | None = None) -> None:
         """Carry out one control request; its answer goes in one or more Parts. Raises nothing.
 
@@ -290,12 +294,10 @@ class Operations:
             self.answer(Ask(0, "flush-listed", [site]), _nobody)
 
     def _change(self, ticket: int, what: str, queues: frozenset[str], queue_ids: list[str], send: Send) -> None:
-        manager = self._manager
-
         def batch(found: list[str]) -> Batch:
-            if manager is not None:
+            if self._manager is not None:
                 for queue_id in found:
-                    manager.withdraw(queue_id, what)
+                    self._manager.withdraw(queue_id, what)
             if what == "delete":
                 return Batch(removed=found)
             if what == "expire":
@@ -365,7 +367,7 @@ class Operations:
 
             self._commit(batch(some), some, ticket, send, piece)
 
-        piece()
+        self._later(lambda: self._guarded(piece, ticket, send))
 
     def _commit(
         self, batch: Batch, queue_ids: list[str], ticket: int, send: Send, following: Callable[[], None]

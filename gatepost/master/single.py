@@ -122,6 +122,8 @@ class SingleProcess:
         self._draining: set[asyncio.Task[None]] = set()  # each ends with the last session of a Generation
         self._retiring: set[asyncio.Task[None]] = set()
         self._held: list[tuple[Message, Stored]] | None = None  # new mail, between two queue managers
+        self._postponed: list[Callable[[], object]] = []  # what acts on mail, meanwhile
+        self._operations: Operations | None = None
         self._missed: list[DeliveryDone] = []  # results, meanwhile
         self._reload_wanted = asyncio.Event()
         self._now = self._make(plan, None)
@@ -189,23 +191,28 @@ class SingleProcess:
         parts.in_flow.listener = made.intake.told
         made.intake.told(parts.in_flow.behind, parts.in_flow.full)
         self._workers.append(made.worker)
+        if self._operations is None:
+            timer = self._loop.call_later
+            self._operations = Operations(
+                parts.store, parts.commit, parts.manager, time.time, self._later, parts.fast_flush, timer
+            )
+        self._operations.succeeded(parts.manager, parts.fast_flush)
         made.service = QueueService(
             parts.manager,
             WorkerDispatcher(lambda transport: False),
             self._anvil,
-            Operations(
-                parts.store,
-                parts.commit,
-                parts.manager,
-                time.time,
-                self._loop.call_soon,
-                parts.fast_flush,
-                self._loop.call_later,
-            ),
+            self._operations,
             flush_log=self._log.flush,
             monotonic=time.monotonic,
             expected=(),
         )
+
+    def _later(self, step: Callable[[], object]) -> None:
+        """In a later turn of the loop in which there is a queue manager: who acts on mail takes it away from that."""
+        if self._held is None:
+            self._loop.call_soon(step)
+        else:
+            self._postponed.append(step)
 
     def _submit(self, message: Message, done: Stored) -> None:
         if self._held is None:
@@ -303,6 +310,9 @@ class SingleProcess:
         self._begin(new)
         for message, done in held:
             manager.submit(message, done)
+        postponed, self._postponed = self._postponed, []
+        for step in postponed:
+            self._loop.call_soon(step)
 
     async def _retire(self, worker: DeliveryWorker) -> None:
         await worker.idle.wait()

@@ -13,6 +13,7 @@ from gatepost.control.operations import CHANGED_PIECE, PIECE, Operations
 from gatepost.control.showing import decode_shown
 from gatepost.control.stopped import StoppedSession
 from gatepost.ipc.messages import Ask, Part
+from gatepost.qmgr.destination_policies import DestinationPolicies
 from gatepost.queue.group_commit import GroupCommit
 from gatepost.queue.memory import MemoryStore
 from gatepost.queue.store import FLUSHED, Batch, Deferral, Listed, StoreFailure
@@ -311,6 +312,38 @@ def test_long_lists_go_in_pieces(store: MemoryStore, operations: Operations) -> 
     operations.answer(Ask(1, "flush-listed", ["far.example"]), parts.append)
     assert [len(part.lines) for part in parts] == [CHANGED_PIECE, 3, 0]
     assert [line for part in parts for line in part.lines] == ids
+
+
+class Manager:
+    """What an act needs of a queue manager."""
+
+    def __init__(self) -> None:
+        self.active: dict[str, object] = {}
+        self.policies = DestinationPolicies()
+        self.withdrawn: list[str] = []
+
+    def withdraw(self, queue_id: str, what: str) -> None:
+        self.withdrawn.append(queue_id)
+
+    def revive(self) -> None: ...
+    def stored_due(self, when: float) -> None: ...
+
+
+def test_an_act_goes_on_with_the_next_queue_manager(store: MemoryStore, lists: Lists) -> None:
+    ids = put(store, CHANGED_PIECE + 3)
+    turns: deque[Callable[[], None]] = deque()
+    parts: list[Part] = []
+    old, new = Manager(), Manager()
+    operations = Operations(store, Immediately(store), old, lambda: NOW, turns.append, lists)
+    operations.answer(Ask(1, "hold", ["", *ids]), parts.append)
+    assert not old.withdrawn  # it may be about to hand over
+    turns.popleft()()
+    assert old.withdrawn == ids[:CHANGED_PIECE]
+    operations.succeeded(new, lists)
+    while turns:
+        turns.popleft()()
+    assert new.withdrawn == ids[CHANGED_PIECE:] and parts[-1].last
+    assert set(queues(store).values()) == {"hold"}
 
 
 def test_lists_that_nobody_reads_are_read_in_the_end(store: MemoryStore, operations: Operations, lists: Lists) -> None:
