@@ -19,7 +19,7 @@ from gatepost.qmgr.concurrency import TransportParameters, transport_parameters
 from gatepost.qmgr.jobs import UNLIMITED, Destination, Job, Peer, Transport
 from gatepost.qmgr.jobs import Start as Start
 from gatepost.qmgr.preemption import preempting
-from gatepost.qmgr.rates import TOLERANCE, Account, Accounts, Rate
+from gatepost.qmgr.rates import Account, Accounts, Rate
 from gatepost.qmgr.scheduler_log import ClogWarnings, FeedbackLog, Say, transport_failure
 from gatepost.qmgr.suspended import UNAVAILABLE, Reason, suspension
 from gatepost.qmgr.suspended import Suspended as Suspended
@@ -335,7 +335,6 @@ class Scheduler:
             self._settle(destination)
             return
         destination.account = account = destination.transport.accounts.of(destination.name, now).at(rate, now)
-        account.due = min(account.due, now + rate.interval + TOLERANCE)
         self._rest_for_rate(destination, account, now)
 
     def _rest_for_rate(self, destination: Destination, account: Account, now: float) -> None:
