@@ -1,5 +1,6 @@
 """Properties of whole simulations: work per event is bounded, nobody starves, what a limit leaves unused others get."""
 
+import gc
 import random
 import sys
 from collections import Counter
@@ -83,11 +84,13 @@ def calls(work: Callable[[], None]) -> int:
         count += event in ("call", "c_call")
 
     before = sys.getprofile()
+    gc.disable()  # who wants to be called at collections would be counted
     sys.setprofile(called)
     try:
         work()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,16 +61,20 @@ def _ports() -> Iterator[int]:
 
 
 _NEXT_PORT = _ports()
+_PORT_LOCK = threading.Lock()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody has now, and that no other test will get."""
-    for port in _NEXT_PORT:
+    while True:
+        with _PORT_LOCK:
+            port = next(_NEXT_PORT, None)
+        if port is None:
+            raise AssertionError("no free port")
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
             return port
-    raise AssertionError("no free port")
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = WAIT) -> None:
