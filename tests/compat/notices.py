@@ -222,6 +222,8 @@ def log_of(text: str, known: Mapping[str, str]) -> list[str]:
             words = re.sub(rf"\b{name}\b", word, words)
         if words.startswith("from=<") and "queue active" in words:
             continue
+        if words == "skipped, still being delivered":  # Postfix's queue run met what was just ending
+            continue
         line = f"{program}: {known[queue_id]}: {words}"
         if line not in lines:  # tried more often by one than by the other
             lines.append(line)
