@@ -9,20 +9,24 @@ from typing import Protocol, TypeVar
 
 from tests.scenarios.server import Client, Gatepost, temporary_folder, until
 
-ONE_WORKER = """\
+DISCARDING = """\
 myhostname = mail.ours.example
 mydestination = ours.example
 local_recipient_maps =
 local_transport = discard:
 alias_maps =
 mynetworks =
-smtpd_peername_lookup = no
+"""
+"""main.cf of a server that takes and discards all mail for its domain."""
+
+ONE_WORKER = f"""\
+{DISCARDING}smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 smtpd_hard_error_limit = 1000
 smtpd_soft_error_limit = 1000
 gatepost_smtpd_processes = 1
 """
-"""main.cf of a server that takes and discards all mail for its domain, however often a client of its worker errs."""
+"""The same with one worker, however often a client errs."""
 
 
 class World(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.scenarios.others import DISCARDING
 from tests.scenarios.server import Client, Dns, Gatepost, temporary_folder, until
 
 ZONE = """
@@ -17,13 +18,7 @@ ZONE = """
 client.example             MX   10 mx.client.example
 mx.client.example          A    192.0.2.25
 """
-MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
+MAIN_CF = DISCARDING + """\
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_client_connection_count_limit = 0

@@ -5,16 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.others import Others, Workers
+from tests.scenarios.others import DISCARDING, Others, Workers
 from tests.scenarios.server import WAIT, Gatepost, temporary_folder, until
 
-MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
+MAIN_CF = DISCARDING + """\
 smtpd_client_connection_count_limit = 0
 smtpd_hard_error_limit = 1000
 smtpd_soft_error_limit = 1000

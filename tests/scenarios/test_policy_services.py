@@ -12,16 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.others import DISCARDING
 from tests.scenarios.server import MASTER_CF, Client, Gatepost, children, free_port, temporary_folder, until
 from tests.scenarios.threaded_policy import ThreadedPolicy
 
-MAIN_CF = """\
-myhostname = mail.ours.example
-mydestination = ours.example
-local_recipient_maps =
-local_transport = discard:
-alias_maps =
-mynetworks =
+MAIN_CF = DISCARDING + """\
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_client_connection_count_limit = 0
