@@ -12,6 +12,7 @@ from gatepost.delivery.interface import DeliveryAgent
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Draining, Frame, Hello, Result, Welcome
 from gatepost.mail.status import RecipientStatus
 from gatepost.net.stepping import carry_out, carry_out_taskless
+from gatepost.qmgr.suspended import UNAVAILABLE
 
 REMEMBERED = 5.0
 """Seconds for which results are kept after they were reported: a queue manager that dies may not have written them
@@ -93,7 +94,7 @@ class DeliveryWorker:
 
     async def _unavailable(self, request: DeliveryRequest) -> DeliveryDone:
         """As Postfix, which has the retry service defer it."""
-        dsn, text = "4.3.0", "mail transport unavailable"
+        dsn, text = UNAVAILABLE
         if (retry := self.agents.get("retry")) is not None:
             done = await retry.deliver(msgspec.structs.replace(request, nexthop=f"{dsn} {text}"))
         else:
