@@ -246,6 +246,7 @@ def test_the_laptop_relays(world: World) -> None:
     queue_id = replies[-2].rsplit(" ", 1)[1]
     assert replies[-2] == f"250 2.0.0 Ok: queued as {queue_id}"
     world.relay.wait_log(f"{queue_id}: removed")
+    world.relay.wait_log("disconnect from laptop.* data=1 ")
     lines = [re.sub(r"\[\d+\]: ", ": ", line, count=1) for line in world.relay.log_lines(f"{queue_id}|laptop")]
     number = r"[\d.]+"
     expected = [
