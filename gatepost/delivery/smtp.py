@@ -28,6 +28,7 @@ from gatepost.delivery.smtp_transcript import ClientTranscripts, recording
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.protocol.smtp_client_login import with_login
 from gatepost.protocol.smtp_commands import xforward_commands
@@ -47,7 +48,8 @@ class SmtpAgent:
     `log` and `warn` write lines of the mail log (warn without the word `warning: `); `clock` gives wall-clock seconds;
     `own_addresses`: addresses of this host and proxy_interfaces; `open_content` opens a request's content_file.
     `tables`: what parameters with tables ask for; `transcripts`: where the postmaster wants to read of sessions; `tls`:
-    None where no parameter asks for TLS; `login`: None without smtp_sasl_auth_enable.
+    None where no parameter asks for TLS; `login`: None without smtp_sasl_auth_enable; `writes`: of all
+    connections of this process.
     """
 
     taskless = True
@@ -70,6 +72,7 @@ class SmtpAgent:
         transcripts: ClientTranscripts | None = None,
         tls: "SmtpTls | None" = None,
         login: "SmtpLogin | None" = None,
+        writes: GatheredWrites | None = None,
     ) -> None:
         self._params = params
         self._tls = tls
@@ -95,7 +98,7 @@ class SmtpAgent:
         self._handshake = Handshake(params, log, warn)
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
-        connector = Connector(params, protocol, log, warn, tables, tls, logs_in=login is not None)
+        connector = Connector(params, protocol, log, warn, tables, tls, logs_in=login is not None, writes=writes)
         hands = self._handshake
         self._opener = SessionOpener(connector, hands, self._transaction, log, clock, transcripts, tls, login)
         self._probe: type[SmtpTransaction] = DataProbeTransaction if at_data else ProbeTransaction

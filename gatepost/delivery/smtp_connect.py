@@ -16,6 +16,7 @@ from gatepost.delivery.smtp_strict_session import DeadlineSession, FilteredSessi
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.maillog import lines
 from gatepost.net.connect import BindFailure, connect_tcp, connect_unix
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.protocol.smtp_client import SmtpClientProtocol
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # it imports ssl, which only those need who encrypt
 
 class Connector:
     """`protocol`: what is spoken. `log` and `warn` write to the mail log. `tls`: None without TLS. `logs_in`: the
-    protocol is able to, and so are sessions.
+    protocol is able to, and so are sessions. `writes`: of all connections of this process.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Connector:
         tls: "SmtpTls | None" = None,
         *,
         logs_in: bool = False,
+        writes: GatheredWrites | None = None,
     ) -> None:
         self._params = params
         self._protocol = protocol
@@ -48,6 +50,7 @@ class Connector:
         self._pix_maps = tables.pix_maps
         self._session = _session_type(params, tables, log, logs_in=logs_in)
         self._tls = tls
+        self._writes = writes
         self._encrypted: Callable[..., SmtpSession] | None = None
 
     async def open(self, target: Target, demand: Demand) -> SmtpSession | None:
@@ -66,6 +69,7 @@ class Connector:
         kind = self._session if self._tls is None else self._session_for(self._tls, demand)
         session = kind(target, core, self._limits, params.line_length_limit, expires)
         session.demand = demand
+        session.writes = self._writes
         session.waits_for_bye = not params.skip_quit_response
         address, port, limit = target.address, target.port, params.connect_timeout
         if not port:

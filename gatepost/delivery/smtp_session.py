@@ -14,6 +14,7 @@ from gatepost.delivery.smtp_delivery import Failure
 from gatepost.delivery.smtp_demand import NOTHING
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.stepping import Signal
 from gatepost.protocol.smtp_client import NEED_DATA, SmtpClientProtocol
 from gatepost.protocol.smtp_client_events import Event, Kind, Stage
@@ -51,14 +52,14 @@ class SmtpSession(asyncio.Protocol):
     `limits`: seconds for each stage. `uses`: transactions begun. `keys`, `nexthop` belong to the cache. `dot_delay`:
     seconds to wait before the end of content. `waits_for_bye`: QUIT is to be answered (smtp_skip_quit_response = no).
     `demand`: what it was made for; `encrypted`: it is under TLS; `lasting`: it may serve more than one message;
-    `fault`: why it is not as demanded, though we can say goodbye in it.
+    `fault`: why it is not as demanded, though we can say goodbye in it; `writes`: those of this process, if gathered.
     """
 
     __slots__ = (
         "_content", "_deadline", "_gone", "_left", "_limits", "_line_limit", "_loop", "_paused", "_refusal", "_timer",
         "_timer_at", "_transaction", "_transport", "_waiter", "_woken", "core", "demand", "dot_delay", "encrypted",
         "expires", "fault", "keys", "lasting",
-        "on_idle_end", "target", "uses", "waits_for_bye",
+        "on_idle_end", "target", "uses", "waits_for_bye", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,7 @@ class SmtpSession(asyncio.Protocol):
         self.demand = NOTHING
         self.encrypted = False
         self.lasting = True
+        self.writes: GatheredWrites | None = None
         self.fault: Failure | None = None
         self.core = core
         self.uses = 0
@@ -148,7 +150,8 @@ class SmtpSession(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        wire = cast(asyncio.Transport, transport)
+        self._transport = wire if self.writes is None else self.writes.over(wire)
         self._arm()
 
     def data_received(self, data: bytes) -> None:

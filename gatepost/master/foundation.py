@@ -25,6 +25,7 @@ from gatepost.maillog.sink import MailLog
 from gatepost.master.file_access import FileAccess, access_here
 from gatepost.master.plan import half_the_processors
 from gatepost.master.spawn import socket_names
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.policy_client import PolicyPools
 from gatepost.rewrite.assemble import address_services
 from gatepost.sasl.back_ends import BackEnds
@@ -61,6 +62,7 @@ class Foundation:
         self.configuration = configuration
         self.settings: Settings = configuration.settings
         self.mail_log = log
+        self.writes = GatheredWrites()
         settings = self.settings
         warn = log.program("trivial-rewrite").warning
         self.files = files or access_here(configuration)

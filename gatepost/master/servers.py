@@ -116,6 +116,7 @@ def server_environment(
         sasl=sasl,
         transcripts=_transcripts(settings, cleanup, log),
         tls=listener_tls(settings, foundation.tables, log, service.name, ticket_secret),
+        writes=foundation.writes,
     )
 
 

@@ -60,6 +60,7 @@ def smtp_agent(
         "tables": SmtpTables.of(settings, tables, log, program),
         "tls": smtp_tls(tables, settings, program, log),
         "login": smtp_login(foundation, settings, program, log),
+        "writes": foundation.writes,
     }
     if generic is not None:
         kind = GenericLmtpAgent if program == "lmtp" else GenericSmtpAgent

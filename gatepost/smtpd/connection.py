@@ -77,7 +77,8 @@ class SmtpConnection(asyncio.Protocol):
     # asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        writes, wire = self.env.writes, cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.transport = wire if writes is None else writes.over(wire)
         self.connections.add(self)
         try:
             self._begin()

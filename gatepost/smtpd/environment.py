@@ -10,6 +10,7 @@ from gatepost.config.values import split_list
 from gatepost.dns.names import ClientName
 from gatepost.mail.reply import Reply
 from gatepost.maillog.sink import ProgramLog
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.ports import AddressResolver, Rewriter
 from gatepost.smtpd.authentication import ListenerSasl
@@ -146,6 +147,8 @@ class ServerEnvironment:
     transcripts: Transcripts | None = None
     # Of its connections, from the first of them on.
     deadlines: Deadlines | None = None
+    # Of all connections of this process; None: each writes by itself.
+    writes: GatheredWrites | None = None
 
     def __post_init__(self) -> None:
         self.looks_at_lines = self.lists.look_at_lines or (self.tls is not None and self.tls.enforced)

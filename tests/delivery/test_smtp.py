@@ -14,8 +14,10 @@ from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.dns.fake import FakeResolver
 from gatepost.ipc.messages import DeliveryDone, DeliveryRecipient, DeliveryRequest
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.stepping import carry_out_taskless
 from tests.delivery.smtp_peer import PLAIN, Peer, peer
+from tests.net.counted_sends import count_sends
 
 CONTENT = b"Subject: x\n\nhello\n.dot\n"
 
@@ -28,11 +30,12 @@ class Bench:
         self.warnings: list[str] = []
         self._under_way: set[Any] = set()
         own = options.pop("own_addresses", frozenset())
+        writes = options.pop("writes", None)
         params = SmtpParams(**{"myhostname": "me.example", "helo_name": "me.example", **options})
         self.resolver = FakeResolver(zone)
         self.agent = SmtpAgent(
             params, self.resolver, None, self.lines.append, self.warnings.append, time.time, random.Random(1),
-            own_addresses=own,
+            own_addresses=own, writes=writes,
         )  # fmt: skip
 
     async def deliver(self, nexthop: str, *recipients: str, **options: Any) -> DeliveryDone:
@@ -175,6 +178,22 @@ async def test_pipelined_groups(make: Callable[..., Bench]) -> None:
             b"RCPT TO:<two@x.example> ORCPT=rfc822;two@x.example\r\nDATA\r\n"
         )
         assert it.chunks[2].endswith(b"..dot\r\n.\r\nQUIT\r\n")
+
+
+async def test_messages_to_several_servers_leave_together(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_sends(monkeypatch)
+    bench = make(writes=GatheredWrites())
+    async with peer() as it:
+        for turn in range(1, 1001):
+            done = await asyncio.gather(*[bench.deliver(it.nexthop) for _ in range(10)])
+            assert [one.statuses[0].action for one in done] == ["sent"] * 10
+            assert len(it.messages) == 10 * turn
+            if calls and max(calls) > 1:
+                break
+        assert max(calls) > 1
+        assert set(it.messages) == {b"Subject: x\r\n\r\nhello\r\n..dot\r\n"}
 
 
 async def test_lock_step_without_pipelining(make: Callable[..., Bench]) -> None:

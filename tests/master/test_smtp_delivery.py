@@ -16,5 +16,6 @@ async def test_addresses_are_searched_for_where_main_cf_says_so(program: str) ->
         configuration = Configuration.parse(main_cf)
         foundation = Foundation(configuration, log)
         agent = smtp_agent(foundation, configuration.settings, program, log.program(program))
+        assert agent._opener._connector._writes is foundation.writes
         assert isinstance(agent._finder._resolver, SearchingResolver) == searches
         await agent.close()

@@ -94,6 +94,15 @@ def _has_peer_port(pid: int, port: int, peer_port: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("kind", ["smtpd", "delivery"])
+def test_workers_gather_their_writes(running: World, kind: str) -> None:
+    """What io_setup(2) gives a process is mapped into its memory."""
+    server = running.server
+    queue_id = server.send("joe@home.example", "bob@far.example")
+    server.wait_log(f"{queue_id}: removed")
+    assert any("[aio]" in Path(f"/proc/{pid}/maps").read_text() for pid in server.workers(kind))
+
+
 @pytest.mark.parametrize("kind", ["smtpd", "qmgr", "delivery", "local"])
 def test_a_worker_that_is_killed_is_started_again(running: World, kind: str) -> None:
     server = running.server

@@ -10,8 +10,10 @@ from gatepost.cleanup.interface import QueueFull, QueueUnavailable
 from gatepost.dns.names import ClientName
 from gatepost.mail.envelope import Message
 from gatepost.mail.reply import Reply
+from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.smtpd.connection import plain_address
+from tests.net.counted_sends import count_sends
 from tests.smtpd.world import Talk, World, until
 
 
@@ -47,6 +49,22 @@ def _message_id(content: bytes) -> str:
         if line.lower().startswith("message-id: "):
             return line[12:]
     return "<>"
+
+
+async def test_replies_to_many_clients_leave_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_sends(monkeypatch)
+    async with World() as world:
+        world.env.writes = GatheredWrites()
+        talks = [await (await Talk.open(world)).greeted() for _ in range(10)]
+        for _ in range(1000):
+            for talk in talks:
+                talk.send("NOOP\r\n")
+            assert [await talk.reply() for talk in talks] == ["250 2.0.0 Ok"] * 10
+            if calls and max(calls) > 1:
+                break
+        assert max(calls) > 1
+        assert [await talk.say("QUIT") for talk in talks] == ["221 2.0.0 Bye"] * 10
+        assert [await talk.ended() for talk in talks] == [""] * 10
 
 
 async def test_commands_sent_before_a_half_close_are_answered() -> None:

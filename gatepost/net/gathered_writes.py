@@ -1,0 +1,171 @@
+"""What one turn of the event loop writes to many connections, sent in one system call.
+
+A system call per write lets the peer, when it shares the processor, run after each of them: it is woken, and has had
+less of the processor than we. With 50 clients on two processors that were three switches of the processor per message;
+sent together, the peers answer when all is out, many in one turn, and so on in the other direction. Measured there, in
+turn with single writes: a tenth more messages per second, and a tenth less CPU per message.
+
+To wait for others costs a client that is alone (5 to 10 us per write, as much as the write itself). So nobody waits
+until several have written at the same time in a row.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from gatepost.net.linux_aio import SocketSends
+
+LARGEST = 64 * 1024
+"""Octets; what is larger is written by itself."""
+
+IN_A_ROW = 4
+"""Writes at the same time as those before, from which on writes are gathered; turns with one write, to end that."""
+
+
+class GatheredWrites:
+    """Gathers for the connections of one event loop. Where the system cannot send so, `over` changes nothing."""
+
+    def __init__(self) -> None:
+        self._sends: SocketSends | None = None
+        self._able = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[GatheringTransport] = []
+        self.gathering = False
+        self._row = 0
+        self._last = -1
+        self._last_time = 0.0
+
+    def over(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """The same transport, with its writes gathered; it must belong to the running loop."""
+        if self._sends is None:
+            if not self._able:
+                return transport
+            try:
+                self._sends = SocketSends()
+            except OSError:
+                self._able = False
+                return transport
+            self._loop = asyncio.get_running_loop()
+        sock = transport.get_extra_info("socket")
+        if sock is None:
+            return transport
+        return cast(asyncio.Transport, GatheringTransport(transport, sock.fileno(), self))
+
+    def wait(self, transport: "GatheringTransport") -> None:
+        """It has something to send at the end of this turn."""
+        self._waiting.append(transport)
+        if len(self._waiting) == 1:
+            assert self._loop is not None
+            self._loop.call_soon(self._send_all)
+
+    def alone(self, descriptor: int) -> None:
+        """This one writes while nothing is gathered."""
+        assert self._loop is not None
+        now = self._loop.time()  # on uvloop that of the turn, in milliseconds
+        self._row = self._row + 1 if descriptor != self._last and now - self._last_time < 0.001 else 0
+        self._last, self._last_time = descriptor, now
+        if self._row == IN_A_ROW:
+            self.gathering, self._row = True, 0
+
+    def _send_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) == 1:
+            waiting[0].flush()
+            self._row += 1
+            if self._row == IN_A_ROW:
+                self.gathering, self._row = False, 0
+            return
+        self._row = 0
+        sends = self._sends
+        assert sends is not None
+        added: list[GatheringTransport] = []
+        for one in waiting:
+            data = one.unsent
+            if not data:  # it has been closed, and was flushed for that
+                continue
+            if one.is_closing() or one.wire.get_write_buffer_size():
+                one.flush()
+                continue
+            if not sends.add(one.descriptor, data):
+                self._submit(sends, added)
+                added = []
+                sends.add(one.descriptor, data)
+            added.append(one)
+        self._submit(sends, added)
+
+    def _submit(self, sends: SocketSends, added: "list[GatheringTransport]") -> None:
+        for one, sent in zip(added, sends.submit(), strict=True):
+            one.sent(sent)
+
+
+class GatheringTransport:
+    """A transport as asyncio.Transport describes it, but for `write`, which waits for others in the same turn.
+
+    Between turns all is with the `wire`, the loop's own transport, which keeps what the peer does not take at once,
+    finds out what is wrong with the connection, and tells the protocol to stop writing.
+    """
+
+    __slots__ = (
+        "_writes", "abort", "descriptor", "get_extra_info", "get_protocol", "is_closing", "is_reading", "pause_reading",
+        "resume_reading", "set_protocol", "unsent", "wire",
+    )  # fmt: skip
+
+    def __init__(self, wire: asyncio.Transport, descriptor: int, writes: GatheredWrites) -> None:
+        self.wire = wire
+        self.descriptor = descriptor  # the wire's, and nobody else's unless the wire is closing
+        self.unsent = b""
+        self._writes = writes
+        # Not methods: they are called for each command.
+        self.abort = wire.abort
+        self.get_extra_info = wire.get_extra_info
+        self.get_protocol = wire.get_protocol
+        self.is_closing = wire.is_closing
+        self.is_reading = wire.is_reading
+        self.pause_reading = wire.pause_reading
+        self.resume_reading = wire.resume_reading
+        self.set_protocol = wire.set_protocol
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked for once in a while."""
+        return getattr(self.wire, name)
+
+    def write(self, data: bytes) -> None:
+        if len(data) + len(self.unsent) > LARGEST:
+            self.flush()
+            self.wire.write(data)
+        elif self.unsent:
+            self.unsent += data
+        elif not self._writes.gathering:
+            self._writes.alone(self.descriptor)
+            self.wire.write(data)
+        elif data:
+            self.unsent = data
+            self._writes.wait(self)
+
+    def writelines(self, data: list[bytes]) -> None:
+        if sum(map(len, data)) <= LARGEST:
+            self.write(b"".join(data))
+        else:
+            self.flush()
+            self.wire.writelines(data)
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.unsent) + self.wire.get_write_buffer_size()
+
+    def close(self) -> None:
+        self.flush()
+        self.wire.close()
+
+    def flush(self) -> None:
+        """Hand what waits to the wire."""
+        data, self.unsent = self.unsent, b""
+        if data and not self.is_closing():
+            self.wire.write(data)
+
+    def sent(self, octets: int) -> None:
+        """So much has been sent (negative: nothing); the wire takes the rest."""
+        data = self.unsent
+        if octets == len(data):
+            self.unsent = b""
+        else:
+            self.unsent = data[max(0, octets) :]
+            self.flush()
