@@ -53,11 +53,11 @@ tls-soak: $(VENV)/.test ## 100,000 TLS sessions with a whole server, good and ho
 
 bench: $(VENV)/.test ## Postfix and Gatepost in turn, the same load, one table (ROWS= some only; needs root and Debian's postfix)
 	$(BIN)/python -m compileall -q gatepost
-	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py $(if $(ROWS),--rows $(ROWS))
+	GATEPOST=$(abspath $(BIN))/gatepost $(PYTHON) bench/versus.py $(if $(ROWS),--rows "$(ROWS)")
 
 bench-scale: $(VENV)/.test ## a million messages in the queue: 6 GiB in /var/tmp, a quarter of an hour (MESSAGES=, ROWS=; needs root and Debian's postfix)
 	GATEPOST=$(abspath $(BIN))/gatepost $(BIN)/python bench/scale_bench.py $(if $(MESSAGES),--messages $(MESSAGES)) \
-	  $(if $(ROWS),--rows $(ROWS))
+	  $(if $(ROWS),--rows "$(ROWS)")
 
 clean:
 	rm -rf $(VENV) run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
