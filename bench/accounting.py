@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import socket
+import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -127,6 +130,28 @@ def own_cpu(ru):
 def percentile(values, q):
     values = sorted(values)
     return values[min(len(values) - 1, int(q * len(values)))]
+
+
+def inner_mean(values):
+    """The mean of measurements that were made in turn, and its error.
+
+    The dearest and the cheapest quarter do not count: something else ran then.
+    """
+    values = sorted(values)
+    inner = values[len(values) // 4 : len(values) - len(values) // 4]
+    return statistics.mean(inner), statistics.stdev(inner) / len(inner) ** 0.5
+
+
+def output_of(command, seconds):
+    """(stdout, stderr) of a command; if it is given up, or we end, the processes that it has started end with it."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    try:
+        return process.communicate(timeout=seconds)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # smtp-source and smtp-sink with it
+        process.wait()
+        raise
 
 
 def tool(name):

@@ -1,17 +1,14 @@
 """The rows of the comparison: each measures both mail systems in turn and prints figures and what is wanted."""
 
 import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from accounting import Target
+from accounting import Target, output_of
 from decision_rows import decision_record, share
 from deferred_rows import Missing, deferred
 from restriction_rows import restrictions
@@ -237,14 +234,7 @@ class Comparison:
     def bench(self, server: Postfix | Gatepost, *arguments: str) -> dict:
         command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT[server.name]}"]
         command += ["--sink-port", str(SINK), "--pid", str(server.pid), "--name", server.name, *arguments]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-        try:
-            out, err = process.communicate(timeout=PHASE_SECONDS)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # smtp-source and smtp-sink with it
-            process.wait()
-            raise
+        out, err = output_of(command, PHASE_SECONDS)
         if not out.strip():
             raise Missing(f"relay_bench failed on {server.name}: {err[-1500:]}")
         result = json.loads(out.strip().splitlines()[-1])

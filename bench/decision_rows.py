@@ -1,10 +1,10 @@
 """What the record of decisions costs: CPU per relayed message with it and without, a connection per message."""
 
 import shutil
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from accounting import inner_mean
 from deferred_rows import Missing
 from servers import Gatepost
 
@@ -19,7 +19,7 @@ Bench = Callable[..., dict]
 class Unrecorded(Gatepost):
     """As Gatepost, beside it."""
 
-    name = "unrecorded"
+    name = "beside"
 
 
 def cost(bench: Bench, server: Gatepost) -> float:
@@ -55,10 +55,5 @@ def decision_record(base: Path, rounds: int, bench: Bench) -> list[tuple[float, 
 
 
 def share(found: list[tuple[float, float]]) -> tuple[float, float]:
-    """The record's part of the CPU of a message, and how far that may be off: the mean of the pairs, its error.
-
-    The dearest and the cheapest quarter of the pairs do not count: something else ran then.
-    """
-    shares = sorted((one - other) / one for one, other in found)
-    inner = shares[len(shares) // 4 : len(shares) - len(shares) // 4]
-    return statistics.mean(inner), statistics.stdev(inner) / len(inner) ** 0.5
+    """The record's part of the CPU of a message, and how far that may be off."""
+    return inner_mean((one - other) / one for one, other in found)

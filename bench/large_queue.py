@@ -68,6 +68,12 @@ class Queue(Gatepost):
             os.sync()  # or the disk is still busy with it when the first row is measured
 
 
+class EmptyQueue(Queue):
+    """As Queue, beside it."""
+
+    name = "beside"
+
+
 class Peak(threading.Thread):
     """The queue manager's memory, PSS in MiB, and CPU in seconds, while something goes on."""
 

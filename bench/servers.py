@@ -14,7 +14,7 @@ from postfix_services import SERVICES
 
 GATEPOST = shlex.split(os.environ.get("GATEPOST", "gatepost"))
 SINK = 2599
-PORT = {"postfix": 2591, "gatepost": 2592, "unrecorded": 2593}
+PORT = {"postfix": 2591, "gatepost": 2592, "beside": 2593}
 START_SECONDS = 20.0
 
 MAIN_CF = (
