@@ -28,7 +28,7 @@ class GatheredWrites:
         self._sends: SocketSends | None = None
         self._able = True
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[GatheringTransport] = []
+        self._waiting: dict[GatheringTransport, None] = {}  # each once, however often it was flushed meanwhile
         self.gathering = False
         self._row = 0
         self._last = -1
@@ -52,10 +52,10 @@ class GatheredWrites:
 
     def wait(self, transport: "GatheringTransport") -> None:
         """It has something to send at the end of this turn."""
-        self._waiting.append(transport)
-        if len(self._waiting) == 1:
+        if not self._waiting:
             assert self._loop is not None
             self._loop.call_soon(self._send_all)
+        self._waiting[transport] = None
 
     def alone(self, descriptor: int) -> None:
         """This one writes while nothing is gathered."""
@@ -67,9 +67,10 @@ class GatheredWrites:
             self.gathering, self._row = True, 0
 
     def _send_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         if len(waiting) == 1:
-            waiting[0].flush()
+            for one in waiting:
+                one.flush()
             self._row += 1
             if self._row == IN_A_ROW:
                 self.gathering, self._row = False, 0
@@ -80,7 +81,7 @@ class GatheredWrites:
         added: list[GatheringTransport] = []
         for one in waiting:
             data = one.unsent
-            if not data:  # it has been closed, and was flushed for that
+            if not data:  # it was flushed meanwhile
                 continue
             if one.is_closing() or one.wire.get_write_buffer_size():
                 one.flush()

@@ -195,6 +195,21 @@ async def test_large_pieces_go_by_themselves_in_order(ends: Ends) -> None:
     assert await received(other, 3 * LARGEST + 3) == b"a" + large + b"b" + large + b"c" + large
 
 
+async def test_what_follows_a_large_piece_is_sent_once(ends: Ends) -> None:
+    """Small, large, small: the connection has written twice what waits for the end of the turn."""
+    (end, other), (second, _) = await ends.make(), await ends.make()
+    # The system takes all of it at once, so that nothing is left with the wire.
+    end.wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * LARGEST)
+    large = b"x" * (LARGEST + 1)
+    end.transport.write(b"a")
+    end.transport.write(large)
+    end.transport.write(b"b")
+    second.transport.write(b"x")
+    assert await received(other, LARGEST + 3) == b"a" + large + b"b"
+    end.transport.write(b"c")
+    assert await received(other, 1) == b"c"
+
+
 async def test_peer_gone(ends: Ends) -> None:
     """The loop's own transport finds out, and tells."""
     made = [await ends.make() for _ in range(2)]
