@@ -92,9 +92,9 @@ class Scale:
         with sink() as counted:
             queue.start()
             before = -1
-            while counted.poll() > before:
-                before = counted.poll()
-                time.sleep(1)
+            while (now := counted.poll()) > before:
+                before = now
+                time.sleep(1)  # nothing tells which delivery is the last: that none comes for so long does
 
     def _load(self, queue: Queue) -> dict[str, float]:
         arguments = ("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")

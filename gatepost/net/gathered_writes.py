@@ -10,6 +10,7 @@ until several have written at the same time in a row.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 from gatepost.net.linux_aio import SocketSends
@@ -27,7 +28,6 @@ class GatheredWrites:
     def __init__(self) -> None:
         self._sends: SocketSends | None = None
         self._able = True
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[GatheringTransport, None] = {}  # each once, however often it was flushed meanwhile
         self.gathering = False
         self._row = 0
@@ -44,7 +44,6 @@ class GatheredWrites:
             except OSError:
                 self._able = False
                 return transport
-            self._loop = asyncio.get_running_loop()
         sock = transport.get_extra_info("socket")
         if sock is None:
             return transport
@@ -53,14 +52,12 @@ class GatheredWrites:
     def wait(self, transport: "GatheringTransport") -> None:
         """It has something to send at the end of this turn."""
         if not self._waiting:
-            assert self._loop is not None
-            self._loop.call_soon(self._send_all)
+            asyncio.get_running_loop().call_soon(self._send_all)
         self._waiting[transport] = None
 
     def alone(self, descriptor: int) -> None:
         """This one writes while nothing is gathered."""
-        assert self._loop is not None
-        now = self._loop.time()  # on uvloop that of the turn, in milliseconds
+        now = asyncio.get_running_loop().time()  # on uvloop that of the turn, in milliseconds
         self._row = self._row + 1 if descriptor != self._last and now - self._last_time < 0.001 else 0
         self._last, self._last_time = descriptor, now
         if self._row == IN_A_ROW:
@@ -105,28 +102,17 @@ class GatheringTransport:
     finds out what is wrong with the connection, and tells the protocol to stop writing.
     """
 
-    __slots__ = (
-        "_writes", "abort", "descriptor", "get_extra_info", "get_protocol", "is_closing", "is_reading", "pause_reading",
-        "resume_reading", "set_protocol", "unsent", "wire",
-    )  # fmt: skip
+    __slots__ = ("_writes", "descriptor", "is_closing", "unsent", "wire")
 
     def __init__(self, wire: asyncio.Transport, descriptor: int, writes: GatheredWrites) -> None:
         self.wire = wire
         self.descriptor = descriptor  # the wire's, and nobody else's unless the wire is closing
         self.unsent = b""
         self._writes = writes
-        # Not methods: they are called for each command.
-        self.abort = wire.abort
-        self.get_extra_info = wire.get_extra_info
-        self.get_protocol = wire.get_protocol
-        self.is_closing = wire.is_closing
-        self.is_reading = wire.is_reading
-        self.pause_reading = wire.pause_reading
-        self.resume_reading = wire.resume_reading
-        self.set_protocol = wire.set_protocol
+        self.is_closing = wire.is_closing  # no method: it is called for each write
 
     def __getattr__(self, name: str) -> Any:
-        """What is asked for once in a while."""
+        """All else is the wire's."""
         return getattr(self.wire, name)
 
     def write(self, data: bytes) -> None:
@@ -142,7 +128,7 @@ class GatheringTransport:
             self.unsent = data
             self._writes.wait(self)
 
-    def writelines(self, data: list[bytes]) -> None:
+    def writelines(self, data: Sequence[bytes]) -> None:
         if sum(map(len, data)) <= LARGEST:
             self.write(b"".join(data))
         else:

@@ -146,8 +146,6 @@ async def test_close_sends_first(ends: Ends) -> None:
     for end, other in made:
         assert await received(other, 100) == b"last words"
         assert await asyncio.wait_for(end.lost, LIMIT) is None
-        end.lost = asyncio.get_running_loop().create_future()
-        end.lost.set_result(None)
 
 
 async def test_nothing_goes_to_who_has_the_descriptor_next(ends: Ends) -> None:
@@ -174,7 +172,6 @@ async def test_peer_that_does_not_read(ends: Ends, alone: bool) -> None:
     while not end.paused:
         end.transport.write(b"%07d\n" % written * 1000)
         if not alone:
-            second.wire.get_write_buffer_size()
             second.transport.write(b"x")
         written += 1
         await asyncio.sleep(0)
