@@ -142,16 +142,17 @@ def inner_mean(values):
     return statistics.mean(inner), statistics.stdev(inner) / len(inner) ** 0.5
 
 
-def output_of(command, seconds):
-    """(stdout, stderr) of a command; if it is given up, or we end, the processes that it has started end with it."""
+def run_load(command, seconds):
+    """What the command said and its status; if it is given up, or we end, the processes it has started end with it."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     try:
-        return process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=seconds)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)  # smtp-source and smtp-sink with it
         process.wait()
         raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def tool(name):

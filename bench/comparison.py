@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from accounting import Target, output_of
+from accounting import Target, run_load
 from decision_rows import decision_record, share
 from deferred_rows import Missing, deferred
 from restriction_rows import restrictions
@@ -234,10 +234,10 @@ class Comparison:
     def bench(self, server: Postfix | Gatepost, *arguments: str) -> dict:
         command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT[server.name]}"]
         command += ["--sink-port", str(SINK), "--pid", str(server.pid), "--name", server.name, *arguments]
-        out, err = output_of(command, PHASE_SECONDS)
-        if not out.strip():
-            raise Missing(f"relay_bench failed on {server.name}: {err[-1500:]}")
-        result = json.loads(out.strip().splitlines()[-1])
+        done = run_load(command, PHASE_SECONDS)
+        if not done.stdout.strip():
+            raise Missing(f"relay_bench failed on {server.name}: {done.stderr[-1500:]}")
+        result = json.loads(done.stdout.strip().splitlines()[-1])
         if "error" in result:
             raise Missing(f"{server.name}: {result['error']}")
         return result

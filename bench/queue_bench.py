@@ -74,8 +74,7 @@ async def run(count: int, batch: int, profile: bool) -> None:
             parts = sent.parts = QueueParts(plan, Foundation(configuration, log), log, sent, lambda failure: None, 1)
             parts.manager.begin()
             await rounds(parts, count, batch, profile)
-            await parts.manager.quiesce()
-            parts.close()
+            await parts.end()
 
 
 async def rounds(parts: QueueParts, count: int, batch: int, profile: bool) -> None:

@@ -28,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from accounting import Target, inner_mean, output_of, tool
+from accounting import Target, inner_mean, run_load, tool
 from large_queue import EmptyQueue, Peak, Queue, Waits, deferrals, send_to_many, silent, sink
 from servers import PORT, SINK, NotStarted
 
@@ -100,8 +100,8 @@ class Scale:
         arguments = ("-n", str(LOAD), "-s", "50", "-l", "4096", "--mode", "reuse", "--settle", "1")
         command = [sys.executable, str(HERE / "relay_bench.py"), "--mta", f"127.0.0.1:{PORT[queue.name]}"]
         command += ["--sink-port", str(SINK), "--pid", str(queue.pid), *arguments]
-        out, _ = output_of(command, 200)
-        found: dict[str, float] = json.loads(out.strip().splitlines()[-1])
+        said = run_load(command, 200).stdout.strip()
+        found: dict[str, float] = json.loads(said.splitlines()[-1])
         return found
 
     def start(self) -> None:

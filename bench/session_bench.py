@@ -55,8 +55,8 @@ class Transport:
         self.written = 0
         self.closed = False
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return ("127.0.0.1", 40000)
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 40000) if name == "peername" else None
 
     def write(self, data: bytes) -> None:
         self.written += len(data)

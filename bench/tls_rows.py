@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from accounting import Target, tool, wait_port
+from accounting import Target, run_load, tool, wait_port
 from deferred_rows import Missing
 from servers import PORT, SINK, Gatepost, Postfix, Server
 
@@ -69,7 +69,7 @@ def counted(counter: Path) -> int:
 def run_source(peers: Path, port: int, sessions: int, kind: str) -> None:
     """`kind`: messages, new or resumed. Raises Missing if not all sessions were as they have to be."""
     command = [str(each) for each in (peers, "source", port, sessions, SESSIONS, OCTETS, kind)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    done = run_load(command, SECONDS)
     if done.returncode:
         raise Missing(f"{kind} over TLS: {done.stderr.strip()[-300:]}")
 
