@@ -10,8 +10,10 @@ from gatepost.config.master_cf import Service
 from gatepost.config.parameters import BUILT_IN_TRANSPORT_PARAMETERS, PARAMETERS, service_parameters
 from gatepost.config.values import split_list
 
-# Tables whose parameters may stand in main.cf as NAME_query and the like.
-_DATABASE = re.compile(r"(?:ldap|mysql|pgsql|sqlite|memcache|mongodb):(\w+)(?=[,\s]|$)", re.ASCII)
+DATABASE_TYPES = ("ldap", "mysql", "pgsql", "sqlite", "memcache", "mongodb")
+"""Types of tables with settings of their own: in a file, or in main.cf as NAME_query and the like."""
+
+_DATABASE = re.compile(rf"(?:{'|'.join(DATABASE_TYPES)}):(\w+)(?=[,\s]|$)", re.ASCII)
 
 
 def valid_names(services: Iterable[Service]) -> set[str]:

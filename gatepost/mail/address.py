@@ -6,9 +6,6 @@ Addresses are plain `str` in internal (unquoted) form unless a name says otherwi
 import re
 
 from gatepost.mail import address_tokens
-from gatepost.mail.address_quoting import quote_822_local
-
-quote_local = quote_822_local
 
 _NEVER_SPLIT = frozenset(("postmaster", "mailer-daemon"))
 

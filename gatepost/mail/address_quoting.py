@@ -15,16 +15,9 @@ def quote_822_local(address: str) -> str:
 
     A source route (`@a,@b:`) before the local part stays as it is. Source: Postfix quote_822_local(3).
     """
-    route = ""
-    if address.startswith("@"):
-        head, colon, tail = address.partition(":")
-        if colon:
-            route, address = head + colon, tail
-    local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = address, ""
+    route, local, at, domain = _parts(address)
     if _is_dot_string(local):
-        return route + address
+        return address
     return f'{route}"{_SPECIAL_822.sub(_backslash, local)}"{at}{domain}'
 
 
@@ -42,15 +35,19 @@ def unquote_822_local(address: str) -> str:
     """Internal form of an external address: quotes and backslashes of the local part removed."""
     if '"' not in address and "\\" not in address:
         return address
+    route, local, at, domain = _parts(address)
+    return route + _ESCAPE.sub(_escaped, local) + at + domain
+
+
+def _parts(address: str) -> tuple[str, str, str, str]:
+    """Source route (with its colon), local part, `@` and domain; empty what is not there."""
     route = ""
     if address.startswith("@"):
         head, colon, tail = address.partition(":")
         if colon:
             route, address = head + colon, tail
     local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = address, ""
-    return route + _ESCAPE.sub(_escaped, local) + at + domain
+    return (route, local, at, domain) if at else (route, address, "", "")
 
 
 def _is_dot_string(local: str) -> bool:

@@ -4,7 +4,7 @@ Sans I/O: pieces of content in, events out.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from gatepost.mail.headers import header_name, header_value, unfolded
@@ -127,6 +127,18 @@ class MimeState:
                 yield "body", encoded
         else:
             yield "body", line
+
+
+def has_header_beyond_ascii(content: Iterable[bytes]) -> bool:
+    """Has any header an octet beyond ASCII: of the message, of its parts, of messages within? `content`: in pieces.
+
+    That is what makes a message that declares SMTPUTF8 need it, beside its addresses.
+    """
+    state = MimeState(downgrade=False)
+    for piece in content:
+        if any(kind != "body" and not text.isascii() for kind, text in state.feed(piece)):
+            return True
+    return any(kind != "body" and not text.isascii() for kind, text in state.end())
 
 
 _PLAIN = re.compile(rb"[\t -<>-~]*")

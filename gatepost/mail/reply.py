@@ -4,11 +4,15 @@ import msgspec
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """`code` 200-599; `dsn` like `5.7.1`, or empty where Postfix gives none; `text` may hold `\\n` for more lines."""
+    """`code` 200-599; `dsn` like `5.7.1`, or empty where Postfix gives none; `text` may hold `\\n` for more lines.
+
+    `fault`: whose fault a refusal is, a class of notify_classes or `none`, where the code does not tell.
+    """
 
     code: int
     dsn: str
     text: str
+    fault: str = ""
 
     def line(self) -> str:
         """`CODE DSN text`: the form in log lines and for single-line replies."""

@@ -1,4 +1,6 @@
-"""How the C library gives memory back."""
+"""How memory comes back: the C library's blocks, and objects that refer to each other."""
+
+import gc
 
 _KEPT = 2 * 1024 * 1024
 
@@ -12,3 +14,16 @@ def keep_freed_memory() -> None:
     """
     freed_at_once = bytearray(_KEPT)
     del freed_at_once
+
+
+_YOUNG = 10_000
+
+
+def collect_rarely() -> None:
+    """Look for garbage that refers to itself after 10,000 new objects (1 to 2 MB), not after 700.
+
+    Nothing in the path of a message leaves such garbage, but what is under way at the same time is walked again and
+    again. In samples of 50 sessions that was 3.8 % of the CPU of the delivery worker, 1.9 % of the queue manager's and
+    1.0 % of smtpd's.
+    """
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
-from gatepost.mail.address import quote_local
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import Message
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog import lines
@@ -58,6 +58,7 @@ class Conclusion:
         self._jumps = jumps
         self._fast_flush = fast_flush
         self._retry = retry
+        self._keep = settings.dont_remove != 0
 
     def pass_over(self, entry: ActiveMessage) -> None:
         """Every recipient of this pass has its result."""
@@ -72,9 +73,16 @@ class Conclusion:
 
     def _remove(self, entry: ActiveMessage) -> None:
         queue_id = entry.message.queue_id
-        self._commit.removed(queue_id)
+        self.finished(queue_id)
         self._log.info(lines.removed(queue_id))
         self._forget(entry)
+
+    def finished(self, queue_id: str) -> None:
+        """Out of the queue with this message, or to those that are kept to be looked at (dont_remove)."""
+        if self._keep:
+            self._commit.moved(queue_id, "saved")
+        else:
+            self._commit.removed(queue_id)
 
     async def _conclude(self, entry: ActiveMessage) -> None:
         """Send the notices that are due, then remove or defer what is left."""
@@ -91,7 +99,7 @@ class Conclusion:
         else:
             expired = bool(entry.deferred) and (entry.expire or self.backoff.expired(message, unset))
         if expired:
-            sender = message.sender and quote_local(message.sender)
+            sender = message.sender and quote_822_local(message.sender)
             self._log.info(lines.expired(message.queue_id, sender, forced=entry.expire))
             if not by_schedule:
                 entry.bounced += entry.deferred

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gatepost.delivery.smtp_destination import domain_of
 from gatepost.mail.address import fold
 from gatepost.qmgr.rates import Rate, parse_rate
 from gatepost.tables.maps import Maps
@@ -64,7 +65,7 @@ class DestinationRates:
 
 
 def _keys(transport: str, nexthop: str) -> list[str]:
-    domain = nexthop.partition("]")[0][1:] if nexthop.startswith("[") else nexthop.partition(":")[0]
+    domain = domain_of(nexthop)
     keys = [f"{transport}:{nexthop}", nexthop]
     if domain != nexthop:
         keys += [f"{transport}:{domain}", domain]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from gatepost.bounce.notify import Notifier
 from gatepost.config.settings import Settings
 from gatepost.ipc.messages import Claim, DeliveryDone, Result
-from gatepost.mail.address import quote_local
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import NOTIFY_SUCCESS, UNDELIVERED, Message
 from gatepost.mail.status import RecipientStatus
 from gatepost.maillog import lines
@@ -140,7 +140,7 @@ class QueueManager:
 
     def _reactivate(self, stored: Stored) -> None:
         if not stored.open:
-            self.commit.removed(stored.message.queue_id)
+            self._conclusion.finished(stored.message.queue_id)
         elif stored.requeue and self._requeue is not None:
             self._spawn(self._take_in_anew(stored, self._requeue))
         elif stored.expire:
@@ -184,7 +184,7 @@ class QueueManager:
                 message.content = b""
             else:
                 self.content_octets += message.size
-        sender = message.sender and quote_local(message.sender)
+        sender = message.sender and quote_822_local(message.sender)
         self._log.info(lines.queue_active(message.queue_id, sender, message.data_size, count))
         if route:
             self._spawn(self._route(entry, open_))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container
 
 from msgspec.structs import replace
 
-from gatepost.mail.address import quote_local
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import UNDELIVERED, VERIFY, Message, Recipient
 from gatepost.mail.status import RecipientStatus, probe_word
 from gatepost.maillog import lines
@@ -83,8 +83,8 @@ class Probes:
         """The line for a result that no agent has logged."""
         message: Message = entry.message
         recipient = message.recipients[status.index]
-        address = quote_local(entry.addresses.get(status.index, recipient.address))
-        original = recipient.original and quote_local(recipient.original)
+        address = quote_822_local(entry.addresses.get(status.index, recipient.address))
+        original = recipient.original and quote_822_local(recipient.original)
         delays = (max(0.0, entry.since - message.arrival), max(0.0, self._clock() - entry.since), 0.0, 0.0)
         word = probe_word(status.action, message.trace) if message.trace & UNDELIVERED else status.action
         log.info(

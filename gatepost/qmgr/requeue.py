@@ -13,7 +13,7 @@ from gatepost.cleanup.interface import Cleanup, Incoming, QueueUnavailable, Tran
 from gatepost.cleanup.received import Dates
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
-from gatepost.mail.address import quote_local
+from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import Message
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
@@ -59,7 +59,7 @@ class Requeue:
             incoming = self._cleanup.open()
         except QueueUnavailable:
             return "left"
-        sender = message.sender and quote_local(message.sender)
+        sender = message.sender and quote_822_local(message.sender)
         self._log.info(lines.pickup(incoming.queue_id, self._user, sender, message.queue_id))
         transaction = self._transaction(stored, incoming.queue_id)
         incoming.begin(transaction)

@@ -11,7 +11,7 @@ import apsw
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.rows import json_text
 from gatepost.queue.schema import EXPIRE, REQUEUE
-from gatepost.queue.store import Batch, QueueName
+from gatepost.queue.store import ASIDE, Batch, QueueName
 
 _NAMED = "id IN (SELECT value FROM json_each(?))"
 _TO_WAITING = """
@@ -49,7 +49,7 @@ def carry_out_acts(connection: apsw.Connection, batch: Batch) -> None:
     for queue_id, queue in targets.items():
         groups.setdefault(queue, []).append(queue_id)
     for target, moved in groups.items():
-        if target == "hold" or target == "corrupt":
+        if target in ASIDE:
             execute(_SET_ASIDE, (target, numbers_text(moved)))
         else:
             execute(_RELEASE, (numbers_text(moved),))

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.mail.envelope import TRACE, Message, Recipient
 from gatepost.mail.queue_id import queue_id_number
-from gatepost.queue.store import Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull, in_turn
+from gatepost.queue.store import ASIDE, Batch, Deferral, Listed, QueueName, Stored, StoreFailure, StoreFull, in_turn
 
 
 @dataclass(slots=True)
@@ -71,8 +71,7 @@ class MemoryStore:
             self._defer(deferral)
         for queue_id, queue in batch.moved:
             if kept := self._find(queue_id):
-                held = queue == "hold" or queue == "corrupt"
-                kept.queue, kept.next_attempt = (queue, None) if held else ("deferred", 0.0)
+                kept.queue, kept.next_attempt = (queue, None) if queue in ASIDE else ("deferred", 0.0)
         for queue_id in batch.expired:
             if kept := self._find(queue_id):
                 kept.expire = True
@@ -143,6 +142,8 @@ class MemoryStore:
     def listing(self) -> Iterator[Listed]:
         self._check()
         for _, kept in sorted(self._kept.items()):
+            if kept.queue == "saved":
+                continue
             one = self._stored(kept, False)
             message = one.message
             recipients = [(message.recipients[at].address, one.reasons.get(at, ("", ""))[1]) for at in one.open]
@@ -199,8 +200,9 @@ class MemoryStore:
         message.warn_sent = kept.warn_sent
         if not content:
             message.content = b""
-        open_recipients = [index for index in range(len(message.recipients)) if index not in kept.done]
-        reasons = {index: pair for index, pair in kept.reasons.items() if index not in kept.done}
+        saved = kept.queue == "saved"
+        open_recipients = [index for index in range(len(message.recipients)) if not saved and index not in kept.done]
+        reasons = {index: pair for index, pair in kept.reasons.items() if not saved and index not in kept.done}
         if reasons or kept.done:
             message.expanded = ()
             message.trace &= ~TRACE

@@ -30,8 +30,8 @@ _CHUNKS = "SELECT number, recipients FROM recipient_chunk WHERE id = ? AND numbe
 _BY_NUMBER = "WHERE m.id = ?"
 _BY_NUMBERS = "WHERE m.id IN (SELECT value FROM json_each(?))"
 _LISTED = "SELECT m.id, " + COLUMNS.format(content="NULL") + FROM
-_LISTING = _LISTED + "WHERE m.id > ? ORDER BY m.id LIMIT ?"
-_BETWEEN = _LISTED + "WHERE m.id BETWEEN ? AND ? AND ({condition}) ORDER BY m.id"
+_LISTING = _LISTED + "WHERE m.id > ? AND w.queue IS NOT 'saved' ORDER BY m.id LIMIT ?"
+_BETWEEN = _LISTED + "WHERE m.id BETWEEN ? AND ? AND w.queue IS NOT 'saved' AND ({condition}) ORDER BY m.id"
 # Every message has a row in one of these, whose rows are smaller.
 _QUEUE_IDS = """
 SELECT id, queue_id, 'incoming' FROM fresh WHERE id > ?
@@ -134,7 +134,11 @@ class Reader:
         except Damaged as damage:
             self._found_damaged(queue_id, str(damage))
         except (apsw.CorruptError, apsw.IOError) as error:
-            self._found_damaged(queue_id, str(error))
+            # Is it this message's content only, or what leads to others as well? Then nobody can tell what is lost.
+            if not content:
+                raise
+            if self.load(queue_id, False) is not None:
+                self._found_damaged(queue_id, str(error))
         return None
 
     def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
@@ -151,7 +155,7 @@ class Reader:
                     found.update((index, recipient) for index, recipient in some if index in wanted)
             if min(wanted) < CHUNK and (message := self.load(queue_id, False)) is not None:
                 found.update((index, message.message.recipients[index]) for index in indexes if index < CHUNK)
-        except (Damaged, apsw.CorruptError, apsw.IOError) as error:
+        except (Damaged, UnicodeDecodeError, apsw.CorruptError, apsw.IOError) as error:
             self._found_damaged(queue_id, str(error))
             return {}
         return found
@@ -272,9 +276,12 @@ class Reader:
         return stored(row, chunks, check_content=check_content)
 
     def _chunks(self, number: int) -> list[tuple[str, str | None]]:
-        rows = self._connection.execute(
-            "SELECT recipients, state FROM recipient_chunk WHERE id = ? ORDER BY number", (number,)
-        ).fetchall()
+        try:
+            rows = self._connection.execute(
+                "SELECT recipients, state FROM recipient_chunk WHERE id = ? ORDER BY number", (number,)
+            ).fetchall()
+        except UnicodeDecodeError as error:
+            raise Damaged(f"unreadable recipients: {error}") from None
         return cast(list[tuple[str, str | None]], rows)
 
     def _check_file(self, message: Stored) -> None:

@@ -188,7 +188,7 @@ def stored(row: MessageRow, chunks: list[tuple[str, str | None]], *, check_conte
         if check_content and not message.content_file and zlib.crc32(row.content) != message.checksum:
             raise Damaged("content checksum mismatch")
         message.content = row.content
-    open_recipients, reasons = _open_recipients(states, len(message.recipients))
+    open_recipients, reasons = _open_recipients(states, len(message.recipients)) if row.queue != "saved" else ([], {})
     if (message.expanded or message.trace) and (reasons or len(open_recipients) < row.recipients):
         message.expanded = ()
         message.trace &= ~TRACE

@@ -37,7 +37,7 @@ CREATE TABLE fresh(id INTEGER PRIMARY KEY, arrival REAL NOT NULL, queue_id TEXT 
 CREATE TABLE waiting(
     id INTEGER PRIMARY KEY,
     queue_id TEXT NOT NULL,
-    queue TEXT NOT NULL,          -- incoming, deferred, hold, corrupt
+    queue TEXT NOT NULL,          -- incoming, deferred, hold, corrupt, saved
     next_attempt REAL,            -- seconds since 1970; NULL: not before an operator acts
     flags INTEGER NOT NULL,       -- 1: a delay notice went out; 2: return it at the next attempt; 4: take it in anew
     state TEXT                    -- of the first 100 recipients, see gatepost/queue/chunks.py

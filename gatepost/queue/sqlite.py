@@ -28,7 +28,7 @@ from gatepost.queue.acts import acts_in, carry_out_acts, numbers_text
 from gatepost.queue.checkpoint import Checkpointer
 from gatepost.queue.content_file import CONTENT_FOLDER, content_path, require_files
 from gatepost.queue.numbers import Numbers
-from gatepost.queue.queue_file import refuse_emptied
+from gatepost.queue.queue_file import emptied, finish_swap, is_damage, refuse_missing, suspect, sync_folder
 from gatepost.queue.reader import Reader
 from gatepost.queue.recovery import recover_content
 from gatepost.queue.rows import MarkedMessages, Marks, WaitingRow, json_text, message_rows
@@ -66,6 +66,12 @@ SELECT json_group_array(c.name) FROM json_each(?) AS named CROSS JOIN content_fi
 _waiting_rows = msgspec.json.Decoder(list[WaitingRow])
 _chunk_state_rows = msgspec.json.Decoder(list[tuple[int, int, str | None]])
 _names = msgspec.json.Decoder(list[str])
+_UNREADABLE = (apsw.Error, OSError, UnicodeDecodeError, msgspec.DecodeError)
+
+
+def first_number(now: float) -> int:
+    """For queue IDs, if none are known that were given before. `now`: wall-clock seconds."""
+    return max(1, int(now) - _NUMBERS_BEGIN)
 
 
 def _silent(text: str) -> None:
@@ -76,7 +82,9 @@ class SqliteStore:
     """See `Store`. `warn` gets one line per damaged message; `clock` is wall-clock seconds.
 
     Opening recovers (SQLite replays its log; content files and rows are compared). Raises StoreFailure or StoreFull
-    when the file cannot be opened. `vfs` names an apsw VFS, `checkpoints=False` leaves checkpoints to the caller.
+    when the file cannot be opened. A damaged file is not mended (queue/mending.py), but noted as such.
+    `on_failure` is called once, in any thread, when the store that is open fails; whoever asks is told as well.
+    `vfs` names an apsw VFS, `checkpoints=False` leaves checkpoints to the caller.
     """
 
     def __init__(
@@ -85,19 +93,22 @@ class SqliteStore:
         warn: Callable[[str], None] = _silent,
         *,
         clock: Callable[[], float] = time.time,
+        on_failure: Callable[[StoreFailure], object] | None = None,
         vfs: str | None = None,
         checkpoints: bool = True,
     ) -> None:
         self._folder = Path(folder)
         self._warn = warn
         self._failure: StoreFailure | None = None
+        self._on_failure: Callable[[StoreFailure], object] | None = None
         # Held while this process writes to the file: by commit, and by a checkpoint that must catch up with it.
         self._write_lock = threading.Lock()
         try:
             keep_freed_memory()
             self._open(clock, vfs)
-        except (apsw.Error, OSError, NotAQueueFile) as error:
+        except (*_UNREADABLE, NotAQueueFile) as error:
             raise self._storage_error(error) from error
+        self._on_failure = on_failure
         if checkpoints:
             self._checkpointer.start()
 
@@ -105,14 +116,17 @@ class SqliteStore:
         content = self._folder / CONTENT_FOLDER
         content.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = self._folder / FILE_NAME
-        refuse_emptied(self._path)
+        finish_swap(self._folder, self._warn)
+        refuse_missing(self._path)
+        if emptied(self._path):
+            raise apsw.CorruptError("the queue file is empty, though it held a queue")
         if vfs is None:
             # SQLite gives its other files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._writer = open_connection(self._path, vfs)
         self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE // 1024}")
-        prepare_file(self._writer, max(1, int(clock()) - _NUMBERS_BEGIN))
-        _sync_folder(self._folder)
+        prepare_file(self._writer, first_number(clock()))
+        sync_folder(self._folder)
         self._writer.execute(BATCH_VIEW)
         self._checkpointer = Checkpointer(self._path, vfs, self._write_lock, self._fail)
         self._numbers = Numbers(self._writer.execute("SELECT number FROM reserved").get)
@@ -153,7 +167,7 @@ class SqliteStore:
                     return
             except apsw.ConstraintError as error:
                 raise ValueError(f"a queue ID is in use: {error}") from error
-            except (apsw.Error, OSError) as error:
+            except _UNREADABLE as error:
                 raise self._storage_error(error) from error
             self._numbers.reserved(marks.reserved)
             self._files += len(marks.files) - len(files)
@@ -216,8 +230,8 @@ class SqliteStore:
     # Reading
 
     def load(self, queue_id: str, *, content: bool = True) -> Stored | None:
-        self._check()
-        return self._reader.load(queue_id, content)
+        with self._reading():
+            return self._reader.load(queue_id, content)
 
     def recipients(self, queue_id: str, indexes: Sequence[int]) -> dict[int, Recipient]:
         with self._reading():
@@ -290,7 +304,7 @@ class SqliteStore:
         self._check()
         try:
             yield
-        except (apsw.Error, OSError) as error:
+        except _UNREADABLE as error:
             raise self._fail(error) from error
 
     def _storage_error(self, error: Exception) -> StoreFailure | StoreFull:
@@ -310,6 +324,10 @@ class SqliteStore:
     def _fail(self, error: Exception) -> StoreFailure:
         if not self._failure:
             self._failure = StoreFailure(f"{self._folder}: {error}")
+            if is_damage(error):
+                suspect(self._folder, str(error))
+            if self._on_failure is not None:
+                self._on_failure(self._failure)
         return self._failure
 
 
@@ -319,11 +337,3 @@ def _for_lack_of_space(error: Exception) -> bool:
     # The index of the log could not grow, or a quota is used up. A sync that fails is final whatever its reason.
     extended = getattr(error, "extendedresult", 0)
     return extended in (apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMMAP)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,10 @@ FLUSHED = -0.5
 """The next attempt of a message that an operator, or ETRN, wants tried now: whatever is known of its destination."""
 
 Due = TypeVar("Due")
-QueueName = Literal["incoming", "active", "deferred", "hold", "corrupt"]
+QueueName = Literal["incoming", "active", "deferred", "hold", "corrupt", "saved"]
+
+ASIDE: frozenset[QueueName] = frozenset({"hold", "corrupt", "saved"})
+"""In these nothing is tried. What is in `saved` is finished, and kept (dont_remove): it is not listed either."""
 
 
 class StoreFailure(Exception):
@@ -55,7 +58,7 @@ class Batch(msgspec.Struct):
     done: list[tuple[str, list[int]]] = msgspec.field(default_factory=list)
     deferred: list[Deferral] = msgspec.field(default_factory=list)
     removed: list[str] = msgspec.field(default_factory=list)
-    # Moves between queues: queue ID and queue name: "hold", "corrupt", or any other to release it, to be tried at once.
+    # Moves between queues: queue ID and queue name: one of ASIDE, or any other to release it, to be tried at once.
     moved: list[tuple[str, QueueName]] = msgspec.field(default_factory=list)
     # To be returned to their senders at the next attempt, for good.
     expired: list[str] = msgspec.field(default_factory=list)
@@ -80,7 +83,8 @@ class Batch(msgspec.Struct):
 class Stored(msgspec.Struct):
     """A message as read back: its open recipients are those whose number is in `open`; `reasons` tells why they wait.
 
-    `queue` is incoming (never deferred), deferred, hold or corrupt; `next_attempt` is 0 for the last two.
+    `queue` is incoming (never deferred), deferred, or one of ASIDE; `next_attempt` is 0 for those. In `saved` nobody is
+    open.
     `expire`, `requeue`: see Batch.
     `message.warn_sent` tells whether a delay notice went out; `message.expanded` is empty, and
     `message.trace` without TRACE, once it was tried. Inline content may be left out (`content=False`, `due`).

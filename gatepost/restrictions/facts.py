@@ -78,7 +78,8 @@ class SessionFacts(msgspec.Struct):
     before MAIL. Addresses are internal (unquoted) forms as the client gave them: not rewritten, since the replies and
     the log show them so. `recipient` is the one that is judged now; between RCPT commands the first accepted one, or
     None. `recipient_count` counts accepted recipients. `dns_listings`: what DNS lists have answered for a name in this
-    session (None: not on the list), kept by the restrictions that ask them.
+    session (None: not on the list), kept by the restrictions that ask them. `warned_of`: error classes of what
+    warn_if_reject has let pass.
     """
 
     client: Client
@@ -106,6 +107,7 @@ class SessionFacts(msgspec.Struct):
     server_port: str = ""
     stress: str = ""
     effects: Effects = msgspec.field(default_factory=Effects)
+    warned_of: tuple[str, ...] = ()
     client_pending: Pending = msgspec.field(default_factory=Pending)
     helo_pending: Pending = msgspec.field(default_factory=Pending)
     sender_pending: Pending = msgspec.field(default_factory=Pending)

@@ -8,6 +8,7 @@ from gatepost.restrictions.client import permit_mynetworks, permit_sasl_authenti
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.facts import SessionFacts
 from gatepost.restrictions.policy_parts import PolicyParts
+from gatepost.restrictions.reply import SERVER_ERROR
 from gatepost.restrictions.verdict import DUNNO, PERMIT, Verdict
 from gatepost.tables.braces import split_items
 from gatepost.tables.maps import Maps
@@ -47,9 +48,9 @@ class HeaderContext:
                 if await test(ctx, address) is PERMIT:
                     return "local"
         except EmptyResult:
-            reply = Reply(451, "4.3.5", "Server configuration error")
+            reply = SERVER_ERROR
         except LookupTemporaryFailure:
-            reply = Reply(451, "4.3.0", "Temporary lookup error")
+            reply = Reply(451, "4.3.0", "Temporary lookup error", "resource")
         else:
             return "remote"
         ctx.log("reject", reply.line())

@@ -114,7 +114,11 @@ def refuse(ctx: Context, reject: Reject) -> Verdict:
         reply = sound(earlier, log.warning)
     reply = consistent(reply, soft_bounce=ctx.params.soft_bounce)
     ctx.log("reject_warning" if warn_only else "reject", reply.line())
-    return DUNNO if warn_only else Refused(reply)
+    if warn_only:
+        if reject.error_class not in ctx.facts.warned_of:
+            ctx.facts.warned_of += (reject.error_class,)
+        return DUNNO
+    return Refused(Reply(reply.code, reply.dsn, reply.text, reject.error_class))
 
 
 async def log_permit(ctx: Context, action: str, reply_class: str, reply_name: str, table: str = "") -> None:

@@ -8,7 +8,7 @@ from gatepost.mail.reply import Reply
 REPLY_LIMIT = 510
 """Octets of a reply line without its CRLF."""
 
-SERVER_ERROR = Reply(451, "4.3.5", "Server configuration error")
+SERVER_ERROR = Reply(451, "4.3.5", "Server configuration error", "software")
 
 CLIENT_HOST = "Client host"
 UNVERIFIED_CLIENT_HOST = "Unverified Client host"
@@ -75,7 +75,7 @@ def sound(reply: Reply, warn: Callable[[str], None]) -> Reply:
     text = text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
-    return Reply(reply.code, reply.dsn, text)
+    return Reply(reply.code, reply.dsn, text, reply.fault)
 
 
 def consistent(reply: Reply, *, soft_bounce: bool) -> Reply:
@@ -84,4 +84,4 @@ def consistent(reply: Reply, *, soft_bounce: bool) -> Reply:
     digit = "45"[code >= 500]
     if code == reply.code and reply.dsn[0] == digit:
         return reply
-    return Reply(code, digit + reply.dsn[1:], reply.text)
+    return Reply(code, digit + reply.dsn[1:], reply.text, reply.fault)

@@ -39,13 +39,17 @@ def address_services(
     *,
     clock: Callable[[], float],
     warn: Callable[[str], None],
+    cleanup_warn: Callable[[str], None] | None = None,
+    local_warn: Callable[[str], None] | None = None,
 ) -> AddressServices:
     """Compile the lists and open the tables. Raises ConfigError.
 
     `own_addresses`: of inet_interfaces and proxy_interfaces, as
-    numbers. `clock`: monotonic seconds. `warn`: takes the text of a log warning.
+    numbers. `clock`: monotonic seconds. `warn`: takes the text of a log warning of
+    trivial-rewrite(8), the other two what cleanup(8) and local(8) have to say of their tables, if that goes elsewhere.
     """
     parents = split_items(settings.parent_domain_matches_subdomains)
+    cleanup_warn, local_warn = cleanup_warn or warn, local_warn or warn
 
     def match_list(parameter: str) -> MatchList:
         return MatchList.compile(parameter, getattr(settings, parameter), tables, match_parent=parameter in parents)
@@ -72,19 +76,20 @@ def address_services(
         )
 
     propagated = split_items(settings.propagate_unmatched_extensions)
-    maps = tables.maps("virtual_alias_maps", settings.virtual_alias_maps)
+    cleanup_tables = tables.logged_by(cleanup_warn)
+    maps = cleanup_tables.maps("virtual_alias_maps", settings.virtual_alias_maps)
     virtual_aliases = VirtualAliases(
         AddressMaps(maps, rewriter, local_domains, delimiters, propagate="virtual" in propagated),
         msgspec.convert(settings, VirtualAliasLimits, from_attributes=True),
-        warn=warn,
+        warn=cleanup_warn,
     )
     aliases = Aliases(
-        tables.maps("alias_maps", _without_nis(settings.alias_maps), syntax="aliases"),
+        tables.logged_by(local_warn).maps("alias_maps", _without_nis(settings.alias_maps), syntax="aliases"),
         rewriter,
         local_domains,
         delimiters,
         propagate="alias" in propagated,
-        warn=warn,
+        warn=local_warn,
     )
     return AddressServices(
         rewriter,
@@ -94,7 +99,7 @@ def address_services(
         resolver("address_verify_"),
         virtual_aliases,
         aliases,
-        canonical_maps(settings, tables, rewriter, local_domains, delimiters),
+        canonical_maps(settings, cleanup_tables, rewriter, local_domains, delimiters),
     )
 
 

@@ -201,7 +201,11 @@ class AddressResolver:
             await self.classes.warn_of_local(domain)
             address_class = AddressClass.LOCAL
         else:
-            address_class = await self.classes.classify(domain)
+            try:
+                address_class = await self.classes.classify(domain)
+            except LookupTemporaryFailure as failure:
+                self._warn(f"{failure.table.partition(':')[0]} lookup failure")
+                raise
         trace = self.routing.trace
         if trace is not None:
             trace.classified(address_class, _CLASS_LISTS[address_class], domain)

@@ -10,6 +10,7 @@ from gatepost.rewrite.address_classes import AddressClass, LocalDomains
 from gatepost.rewrite.transport import TransportMaps
 from gatepost.tables.address_find import QueryForm, find_address
 from gatepost.tables.maps import Maps
+from gatepost.tables.table import LookupTemporaryFailure
 
 
 class Delimiters(msgspec.Struct, frozen=True):
@@ -109,7 +110,11 @@ class Routing:
 
     async def find_transport(self, recipient: str) -> str | None:
         """The transport table's entry. Raises LookupTemporaryFailure."""
-        return await self.transport_maps.find(recipient)
+        try:
+            return await self.transport_maps.find(recipient)
+        except LookupTemporaryFailure:
+            self._warn(f"{self.transport_maps.parameter} lookup failure")
+            raise
 
     async def find_relocated(self, recipient: str) -> str | None:
         """Where the recipient has moved to. Raises LookupTemporaryFailure."""
@@ -144,13 +149,17 @@ class Routing:
     async def _find(self, maps: Maps, address: str) -> str | None:
         if not maps:
             return None
-        found = await find_address(
-            maps,
-            address,
-            recipient_delimiter=self._delimiters.recipient_delimiter,
-            is_local=self._local_domains.is_local_or_origin,
-            query_form=QueryForm.EXTERNAL_FIRST,
-            owner_request_special=self._delimiters.owner_request_special,
-            double_bounce_sender=self._delimiters.double_bounce_sender,
-        )
+        try:
+            found = await find_address(
+                maps,
+                address,
+                recipient_delimiter=self._delimiters.recipient_delimiter,
+                is_local=self._local_domains.is_local_or_origin,
+                query_form=QueryForm.EXTERNAL_FIRST,
+                owner_request_special=self._delimiters.owner_request_special,
+                double_bounce_sender=self._delimiters.double_bounce_sender,
+            )
+        except LookupTemporaryFailure:
+            self._warn(f"{maps.parameter} lookup failure")
+            raise
         return None if found is None else found.value

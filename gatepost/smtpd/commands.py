@@ -133,7 +133,7 @@ async def _refuse_line(session: Session, command: Command) -> bool:
     if command.bare_newline and params.smtpd_forbid_bare_newline == "reject" and await session.must_end_lines():
         env.log.info(session.bare_newline_line(session.stage))
         code = params.smtpd_forbid_bare_newline_reject_code
-        await session.answer(Reply(code, "5.5.2", f"{params.myhostname} Error: bare <LF> received"))
+        await session.answer(Reply(code, "5.5.2", f"{params.myhostname} Error: bare <LF> received", "protocol"))
         session.close()
         return True
     if command.bad_utf8:
@@ -268,7 +268,7 @@ def _denied(session: Session) -> Reply:
     assert denied is not None
     if denied.code % 100 == 21:
         return denied
-    return Reply(503, "5.7.0", f"Error: access denied for {session.facts.client.namaddr}")
+    return Reply(503, "5.7.0", f"Error: access denied for {session.facts.client.namaddr}", "policy")
 
 
 async def _sent_ahead(session: Session, row: Row) -> bool:

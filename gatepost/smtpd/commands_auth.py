@@ -104,8 +104,8 @@ def _failed(session: Session, dialogue: Dialogue, failed: Failed) -> Reply:
     namaddr = session.facts.client.namaddr
     log.warning(lines.authentication_failed(namaddr, printable(dialogue.mechanism)[:_SHOWN], reason, claimed))
     if failed.temporary:
-        return Reply(454, "4.7.0", f"Temporary authentication failure: {reason}")
-    return Reply(535, "5.7.8", f"Error: authentication failed: {reason}")
+        return Reply(454, "4.7.0", f"Temporary authentication failure: {reason}", "none")
+    return Reply(535, "5.7.8", f"Error: authentication failed: {reason}", "none")
 
 
 def forget(session: Session) -> None:

@@ -132,7 +132,10 @@ async def _bare_newline(session: Session) -> Reply | None:
     params = session.params
     session.env.log.info(session.bare_newline_line("END-OF-MESSAGE"))
     return Reply(
-        params.smtpd_forbid_bare_newline_reject_code, "5.5.2", f"{params.myhostname} Error: bare <LF> received"
+        params.smtpd_forbid_bare_newline_reject_code,
+        "5.5.2",
+        f"{params.myhostname} Error: bare <LF> received",
+        "protocol",
     )
 
 
@@ -168,7 +171,7 @@ def _failed(result: CleanupResult) -> Reply:
     if not result.text:
         return reply
     dsn, _, text = result.text.partition(" ")
-    return Reply(reply.code, dsn, text)
+    return Reply(reply.code, dsn, text, reply.fault)
 
 
 def _queued(session: Session, transaction: MailTransaction) -> Reply:

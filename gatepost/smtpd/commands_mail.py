@@ -255,7 +255,7 @@ def _open(session: Session, transaction: MailTransaction) -> Reply | None:
     try:
         transaction.incoming = incoming = session.env.cleanup.open()
     except (QueueUnavailable, QueueFull):
-        return Reply(451, "4.3.0", "Error: queue file write error")
+        return replies.WRITE_ERROR
     session.facts.queue_id = incoming.queue_id
     session.env.log.info(_client_line(session))
     return None
@@ -297,7 +297,7 @@ async def _has_error(session: Session, address: str, smtputf8: bool) -> bool:
     """Can it never resolve? Or has its domain characters for which SMTPUTF8 is needed (smtpd_check_addr)?"""
     env = session.env
     try:
-        found = await env.resolver.resolve("", env.rewriter.rewrite_internal(address))
+        found = await env.resolver.resolve(session.facts.sender or "", env.rewriter.rewrite_internal(address))
     except LookupTemporaryFailure:
         return False  # the restrictions that need to know say so themselves
     return found.error or not (smtputf8 or address.isascii() or found.recipient.rpartition("@")[2].isascii())

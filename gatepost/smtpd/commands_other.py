@@ -107,7 +107,7 @@ async def _flush(session: Session, name: str) -> Reply | None:
         # Postfix has no list for address literals, whatever fast_flush_domains says.
         if served is None or name.startswith("[") or not await served.match_name(name):
             env.log.warning(lines.etrn_rejected(name, session.facts.client.namaddr))
-            return Reply(459, "", f"<{name}>: service unavailable")
+            return Reply(459, "", f"<{name}>: service unavailable", "none")
         if await env.flush(name):
             return None
     except LookupTemporaryFailure:

@@ -297,7 +297,7 @@ class SmtpConnection(asyncio.Protocol):
             return
         host = session.params.myhostname
         session.lost("timeout")
-        session.refuse_at_once(Reply(421, "4.4.2", f"{host} Error: timeout exceeded"))
+        session.refuse_at_once(Reply(421, "4.4.2", f"{host} Error: timeout exceeded", "none"))
         self._close()
 
     def shut_down(self) -> None:

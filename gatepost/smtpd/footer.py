@@ -63,7 +63,8 @@ class RejectFooter:
                 self._log.warning(expansion.error)
                 return reply
             found.append(expansion.text)
-        return Reply(reply.code, reply.dsn, reply.text + ("" if same_line else "\n") + "\n".join(found))
+        text = reply.text + ("" if same_line else "\n") + "\n".join(found)
+        return Reply(reply.code, reply.dsn, text, reply.fault)
 
     def _value(self, name: str, facts: SessionFacts) -> str | None:
         return session_macro(facts, name, self._server_name, self._clock(), self._log)

@@ -28,6 +28,7 @@ from gatepost.smtpd.parameters import Parameters
 from gatepost.smtpd.replies import FixedReply
 from gatepost.smtpd.transaction import Chunk, MailTransaction
 from gatepost.tables.maps import Maps
+from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import LookupTemporaryFailure
 
 Chunking = Literal["", "chunks", "error"]
@@ -189,15 +190,17 @@ class Session(msgspec.Struct, eq=False):
     async def is_rate_limited(self) -> bool:
         """Do the anvil(8) limits bind this client? Not if it may use XCLIENT, nor if it is among the exceptions."""
         if self.rate_limited is None:
-            client, lists = self.facts.client, self.env.lists
-            self.rate_limited = not (
-                (lists.xclient_hosts is not None and await lists.xclient_hosts.match_host(client.name, client.address))
-                or (
-                    lists.rate_exceptions is not None
-                    and await lists.rate_exceptions.match_host(client.name, client.address)
-                )
-            )
+            lists = self.env.lists
+            self.rate_limited = not (await self._is_in(lists.xclient_hosts) or await self._is_in(lists.rate_exceptions))
         return self.rate_limited
+
+    async def _is_in(self, hosts: MatchList | None) -> bool:
+        """Is the client on the list, as far as one can tell now?"""
+        client = self.facts.client
+        try:
+            return hosts is not None and await hosts.match_host(client.name, client.address)
+        except LookupTemporaryFailure:
+            return False
 
     def may_xforward(self) -> bool:
         """May this connection use XFORWARD? If a table could not tell: a warning, and LookupTemporaryFailure."""
@@ -232,7 +235,7 @@ class Session(msgspec.Struct, eq=False):
         if code < 400:
             self.protocol.send_reply(reply.wire if type(reply) is FixedReply else reply.encode())
             return
-        if self.env.transcripts is not None:
+        if self.env.transcripts is not None and not self.unmarked:
             self.env.transcripts.failed(self.protocol, reply, self.stage, self.facts.client.namaddr)
         if code >= 500 and self.params.soft_bounce:
             dsn = "4" + reply.dsn[1:] if reply.dsn.startswith("5") else reply.dsn
@@ -261,16 +264,14 @@ class Session(msgspec.Struct, eq=False):
 
     def data_error(self) -> None:
         """A table that the server needs cannot tell: it is not worth going on."""
-        text = f"{self.params.myhostname} Server local data error"
+        reply = Reply(421, "4.3.0", f"{self.params.myhostname} Server local data error", "data")
         facts = self.facts
-        self.env.log.info(
-            lines.local_data_error(facts.queue_id, self.stage, facts.client.namaddr, Reply(421, "4.3.0", text).line())
-        )
-        self.refuse_at_once(Reply(421, "4.3.0", text))
+        self.env.log.info(lines.local_data_error(facts.queue_id, self.stage, facts.client.namaddr, reply.line()))
+        self.refuse_at_once(reply)
 
     async def too_many_errors(self) -> None:
         """smtpd_hard_error_limit is reached."""
-        await self.answer(Reply(421, "4.7.0", f"{self.params.myhostname} Error: too many errors"))
+        await self.answer(Reply(421, "4.7.0", f"{self.params.myhostname} Error: too many errors", "protocol"))
         self.env.log.info(lines.too_many_errors(self.stage, self.facts.client.namaddr))
         if self.env.transcripts is not None:
             self.env.transcripts.aborted(self.protocol, "too many errors")
@@ -359,5 +360,5 @@ class Session(msgspec.Struct, eq=False):
         if self.counted_address:
             self.env.rates.disconnect(self.env.service, self.counted_address)
         if self.env.transcripts is not None:
-            self.env.transcripts.over(self.protocol, self.facts.client.namaddr)
+            self.env.transcripts.over(self.protocol, self.facts.client.namaddr, self.facts.warned_of)
         self.env.log.info(lines.disconnect_from(self.facts.client.namaddr, self.counts))

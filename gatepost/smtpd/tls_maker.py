@@ -8,6 +8,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import ProgramLog
 from gatepost.smtpd.tls_settings import VERBOSE, TlsSettings
+from gatepost.tables.database_tables import SERVER_TYPES
 from gatepost.tables.key_files import KeyFiles, NamedChains
 from gatepost.tables.maps import Hit, Maps
 from gatepost.tables.opening import Tables
@@ -19,8 +20,7 @@ from gatepost.tls.context import server_context
 from gatepost.tls.values import BadTlsValue, Chain, LibraryValues, ServerValues
 
 _SNI_MAPS = "tls_server_sni_maps"
-_SERVERS = r"\b(?:ldap|mysql|pgsql|memcache|tcp|socketmap):"
-"""Types of tables for which others are asked."""
+_SERVERS = rf"\b(?:{'|'.join(SERVER_TYPES)}):"
 
 _PREPARED = 10_000
 """Keys whose answers are at hand: each is used at once, but there are many sessions."""

@@ -6,7 +6,7 @@ wrong. With the default (resource, software) nothing is written down in good tim
 command that failed.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,6 @@ from gatepost.mail.wrap import wrapped_lines
 from gatepost.maillog.lines import COMMAND_ORDER
 from gatepost.maillog.sink import ProgramLog
 from gatepost.protocol.smtp_server import Command, Content, Event, Response, SmtpServerProtocol
-from gatepost.smtpd import replies
 from gatepost.smtpd.words import printable, without_credentials
 
 CLASSES = frozenset(("bounce", "data", "policy", "protocol", "resource", "software"))
@@ -30,46 +29,12 @@ _OURS = frozenset(("resource", "software"))
 _LENGTH, _INDENT = 78, 4
 _HIDDEN = "..."
 
-_OWN_FAULTS = {
-    "451 4.3.0 Error: queue file write error": "resource",
-    "452 4.3.1 Insufficient system storage": "resource",
-    "451 4.3.5 Server configuration error": "software",
-    "451 4.3.5 Server configuration problem": "software",
-    replies.TLS_UNAVAILABLE.line(): "software",
-}
-_OWN_CODES = frozenset((451, 452))
 _PROTOCOL_CODES = frozenset((500, 501, 502, 503, 555))
-_PROTOCOL_HEADS = frozenset(("521 5.5.4", "554 5.5.0"))
-_PROTOCOL_ENDS = ("Error: too many errors", "Error: no valid recipients", "Error: TLS already active")
-_NOBODYS = (
-    replies.MUST_STARTTLS.line(), replies.AUTH_ABORTED.line(), replies.RESPONSE_TOO_LONG.line(),
-    "535 5.7.8 Error: authentication failed", "454 4.7.0 Temporary authentication failure",
-)  # fmt: skip
-"""How they begin."""
-
-_AFTER_DATA = {"552 5.3.4": "bounce", "554 5.4.0": "bounce"}
 
 
-def error_class(reply: Reply, stage: str) -> str:
-    """Whose fault a refusal is, as Postfix has it: of ours or the tables', else the client's, in form or in matter.
-
-    Empty: nobody's.
-    """
-    line = reply.line()
-    if line in _OWN_FAULTS:
-        return _OWN_FAULTS[line]
-    head = line[:9]
-    if head == "451 4.3.0" or (head == "421 4.3.0" and line.endswith("data error")):
-        return "data"
-    if line.startswith(_NOBODYS):
-        return ""
-    if "address rejected: User unknown" in line:
-        return "bounce"
-    if stage == "END-OF-MESSAGE" and head in _AFTER_DATA:
-        return _AFTER_DATA[head]
-    if reply.code in _PROTOCOL_CODES or head in _PROTOCOL_HEADS or line.endswith(_PROTOCOL_ENDS):
-        return "protocol"
-    return "policy"
+def error_class(reply: Reply) -> str:
+    """Whose fault a refusal is: what its maker says (`none`: nobody's), else the client's, in form or in matter."""
+    return reply.fault or ("protocol" if reply.code in _PROTOCOL_CODES else "policy")
 
 
 class RecordingProtocol(SmtpServerProtocol):
@@ -158,14 +123,15 @@ class Transcripts:
 
     def failed(self, protocol: SmtpServerProtocol, reply: Reply, stage: str, namaddr: str) -> None:
         """The client `namaddr` is given this refusal of what it said at `stage`."""
-        if not self._all and reply.code not in _OWN_CODES and reply is not replies.TLS_UNAVAILABLE:
+        fault = error_class(reply)
+        if not self._all and fault not in self._classes:
             return
         record = self._records.get(protocol)
         if record is None:
             record = self._records[protocol] = _Record(set(), [])
             if type(protocol) is RecordingProtocol:
                 protocol.flush = lambda: self.over(protocol, namaddr)
-        record.classes.add(error_class(reply, stage))
+        record.classes.add(fault)
         if type(protocol) is not RecordingProtocol:
             record.lines += [f"In:  {stage} ...", f"Out: {reply.line()}"]
 
@@ -174,11 +140,14 @@ class Transcripts:
         if protocol in self._records:
             self._records[protocol].reason = reason
 
-    def over(self, protocol: SmtpServerProtocol, namaddr: str) -> None:
-        """The session has ended, or its transcript has become long."""
+    def over(self, protocol: SmtpServerProtocol, namaddr: str, warned_of: Sequence[str] = ()) -> None:
+        """The session has ended, or its transcript has become long. `warned_of`: classes of what was let pass."""
         record = self._records.pop(protocol, None)
         if record is None:
-            return
+            if not warned_of:
+                return
+            record = _Record(set(), [])
+        record.classes.update(warned_of)
         lines = record.lines
         if type(protocol) is RecordingProtocol:
             lines = [*protocol.lines]

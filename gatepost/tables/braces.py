@@ -2,7 +2,7 @@
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
-from gatepost.tables.source import BLANKS
+from gatepost.tables.source import BLANKS, key_end
 
 SEPARATORS = ", \t\r\n"
 
@@ -60,18 +60,7 @@ def inline_rules(kind: str, text: str) -> list[tuple[int, str]]:
 def split_name_value(text: str) -> tuple[str, str]:
     """`name = value`; the name may hold quoted text. Raises BraceError."""
     text = text.strip(BLANKS)
-    quoted = escaped = False
-    end = len(text)
-    for index, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif not quoted and (char == "=" or char in BLANKS):
-            end = index
-            break
+    end, _ = key_end(text, f"={BLANKS}")
     rest = text[end:].lstrip(BLANKS)
     if not rest.startswith("="):
         raise BraceError("missing '=' after attribute name")

@@ -23,7 +23,7 @@ class PipeTable:
     def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
         self.name = name
         self.tables = [open_table(spec) for spec in _items("pipemap", name, text, "type:name")]
-        self.fixed = all(table.fixed for table in self.tables)
+        self.fixed = self.tables[0].fixed
 
     async def lookup(self, key: str) -> str | None:
         value: str | None = key
@@ -49,7 +49,7 @@ class UnionTable:
     def __init__(self, name: str, text: str, open_table: Callable[[str], Table]) -> None:
         self.name = name
         self.tables = [open_table(spec) for spec in _items("unionmap", name, text, "type:name")]
-        self.fixed = all(table.fixed for table in self.tables)
+        self.fixed = any(table.fixed for table in self.tables)
 
     async def lookup(self, key: str) -> str | None:
         found = [value for table in self.tables if (value := await table.lookup(key)) is not None]

@@ -5,7 +5,7 @@ from main.cf. A file that changes is taken up without a reload; a broken edit ke
 """
 
 from collections.abc import Callable, Collection
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.logical_lines import split_name_value
@@ -23,6 +23,18 @@ T = TypeVar("T")
 OWN_KEYS = frozenset(("gatepost_connections", "gatepost_timeout"))
 
 NEEDED = "must be set"
+
+
+class DomainList(Protocol):
+    """The domains that a table is asked for."""
+
+    async def match_string(self, text: str) -> bool:
+        """Is this domain one of them? Raises LookupTemporaryFailure."""
+        ...
+
+
+CompileDomains = Callable[[str, str], DomainList]
+"""Reads a `domain` setting: the table's name, and the text."""
 
 
 class DatabaseConfig:
@@ -73,39 +85,54 @@ class DatabaseConfig:
             raise ConfigError(f'"{value}" is none of: {", ".join(choices)}', parameter=name)
         return value
 
-    def form(self, queries: list[str]) -> QueryForm:
-        """The table's templates."""
+    def form(self, queries: list[str], result_format: str = "%s", *, parameter: str = "") -> QueryForm:
+        """The table's templates. `parameter`: which of the settings holds them, if there is one only."""
         try:
-            return QueryForm(self.table, queries, self.text("result_format", "%s"))
+            return QueryForm(self.table, queries, result_format)
         except TemplateError as error:
-            raise ConfigError(f"bad % expansion in template: {error}") from None
+            raise ConfigError(f"bad % expansion in template: {error}", parameter=parameter) from None
+
+    def domains(self, compile_domains: CompileDomains) -> DomainList | None:
+        """What `in_domains` wants to know."""
+        text = self.text("domain")
+        return compile_domains(self.table, text) if text else None
+
+
+async def in_domains(domains: DomainList | None, key: str) -> bool:
+    """Is `key` an address with a domain in the list, or is there no list? Raises LookupTemporaryFailure."""
+    if domains is None:
+        return True
+    _, at, domain = key.rpartition("@")
+    return bool(at and domain) and await domains.match_string(domain)
 
 
 class ConfiguredTable(Generic[T]):
-    """What a table is made of by its configuration, made anew when the file changes."""
+    """A table, but for the lookups. `T` is what its configuration comes to, made anew when the file changes."""
+
+    fixed = True
 
     def __init__(
         self,
         env: TableEnvironment,
-        table: str,
+        name: str,
         keys: Collection[str],
         build: Callable[[DatabaseConfig], T],
     ) -> None:
-        """`table`: `pgsql:/etc/x.cf`. `keys`: the names that the type knows. `build` raises ConfigError.
+        """`name`: `pgsql:/etc/x.cf`. `keys`: the names that the type knows. `build` raises ConfigError.
 
         Raises ConfigError for mistakes in main.cf; those in a file are `problems`, and make lookups fail.
         """
-        self.table = table
-        self._kind, _, source = table.partition(":")
+        self.name = name
+        self._kind, _, source = name.partition(":")
         self._keys = keys
         self._build = build
         self._file: WatchedFile[_Built[T]] | None = None
-        self._fixed: T | None = None
+        self._of_main_cf: T | None = None
         self._env = env
         if source.startswith(("/", ".")):
-            self._file = WatchedFile(env, table, source, self._parse)
+            self._file = WatchedFile(env, name, source, self._parse)
         else:
-            self._fixed = self._from_main_cf(source)
+            self._of_main_cf = self._from_main_cf(source)
 
     @property
     def problems(self) -> list[Problem]:
@@ -114,13 +141,13 @@ class ConfiguredTable(Generic[T]):
 
     def current(self, key: str) -> T:
         """What to work with now. Raises LookupTemporaryFailure."""
-        if self._fixed is not None:
-            return self._fixed
+        if self._of_main_cf is not None:
+            return self._of_main_cf
         assert self._file is not None
         built = self._file.current(key)
         if built.content is None:
-            self._env.warn(f"{self.table} is unavailable. {built.reason}")
-            raise LookupTemporaryFailure(self.table, key, built.reason)
+            self._env.warn(f"{self.name} is unavailable. {built.reason}")
+            raise LookupTemporaryFailure(self.name, key, built.reason)
         return built.content
 
     def _from_main_cf(self, prefix: str) -> T:
@@ -128,13 +155,13 @@ class ConfiguredTable(Generic[T]):
             return self._env.parameter(f"{prefix}_{name}")
 
         try:
-            return self._build(DatabaseConfig(self.table, value))
+            return self._build(DatabaseConfig(self.name, value))
         except ConfigError as error:
             name = f"{prefix}_{error.parameter}" if error.parameter else ""
-            raise ConfigError(f"{self.table}: {error.message}", parameter=name) from None
+            raise ConfigError(f"{self.name}: {error.message}", parameter=name) from None
 
     def _parse(self, text: str) -> "Parsed[_Built[T]]":
-        path = self._env.path(self.table.partition(":")[2])
+        path = self._env.path(self.name.partition(":")[2])
         remarks = Remarks(f"{self._kind} map {path}")
         values: dict[str, str] = {}
         lines: dict[str, int] = {}
@@ -151,13 +178,13 @@ class ConfiguredTable(Generic[T]):
             values[name], lines[name] = value.rstrip(), number
         built: _Built[T] = _Built()
         try:
-            built.content = self._build(DatabaseConfig(self.table, values.get))
+            built.content = self._build(DatabaseConfig(self.name, values.get))
         except ConfigError as error:
             what = f"{error.parameter} {error.message}" if error.message == NEEDED else error.message
             if error.parameter in lines:
                 remarks.add(lines[error.parameter], what)
             else:
-                remarks.problems.append(Problem(f"{self.table} is unavailable. {what}", what=what))
+                remarks.problems.append(Problem(f"{self.name} is unavailable. {what}", what=what))
             built.reason = what
         return Parsed(built, remarks.problems)
 

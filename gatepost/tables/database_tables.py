@@ -8,6 +8,9 @@ from gatepost.tables.environment import TableSource
 from gatepost.tables.match_list import MatchList
 from gatepost.tables.table import Table
 
+SERVER_TYPES = ("ldap", "mysql", "pgsql", "memcache", "tcp", "socketmap")
+"""Types of tables for which a server is asked: the others know by themselves."""
+
 
 def database_openers(source: TableSource, shared: Shared) -> dict[str, Callable[[str], Table]]:
     """For each type what opens a table by its whole name (`pgsql:/etc/x.cf`); it raises ConfigError.
@@ -25,7 +28,7 @@ def database_openers(source: TableSource, shared: Shared) -> dict[str, Callable[
         "mysql": mysql.opener(env, shared, compile_domains),
         "sqlite": sqlite.opener(env, shared, compile_domains),
         "ldap": ldap.opener(env, shared, compile_domains),
-        "memcache": lambda name: memcache.MemcacheTable(env, shared, name, compile_domains, source.open),
+        "memcache": memcache.opener(env, shared, compile_domains, source.open),
         "tcp": network,
         "socketmap": network,
     }

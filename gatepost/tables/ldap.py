@@ -6,7 +6,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
 from gatepost.tables.asking import in_own_task
 from gatepost.tables.connection_pool import ConnectionPool, NoAnswer, PoolLimits, Shared
-from gatepost.tables.database_config import NEEDED, ConfiguredTable, DatabaseConfig
+from gatepost.tables.database_config import NEEDED, CompileDomains, ConfiguredTable, DatabaseConfig, in_domains
 from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.ldap_connection import LdapConnection, LdapLogin
@@ -21,9 +21,7 @@ from gatepost.tables.ldap_search import (
     quote_dn,
     quote_filter,
 )
-from gatepost.tables.query_template import QueryForm, ResultCollector, ResultTooLong, TemplateError
-from gatepost.tables.source import Problem
-from gatepost.tables.sql_table import CompileDomains, DomainList, in_domains
+from gatepost.tables.query_template import ResultCollector, ResultTooLong
 from gatepost.tables.table import LookupTemporaryFailure
 
 # No longer of effect in Postfix either.
@@ -104,10 +102,7 @@ class LdapPlan:
         self.base = config.text("search_base")
         filter_text = config.text("query_filter", "(mailacceptinggeneralid=%s)")
         result_format = config.text("result_format", config.text("result_filter", "%s"))
-        try:
-            self.form = QueryForm(config.table, [self.base, filter_text], result_format)
-        except TemplateError as error:
-            raise ConfigError(f"bad % expansion in template: {error}") from None
+        self.form = config.form([self.base, filter_text], result_format)
         self.scope = SCOPES[config.choice("scope", "sub", SCOPES)]
         self.attributes = Attributes(
             terminal=_names(config.text("terminal_result_attribute")),
@@ -118,8 +113,7 @@ class LdapPlan:
         self.expansion_limit = config.number("expansion_limit", 0)
         self.size_limit = config.number("size_limit", self.expansion_limit)
         self.recursion_limit = config.number("recursion_limit", 1000, 1)
-        domains = config.text("domain")
-        self.domains: DomainList | None = compile_domains(config.table, domains) if domains else None
+        self.domains = config.domains(compile_domains)
         self.pool = pool
 
     def request(self, key: str) -> Request | None:
@@ -135,27 +129,13 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.lower() for name in split_list(text))
 
 
-class LdapTable:
+class LdapTable(ConfiguredTable[LdapPlan]):
     """One LDAP table."""
 
-    __slots__ = ("_config", "_env", "fixed", "name")
-
-    def __init__(self, env: TableEnvironment, name: str, build: Callable[[DatabaseConfig], LdapPlan]) -> None:
-        """`name`: `ldap:/etc/x.cf`. Raises ConfigError."""
-        self.name = name
-        self.fixed = True
-        self._env = env
-        self._config = ConfiguredTable(env, name, KEYS, build)
-
-    @property
-    def problems(self) -> list[Problem]:
-        """What is wrong with the configuration file, as it is now."""
-        return self._config.problems
-
     async def lookup(self, key: str) -> str | None:
-        plan = self._config.current(key)
+        plan = self.current(key)
         key = self._env.fold(key)
-        if plan.domains is not None and not await in_domains(plan.domains, key):
+        if not await in_domains(plan.domains, key):
             return None
         request = plan.request(key) if key and "\0" not in key else None
         if request is None:
@@ -210,6 +190,6 @@ def opener(env: TableEnvironment, shared: Shared, compile_domains: CompileDomain
 
     def open_table(name: str) -> LdapTable:
         library("ldap", "ldap")
-        return LdapTable(env, name, plan)
+        return LdapTable(env, name, KEYS, plan)
 
     return open_table

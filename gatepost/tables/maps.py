@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gatepost.tables.source import printable
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure, Table
 
 
@@ -54,8 +55,21 @@ class Maps:
         return await self.find(key, full_key=False) if self._fixed else None
 
     def _report(self, table: Table, key: str, failure: LookupTemporaryFailure) -> None:
+        key = printable(key)
         if isinstance(failure, EmptyResult):
             self._warn(f"{self.parameter} lookup of {key} returns an empty string result")
             self._warn(f"{self.parameter} should return NO RESULT in case of NOT FOUND")
         else:
-            self._warn(f'{table.name} lookup error for "{key[:100]}"')
+            self._warn(f'{table.name} lookup error for "{key}"')
+
+
+class AliasMaps(Maps):
+    """Those of local(8), which has words of its own for a table that cannot tell."""
+
+    __slots__ = ()
+
+    def _report(self, table: Table, key: str, failure: LookupTemporaryFailure) -> None:
+        if isinstance(failure, EmptyResult):
+            super()._report(table, key, failure)
+        else:
+            self._warn(f"{table.name}: lookup of '{printable(key)}' failed")

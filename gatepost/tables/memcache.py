@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import in_own_task
 from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoAnswer, PoolLimits, Shared
-from gatepost.tables.database_config import ConfiguredTable, DatabaseConfig
+from gatepost.tables.database_config import CompileDomains, ConfiguredTable, DatabaseConfig, in_domains
 from gatepost.tables.environment import TableEnvironment
-from gatepost.tables.query_template import QueryForm, TemplateError
-from gatepost.tables.source import Problem, printable
-from gatepost.tables.sql_table import CompileDomains, DomainList, in_domains
+from gatepost.tables.source import printable
 from gatepost.tables.stream_server import StreamConnection, stream_pool
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure, Table
 
@@ -49,10 +47,7 @@ class MemcachePlan:
         compile_domains: CompileDomains,
         open_table: OpenTable,
     ) -> None:
-        try:
-            self.form = QueryForm(config.table, [config.text("key_format", "%s")])
-        except TemplateError as error:
-            raise ConfigError(f"bad % expansion in template: {error}", parameter="key_format") from None
+        self.form = config.form([config.text("key_format", "%s")], parameter="key_format")
         self.flags = config.number("flags", 0)
         self.ttl = config.number("ttl", 3600)
         self.data_limit = config.number("data_size_limit", 10240, 1)
@@ -62,8 +57,7 @@ class MemcachePlan:
         limits = PoolLimits(
             connections=config.number("gatepost_connections", 5, 1), timeout=config.number("timeout", 2, 1)
         )
-        domains = config.text("domain")
-        self.domains: DomainList | None = compile_domains(config.table, domains) if domains else None
+        self.domains = config.domains(compile_domains)
         server = config.text("memcache", "inet:localhost:11211")
         try:
             self.pool: ConnectionPool[StreamConnection] = shared.get(
@@ -79,31 +73,13 @@ class MemcachePlan:
                 raise ConfigError(error.message, parameter="backup") from None
 
 
-class MemcacheTable:
+class MemcacheTable(ConfiguredTable[MemcachePlan]):
     """One memcache table. What the backup finds is put into the memcache for the next time."""
 
-    __slots__ = ("_config", "_env", "fixed", "name")
-
-    def __init__(
-        self, env: TableEnvironment, shared: Shared, name: str, compile_domains: CompileDomains, open_table: OpenTable
-    ) -> None:
-        """`name`: `memcache:/etc/x.cf`. `open_table` opens the backup. Raises ConfigError."""
-        self.name = name
-        self.fixed = True
-        self._env = env
-        self._config = ConfiguredTable(
-            env, name, KEYS, lambda config: MemcachePlan(env, shared, config, compile_domains, open_table)
-        )
-
-    @property
-    def problems(self) -> list[Problem]:
-        """What is wrong with the configuration file, as it is now."""
-        return self._config.problems
-
     async def lookup(self, key: str) -> str | None:
-        plan = self._config.current(key)
+        plan = self.current(key)
         folded = self._env.fold(key)
-        if plan.domains is not None and not await in_domains(plan.domains, folded):
+        if not await in_domains(plan.domains, folded):
             return None
         name = plan.form.query(0, folded, str)
         data = name.encode() if name else b""
@@ -180,3 +156,14 @@ async def _set(connection: StreamConnection, plan: MemcachePlan, key: bytes, val
 
 def _unexpected(line: bytes) -> ConnectionFailure:
     return ConnectionFailure(f"unexpected memcache server reply: {printable(line[:30].decode('utf-8', 'replace'))}")
+
+
+def opener(
+    env: TableEnvironment, shared: Shared, compile_domains: CompileDomains, open_table: OpenTable
+) -> Callable[[str], MemcacheTable]:
+    """Opens tables by their names (`memcache:/etc/x.cf`); they raise ConfigError. `open_table` opens the backup."""
+
+    def plan(config: DatabaseConfig) -> MemcachePlan:
+        return MemcachePlan(env, shared, config, compile_domains, open_table)
+
+    return lambda name: MemcacheTable(env, name, KEYS, plan)

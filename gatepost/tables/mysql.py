@@ -10,13 +10,12 @@ from typing import Any
 from gatepost.config.errors import ConfigError
 from gatepost.config.values import split_list
 from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, QuestionFailure, Shared
-from gatepost.tables.database_config import DatabaseConfig
+from gatepost.tables.database_config import CompileDomains, DatabaseConfig
 from gatepost.tables.database_library import library
 from gatepost.tables.environment import TableEnvironment, error_text
 from gatepost.tables.mysql_options import default_options, read_options
 from gatepost.tables.sql_table import (
     SERVER_KEYS,
-    CompileDomains,
     MakeQuery,
     Rows,
     SqlPlan,

@@ -1,6 +1,9 @@
 """From `type:name` to an open table. Tables of the same name are one table."""
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from typing import Self
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.braces import split_items
@@ -11,7 +14,7 @@ from gatepost.tables.database_tables import database_openers
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.index_files import IndexTable
 from gatepost.tables.literal import EnvironTable, FailTable, InlineTable, StaticTable
-from gatepost.tables.maps import Maps
+from gatepost.tables.maps import AliasMaps, Maps
 from gatepost.tables.pattern_rules import Fallback
 from gatepost.tables.pattern_tables import PatternTable
 from gatepost.tables.source import Problem
@@ -30,7 +33,19 @@ class Tables:
         self.env = env
         self._open: dict[str, Table] = {}
         self._shared = Shared()
-        self._openers: dict[str, Opener] = {
+        self._openers = self._all_openers(env)
+
+    def logged_by(self, warn: Callable[[str], None]) -> Self:
+        """The same tables, for a program with warnings of its own. A table that two programs have tells the one that
+        had it first what is wrong with it; each tells itself which of its lookups fail.
+        """
+        other = copy(self)
+        other.env = replace(self.env, warn=warn)
+        other._openers = other._all_openers(other.env)
+        return other
+
+    def _all_openers(self, env: TableEnvironment) -> dict[str, Opener]:
+        openers: dict[str, Opener] = {
             "texthash": lambda spec, name, syntax: TextTable(
                 env, spec, name, syntax if syntax == "passwords" else "postmap"
             ),
@@ -48,11 +63,12 @@ class Tables:
             "proxy": lambda spec, name, syntax: self.open(name, syntax=syntax),
         }
         for kind in INDEX_SUFFIXES:
-            self._openers[kind] = self._indexed
+            openers[kind] = self._indexed
         for kind, open_named in database_openers(self, self._shared).items():
-            self._openers[kind] = lambda spec, name, syntax, opener=open_named: opener(spec)  # type: ignore[misc]
+            openers[kind] = lambda spec, name, syntax, opener=open_named: opener(spec)  # type: ignore[misc]
         for kind, opener in env.openers.items():
-            self._openers[kind] = lambda spec, name, syntax, opener=opener: opener(spec, name)  # type: ignore[misc]
+            openers[kind] = lambda spec, name, syntax, opener=opener: opener(spec, name)  # type: ignore[misc]
+        return openers
 
     def _indexed(self, spec: str, name: str, syntax: str) -> Table:
         """From the source text; from the index where only that is there, and we can read it."""
@@ -109,4 +125,4 @@ class Tables:
                 tables.append(self.open(spec, syntax=syntax))
             except ConfigError as error:
                 raise ConfigError(error.message, parameter=parameter) from None
-        return Maps(parameter, tables, self.env.warn)
+        return (AliasMaps if syntax == "aliases" else Maps)(parameter, tables, self.env.warn)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gatepost.mail.address_tokens import Token, externalize, internalize, scan
-from gatepost.tables.source import BLANKS, Parsed, Remarks, logical_lines, printable
+from gatepost.tables.source import BLANKS, Parsed, Remarks, key_end, logical_lines, printable
 
 Fold = Callable[[str], str]
 
@@ -41,17 +41,8 @@ def split_entry(line: str) -> tuple[str, str, bool]:
     if '"' not in line and "\\" not in line:
         parts = _BLANK.split(line, 1)
         return parts[0], parts[1].strip(BLANKS) if len(parts) > 1 else "", False
-    quoted = escaped = False
-    for index, char in enumerate(line):
-        if escaped:
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char in BLANKS and not quoted:
-            return line[:index], line[index:].strip(BLANKS), False
-    return line, "", quoted
+    end, quoted = key_end(line, BLANKS)
+    return line[:end], line[end:].strip(BLANKS), quoted
 
 
 def parse_aliases(text: str, *, where: str, fold: Fold) -> Parsed[dict[str, str]]:

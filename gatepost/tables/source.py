@@ -54,6 +54,21 @@ def is_valid(text: str) -> bool:
     return True
 
 
+def key_end(text: str, ends: str) -> tuple[int, bool]:
+    """Where the first of `ends` stands that is in no quotes and behind no backslash; and is a quote open there?"""
+    quoted = escaped = False
+    for index, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif char == '"':
+            quoted = not quoted
+        elif not quoted and char in ends:
+            return index, False
+    return len(text), quoted
+
+
 def printable(text: str) -> str:
     """`text` fit for a log line."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,15 +1,21 @@
 """What the tables of SQL databases share: the query, the domains asked for, the results (mysql_table(5) and kin)."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import in_own_task
 from gatepost.tables.connection_pool import NoAnswer, PoolLimits
-from gatepost.tables.database_config import NEEDED, OWN_KEYS, ConfiguredTable, DatabaseConfig
-from gatepost.tables.environment import TableEnvironment
+from gatepost.tables.database_config import (
+    NEEDED,
+    OWN_KEYS,
+    CompileDomains,
+    ConfiguredTable,
+    DatabaseConfig,
+    DomainList,
+    in_domains,
+)
 from gatepost.tables.query_template import QueryForm, Quote, ResultCollector, ResultTooLong
-from gatepost.tables.source import Problem
 from gatepost.tables.table import LookupTemporaryFailure
 
 # The rows of an answer, NULL as None.
@@ -31,18 +37,6 @@ QUERY_KEYS = frozenset(
     ]
 )
 SERVER_KEYS = QUERY_KEYS | OWN_KEYS | {"hosts", "user", "password", "dbname", "idle_interval", "retry_interval"}
-
-
-class DomainList(Protocol):
-    """The domains that a table is asked for."""
-
-    async def match_string(self, text: str) -> bool:
-        """Is this domain one of them? Raises LookupTemporaryFailure."""
-        ...
-
-
-# Reads a `domain` setting. The table's name, and the text.
-CompileDomains = Callable[[str, str], DomainList]
 
 
 class SqlPlan:
@@ -107,42 +101,21 @@ def sql_plan(
     config: DatabaseConfig, compile_domains: CompileDomains, ask: Callable[[MakeQuery], Coroutine[Any, Any, Rows]]
 ) -> SqlPlan:
     """The plan that `config` makes. Raises ConfigError."""
-    domains = config.text("domain")
     return SqlPlan(
-        config.form([query_text(config)]),
+        config.form([query_text(config)], config.text("result_format", "%s")),
         config.number("expansion_limit", 0),
-        compile_domains(config.table, domains) if domains else None,
+        config.domains(compile_domains),
         ask,
     )
 
 
-class SqlTable:
+class SqlTable(ConfiguredTable[SqlPlan]):
     """One table of a SQL database."""
 
-    __slots__ = ("_config", "_env", "fixed", "name")
-
-    def __init__(
-        self,
-        env: TableEnvironment,
-        name: str,
-        keys: Iterable[str],
-        build: Callable[[DatabaseConfig], SqlPlan],
-    ) -> None:
-        """`name`: `pgsql:/etc/x.cf`. `keys`: the settings that the type knows. Raises ConfigError."""
-        self.name = name
-        self.fixed = True
-        self._env = env
-        self._config = ConfiguredTable(env, name, frozenset(keys), build)
-
-    @property
-    def problems(self) -> list[Problem]:
-        """What is wrong with the configuration file, as it is now."""
-        return self._config.problems
-
     async def lookup(self, key: str) -> str | None:
-        plan = self._config.current(key)
+        plan = self.current(key)
         key = self._env.fold(key)
-        if plan.domains is not None and not await in_domains(plan.domains, key):
+        if not await in_domains(plan.domains, key):
             return None
         # No key of a mail system holds a NUL; where query texts end with one it could cut them short.
         if not key or "\0" in key or not plan.form.suits(key):
@@ -160,9 +133,3 @@ class SqlTable:
             self._env.warn(f"{self.name}: {error}")
             raise LookupTemporaryFailure(self.name, key, str(error)) from None
         return results.text()
-
-
-async def in_domains(domains: DomainList, key: str) -> bool:
-    """Is `key` an address with a domain in the list? Raises LookupTemporaryFailure."""
-    _, at, domain = key.rpartition("@")
-    return bool(at and domain) and await domains.match_string(domain)

@@ -13,10 +13,10 @@ import apsw
 from gatepost.config.errors import ConfigError
 from gatepost.tables.asking import WorkerThread
 from gatepost.tables.connection_pool import NoAnswer, Shared
-from gatepost.tables.database_config import DatabaseConfig
+from gatepost.tables.database_config import CompileDomains, DatabaseConfig
 from gatepost.tables.environment import TableEnvironment, error_text
 from gatepost.tables.pgsql import quote_standard
-from gatepost.tables.sql_table import QUERY_KEYS, CompileDomains, MakeQuery, Rows, SqlPlan, SqlTable, sql_plan
+from gatepost.tables.sql_table import QUERY_KEYS, MakeQuery, Rows, SqlPlan, SqlTable, sql_plan
 
 KEYS = QUERY_KEYS | {"dbpath", "gatepost_timeout"}
 

@@ -6,20 +6,16 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
+from tests.crash.conftest import RELAY
 from tests.crash.volumes import DiskGatepost, VolumeGatepost, why_no_disk, why_not
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import Gatepost, temporary_folder, until
 
-MAIN_CF = """\
-myhostname = relay.test
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-inet_protocols = ipv4
-relayhost = [127.0.0.1]:{port}
+MAIN_CF = f"""\
+{RELAY}\
 notify_classes =
 """
 LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 4000
@@ -87,9 +83,6 @@ def read_only(file: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (header_overwritten, "queue.db: file is not a database; restore it from a backup, or move it away"),
-        (cut, "queue.db: database disk image is malformed; restore it"),
-        (emptied, "queue.db is empty, though it held a queue: queue.db-wal is there; restore it"),
         (Path.unlink, "queue.db is missing, though it held a queue: queue.db-wal is there; restore it"),
         (read_only, "queue.db: Permission denied"),
     ],
@@ -98,7 +91,7 @@ def test_a_queue_file_that_cannot_be_used(
     world: World, damage: Callable[[Path], None], said: str, long_form: bool
 ) -> None:
     """The start refuses and changes nothing; with the file back all mail is there and goes."""
-    if damage in (cut, Path.unlink) and not long_form:
+    if damage is Path.unlink and not long_form:
         pytest.skip("in the long form only (make faults); see tests/queue/test_queue_file.py")
     ids = world.with_deferred_mail()
     file = world.queue / "queue.db"
@@ -118,6 +111,66 @@ def test_a_queue_file_that_cannot_be_used(
     world.server.command("postqueue", "-f")
     for queue_id in ids:
         world.server.wait_log(f"{queue_id}: removed")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (header_overwritten, "queue.db: file is not a database"),
+        (cut, "queue.db: database disk image is malformed"),
+        (emptied, "queue.db is empty, though it held a queue"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--single-process"]], ids=["processes", "single-process"])
+def test_a_queue_file_that_is_damaged(
+    world: World, damage: Callable[[Path], None], said: str, options: list[str], long_form: bool
+) -> None:
+    """The start tells; what can be read goes; the damaged file is kept; new mail goes, and after another start, too."""
+    if (damage is not header_overwritten or options) and not long_form:
+        pytest.skip("in the long form only (make faults); see tests/queue/test_mending.py")
+    ids = world.with_deferred_mail()
+    file = world.queue / "queue.db"
+    damage(file)
+    damaged = file.read_bytes()
+    done = world.server.command("start", *options)
+    try:
+        assert done.stderr.startswith("gatepost start: warning: ") and f"{world.queue}/{said}" in done.stderr
+        (line,) = world.server.log_lines("messages were carried over")
+        found = world.queues()
+        assert f"{file}: {len(found)} messages were carried over into a new file" in line
+        assert damage is not header_overwritten or found == dict.fromkeys(ids, "deferred")
+        world.server.command("postqueue", "-f")
+        for queue_id in (queue_id for queue_id, queue in found.items() if queue == "deferred"):
+            world.server.wait_log(f"{queue_id}: removed")
+        (kept,) = world.queue.glob("queue.db.damaged-*[0-9]")
+        assert kept.read_bytes() == damaged
+        assert f"the damaged one is kept as {kept}" in world.server.log()
+        world.server.wait_log(f"{world.server.send('next@client.test', TO)}: removed")
+    finally:
+        world.server.command("stop")
+    world.server.start()
+    world.server.wait_log(f"{world.server.send('last@client.test', TO)}: removed")
+    assert len(world.server.log_lines("looking through the whole file")) == 1
+
+
+def test_damage_that_shows_at_work(world: World) -> None:
+    """Of an index, which nothing reads at a start: the queue manager ends with the reason, and its successor mends."""
+    ids = world.with_deferred_mail()
+    file = world.queue / "queue.db"
+    connection = apsw.Connection(str(file))
+    page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'waiting_slot'").get
+    connection.close()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * 4096)
+        opened.write(bytes(4096))
+    world.server.start()
+    world.server.wait_log(rf"postfix/qmgr\[\d+\]: fatal: {world.queue}: database disk image is malformed")
+    world.server.wait_log(r"3 messages were carried over into a new file; of these 0 are in the corrupt queue, 0 were")
+    until(lambda: len(world.queues()) == 3, "the queue manager's successor")
+    world.server.command("postqueue", "-f")
+    for queue_id in ids:
+        world.server.wait_log(f"{queue_id}: removed")
+    assert len(world.server.log_lines("qmgr.*fatal")) == 1
 
 
 def test_damage_deep_inside(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.mail.mime_state import MimeState, quoted_printable
+from gatepost.mail.mime_state import MimeState, has_header_beyond_ascii, quoted_printable
 
 
 def converted(text: str, piece: int = 0, *, downgrade: bool = True) -> str:
@@ -164,3 +164,21 @@ def test_a_line_in_many_pieces() -> None:
     events = [event for piece in (b"A: b\n", b"\nx", b"y", b"z", b"\n", b"\nend") for event in state.feed(piece)]
     events += state.end()
     assert [text for _, text in events] == [b"A: b", b"", b"xyz", b"", b"end"]
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("Subject: ü\n\nbody\n", True),
+        ("Subject: x\n\nSubject: ü\n", False),
+        ("Subject: x\n ü", True),
+        ("Content-Type: message/global\n\nSubject: ü\n\n", True),
+        ("Content-Type: message/global-headers\n\nSubject: ü\n\n", False),
+        ("Content-Type: multipart/mixed; boundary=b\n\nü: x\n--b\nX: ü\n\n", True),
+        ("Content-Type: multipart/mixed; boundary=b\n\nü: x\n--b\nX: u\n\nX: ü\n--b--\nX: ü\n", False),
+    ],
+)
+def test_headers_beyond_ascii(text: str, has: bool) -> None:
+    content = text.encode()
+    assert has_header_beyond_ascii((content,)) is has
+    assert has_header_beyond_ascii(content[at : at + 3] for at in range(0, len(content), 3)) is has

@@ -384,7 +384,7 @@ def _new_handshake(peer: Peer) -> bytes:
     """What a client says that wants another handshake (TLSv1.2)."""
     library = ctypes.CDLL(_ssl.__file__)
     library.SSL_renegotiate.argtypes = [ctypes.c_void_p]
-    assert library.SSL_renegotiate(openssl._connection(peer.tls)) == 1
+    assert library.SSL_renegotiate(openssl.connection_pointer(peer.tls)) == 1
     with pytest.raises(ssl.SSLWantReadError):
         peer.tls.do_handshake()
     return peer.outgoing.read()
@@ -434,7 +434,7 @@ def test_writing_while_a_ticket_is_half_read() -> None:
         library = ctypes.CDLL(_ssl.__file__)
         library.SSL_CTX_ctrl.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p]
         set_max_send_fragment = 52
-        assert library.SSL_CTX_ctrl(openssl._context(server), set_max_send_fragment, 512, None)
+        assert library.SSL_CTX_ctrl(openssl.context_pointer(server), set_max_send_fragment, 512, None)
         client = client_side()
         leaf().configure_cert(client)  # which makes the ticket large
         app = App()

@@ -120,7 +120,7 @@ def test_power_cuts(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         after.mkdir()
         vfs = PowerCutVFS(f"power-cut-{seed}")
         # Without it, the journal of the file's creation can come back and undo everything.
-        monkeypatch.setattr("gatepost.queue.sqlite._sync_folder", lambda folder, vfs=vfs: vfs.sync_folder())
+        monkeypatch.setattr("gatepost.queue.sqlite.sync_folder", lambda folder, vfs=vfs: vfs.sync_folder())
         acknowledged, attempted, reserved = run_until_power_cut(vfs, before, chance)
         vfs.after_power_cut(after, chance)
         found = found_in(after, attempted.messages)
@@ -212,7 +212,7 @@ def test_a_power_cut_while_the_file_is_made(tmp_path: Path, monkeypatch: pytest.
         before, after = tmp_path / f"before{seed}", tmp_path / f"after{seed}"
         after.mkdir()
         vfs = PowerCutVFS(f"new-file-{seed}")
-        monkeypatch.setattr("gatepost.queue.sqlite._sync_folder", lambda folder, vfs=vfs: vfs.sync_folder())
+        monkeypatch.setattr("gatepost.queue.sqlite.sync_folder", lambda folder, vfs=vfs: vfs.sync_folder())
         vfs.steps = chance.randrange(60)
         with pytest.raises((StoreFailure, StoreFull)):
             store = SqliteStore(before, vfs=vfs.name, checkpoints=False)

@@ -14,8 +14,10 @@ import pytest
 from gatepost.mail.envelope import Message
 from gatepost.mail.queue_id import short_queue_id
 from gatepost.queue import reader
+from gatepost.queue.queue_file import suspicions
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, Deferral, StoreFailure, StoreFull
+from tests.queue.damage import MANY, damage, sample, zeros
 from tests.queue.messages import a_message
 from tests.queue.power_cut_vfs import PowerCutVFS
 
@@ -357,3 +359,38 @@ def test_what_is_due_is_found_behind_many_that_are_left_out(tmp_path: Path) -> N
         assert len(store.due(1000.0, 1000, active)) == 300
         assert store.next_due(active) == 1000.0
         assert store.next_due({short_queue_id(number) for number in range(1, 3001)}) == 2000.0
+
+
+def test_damage_that_is_not_one_message_s_own(tmp_path: Path) -> None:
+    """What leads to the messages cannot be read: none of them is taken for corrupt, and the next start is to look."""
+    damage(sample().copy(tmp_path / "queue"), sample().page("fresh", "root"), zeros)
+    failures: list[StoreFailure] = []
+    store = SqliteStore(tmp_path / "queue", on_failure=failures.append)
+    for content in (True, False):
+        with pytest.raises(StoreFailure, match="malformed"):
+            store.load(short_queue_id(1), content=content)
+    assert len(failures) == 1 and suspicions(tmp_path / "queue") == ["database disk image is malformed"]
+    store.close()
+
+
+def test_damage_that_is_one_message_s_own(tmp_path: Path) -> None:
+    """Its content leads nowhere, or its recipients are no text."""
+    file = sample().copy(tmp_path / "queue")
+    connection = apsw.Connection(str(file))
+    large = connection.execute("SELECT queue_id FROM message WHERE length(content) > 9000 LIMIT 1").get
+    many = short_queue_id(MANY[0])
+    content = connection.execute("SELECT substr(content, 1, 100) FROM message WHERE queue_id = ?", (large,)).get
+    connection.execute("UPDATE recipient_chunk SET recipients = CAST(x'ff' AS TEXT) WHERE id = ?", (MANY[0],))
+    connection.close()
+    data = file.read_bytes()
+    end = data.index(content) // 4096 * 4096 + 4096
+    file.write_bytes(data[: end - 4] + b"\x7f\0\0\0" + data[end:])  # the page that it goes on at
+    told: list[str] = []
+    store = SqliteStore(tmp_path / "queue", told.append)
+    assert store.load(large) is None and store.load(many) is None
+    assert store.recipients(many, [150]) == {}
+    assert [line.partition(":")[0] for line in told] == [large, many]
+    store.commit(Batch())
+    assert store.load(short_queue_id(2)) is not None
+    assert suspicions(tmp_path / "queue") == []
+    store.close()

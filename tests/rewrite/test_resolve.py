@@ -174,7 +174,8 @@ async def test_a_table_that_cannot_tell(parameter: str) -> None:
     services = Services(**{parameter: "fail:broken"})
     with pytest.raises(LookupTemporaryFailure):
         await services.all.resolver.resolve("joe@x.example", "joe@a.example")
-    assert services.warnings
+    told = [] if parameter == "mydestination" else [f"{parameter} lookup failure"]
+    assert services.warnings[1:] == told
 
 
 async def test_what_tables_say_is_kept_for_a_second_only() -> None:

@@ -13,7 +13,9 @@ async def test_pipe(world: Surroundings) -> None:
     with pytest.raises(EmptyResult):
         await world.tables.open("pipemap:{static:x, inline:{x=}}").lookup("a")
     assert table.fixed
-    assert not world.tables.open("pipemap:{inline:{a=b}, regexp:{{/x/ y}}}").fixed
+    assert world.tables.open("pipemap:{inline:{a=b}, regexp:{{/x/ y}}}").fixed
+    assert not world.tables.open("pipemap:{regexp:{{/x/ y}}, inline:{a=b}}").fixed
+    assert world.tables.open("unionmap:{regexp:{{/x/ y}}, inline:{a=b}}").fixed
 
 
 async def test_union(world: Surroundings) -> None:

@@ -100,6 +100,9 @@ async def test_failing_table_stops_the_search(world: Surroundings) -> None:
         await maps.find("b")
     assert world.take_warnings() == ['fail:x lookup error for "b"']
     with pytest.raises(LookupTemporaryFailure):
+        await world.tables.maps("alias_maps", "fail:x", syntax="aliases").find("b")
+    assert world.take_warnings() == ["fail:x: lookup of 'b' failed"]
+    with pytest.raises(LookupTemporaryFailure):
         await world.tables.maps("p", "inline:{a=}").find("a")
     assert world.take_warnings()[0] == "p lookup of a returns an empty string result"
 
@@ -109,3 +112,16 @@ async def test_tables_of_other_layers(world: Surroundings) -> None:
     tables = Tables(Surroundings(openers={"socketmap": lambda spec, name: table}).env)
     assert tables.open("socketmap:unix:/x:y") is table
     assert "socketmap" in tables.types
+
+
+async def test_each_program_hears_of_its_own_tables(world: Surroundings, write: Write) -> None:
+    told: list[str] = []
+    mine, other = world.tables, world.tables.logged_by(told.append)
+    name = write("shared", "/a/ x\nbad\n")
+    assert mine.open(f"pcre:{name}") is other.open(f"pcre:{name}")
+    assert (len(world.warnings), told) == (1, [])
+    other.open("pipemap:{pcre:" + write("own", "/a/ x\nbad\n") + ", static:y}")
+    assert (len(world.warnings), len(told)) == (1, 1)
+    with pytest.raises(LookupTemporaryFailure):
+        await other.maps("access", "fail:x").find("key")
+    assert (len(world.warnings), told[1:]) == (1, ['fail:x lookup error for "key"'])
