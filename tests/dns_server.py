@@ -18,6 +18,8 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
@@ -117,7 +119,8 @@ class DnsServer:
             return wire[:2] + b"\x85\x80 garbage"
         message = dns.message.make_response(query)
         message.flags |= dns.flags.AA | dns.flags.RA
-        if self.authentic:
+        # RFC 6840 5.7: who did not ask is not told.
+        if self.authentic and (query.flags & dns.flags.AD or query.ednsflags & dns.flags.DO):
             message.flags |= dns.flags.AD
         if query.edns >= 0 and not self.edns:
             message.use_edns(False)
@@ -134,6 +137,8 @@ class DnsServer:
             if listed is None:
                 message.set_rcode(dns.rcode.NXDOMAIN)
                 break
+            if "INSECURE" in self.zone.behaviour.get(listed, {}):
+                message.flags &= ~dns.flags.AD
             if "SERVFAIL" in self.zone.behaviour.get(listed, {}):
                 message.set_rcode(dns.rcode.SERVFAIL)
                 return
@@ -164,7 +169,16 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 def _rrset(name: str, rrtype: str, records: list[Record]) -> dns.rrset.RRset:
     owner = dns.name.from_text(name)
+    if rrtype == "TLSA":
+        return dns.rrset.from_rdata_list(owner, records[0].ttl, [_tlsa(record.data) for record in records])
     return dns.rrset.from_text_list(owner, records[0].ttl, "IN", rrtype, [_rdata(rrtype, r) for r in records])
+
+
+def _tlsa(text: str) -> dns.rdata.Rdata:
+    """Of any length, also one that does not fit the digest; `-` stands for nothing at all."""
+    *numbers, octets = text.split()
+    wire = bytes(map(int, numbers)) + bytes.fromhex(octets.strip("-"))
+    return dns.rdata.GenericRdata(dns.rdataclass.IN, dns.rdatatype.TLSA, wire)
 
 
 def _rdata(rrtype: str, record: Record) -> str:

@@ -11,7 +11,8 @@ Outcome = Literal["found", "no_name", "no_data", "try_again", "invalid"]
 class Record(msgspec.Struct, frozen=True):
     """One resource record. `data`: address, host name (MX: without preference) or joined text; `preference`: MX, SRV.
 
-    Host names have no final dot; the root, which makes a null MX (RFC 7505), is the empty string.
+    TLSA: usage, selector, matching type, octets in hex (none if the record is cut short). Host names have no final dot;
+    the root, which makes a null MX (RFC 7505), is the empty string.
     """
 
     name: str
@@ -26,8 +27,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     found: `records` is not empty. no_name: NXDOMAIN. no_data: the name is there, not the type.
     try_again: SERVFAIL, time-out, refused: cannot tell now. invalid: a malformed reply or an invalid name.
-    `ttl` in seconds; `authentic` is the AD bit; `reason` is for the log. `malformed`: host names in the answer that are
-    none, and whose records have been left out.
+    `ttl` in seconds; `authentic`: by DNSSEC, as a validating server told (AD bit), every alias on the way included;
+    `reason` is for the log. `malformed`: host names in the answer that are none, and whose records have been left out.
     """
 
     outcome: Outcome

@@ -9,8 +9,10 @@ from gatepost.mail.hostname import valid_hostname
 def query_name(name: str, rrtype: RRType) -> str | None:
     """The form in which `name` is asked: lower case, no final dot, IDNA A-labels; None if it is no domain name.
 
-    The root (`.`) may be asked for MX and NS only in theory; nobody gains from it, so it is refused here.
+    The root (`.`), which is the empty string, may be asked for NS alone.
     """
+    if name == "." and rrtype == "NS":
+        return ""
     if name.endswith("."):
         name = name[:-1]
     if not name.isascii():

@@ -1,6 +1,6 @@
-"""A resource record as Postfix writes it (dns_strrecord(3)): what reply filters are asked for, and what they log."""
+"""How Postfix words resource records (dns_strrecord(3)), which reply filters are asked for, and failures."""
 
-from gatepost.dns.answers import Record
+from gatepost.dns.answers import Answer, Record, RRType
 
 _HOST_DATA = frozenset({"CNAME", "NS", "PTR"})
 
@@ -15,3 +15,9 @@ def record_text(record: Record) -> str:
     elif record.type == "SRV":
         data = f"{record.preference} {data}."
     return f"{record.name}. {record.ttl} IN {record.type} {data}"
+
+
+def name_error(name: str, rrtype: RRType, answer: Answer) -> str:
+    """Postfix's text for a failed question."""
+    prefix = "" if answer.outcome == "invalid" else "Host or domain name not found. "
+    return f"{prefix}Name service error for name={name} type={rrtype}: {answer.reason}"

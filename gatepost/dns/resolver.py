@@ -32,7 +32,8 @@ class DnsResolver:
     """Ask the servers of `source`; implements Resolver.
 
     `clock`: monotonic seconds. `randbits(16)` gives query ids and is to be unpredictable (secrets.randbits).
-    `cache_size`: number of answers kept.
+    `cache_size`: number of answers kept. `dnssec`: have the servers say which answers they have found authentic, and
+    believe them, whoever they are (as Postfix: RES_USE_DNSSEC, RES_TRUSTAD); without it no answer is authentic.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class DnsResolver:
         *,
         randbits: Callable[[int], int] | None = None,
         cache_size: int = 10_000,
+        dnssec: bool = False,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -49,6 +51,7 @@ class DnsResolver:
         self._cache = AnswerCache(cache_size)
         self._running: dict[Question, asyncio.Task[Answer]] = {}
         self._slots: asyncio.Semaphore | None = None
+        self._dnssec = dnssec
         self._closed = False
         self._first = 0
 
@@ -98,12 +101,12 @@ class DnsResolver:
     async def _follow(self, name: str, rrtype: RRType) -> Answer:
         """Ask, and go on asking where a CNAME chain leaves the reply."""
         settings = self._source.settings()
-        authentic, ttl, hops, target = True, 1 << 31, 0, name
+        authentic, ttl, hops, target = self._dnssec, 1 << 31, 0, name
         while True:
-            reply, trusted = await self._ask_all(settings, target, rrtype)
+            reply = await self._ask_all(settings, target, rrtype)
             if reply is None:
                 return Answer("try_again", reason=TRY_AGAIN)
-            authentic = authentic and trusted and reply.authentic
+            authentic = authentic and reply.authentic
             hops += reply.hops
             if reply.records or reply.hops == 0 or reply.rcode == "NXDOMAIN":
                 ttl = min(ttl, reply.ttl) if reply.records else min(ttl, reply.negative_ttl)
@@ -116,8 +119,8 @@ class DnsResolver:
                 # The server followed the chain itself and says that its end has no such data.
                 return Answer("no_data", ttl=min(ttl, reply.negative_ttl), authentic=authentic, reason=NO_DATA)
 
-    async def _ask_all(self, settings: ServerSettings, name: str, rrtype: RRType) -> tuple[Reply | None, bool]:
-        """The first usable reply of any server, and whether its AD bit counts."""
+    async def _ask_all(self, settings: ServerSettings, name: str, rrtype: RRType) -> Reply | None:
+        """The first usable reply of any server."""
         servers = list(settings.servers)
         if settings.rotate and servers:
             self._first = (self._first + 1) % len(servers)
@@ -132,9 +135,9 @@ class DnsResolver:
                     servers.remove(server)  # a second try would bring the same
                     continue
                 if reply.rcode in _FINAL:
-                    return reply, server.trusted
+                    return reply
                 servers.remove(server)
-        return None, False
+        return None
 
     async def _ask(self, server: Server, name: str, rrtype: RRType, limit: float) -> Reply:
         reply = await self._ask_once(server, name, rrtype, limit, edns=True)
@@ -145,7 +148,7 @@ class DnsResolver:
 
     async def _ask_once(self, server: Server, name: str, rrtype: RRType, limit: float, *, edns: bool) -> Reply:
         query_id = self._randbits(16)
-        wire = encode_query(name, rrtype, query_id, edns=edns)
+        wire = encode_query(name, rrtype, query_id, edns=edns, dnssec=self._dnssec)
 
         def accept(datagram: bytes) -> Reply | None:
             try:

@@ -16,11 +16,10 @@ _MAX_SERVERS = 3  # resolv.conf(5): MAXNS
 
 
 class Server(msgspec.Struct, frozen=True):
-    """One name server. `trusted`: its AD bit may be believed (it is on this host, or the operator named it)."""
+    """One name server."""
 
     address: str
     port: int = DNS_PORT
-    trusted: bool = False
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
@@ -90,12 +89,12 @@ class ResolvConf:
 
 
 def parse_resolv_conf(text: str) -> ServerSettings:
-    """Read `nameserver`, `search`, `domain` and the options timeout, attempts, rotate, ndots, trust-ad. Bad lines are
-    skipped, as in libc.
+    """Read `nameserver`, `search`, `domain` and the options timeout, attempts, rotate, ndots. Bad lines are skipped,
+    as in libc.
     """
     addresses: list[str] = []
     search: list[str] = []
-    timeout, attempts, rotate, ndots, trust_ad = 5.0, 2, False, 1, False
+    timeout, attempts, rotate, ndots = 5.0, 2, False, 1
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0][0] in "#;":
@@ -115,9 +114,7 @@ def parse_resolv_conf(text: str) -> ServerSettings:
                     ndots = min(int(value), 15)
                 elif key == "rotate":
                     rotate = True
-                elif key == "trust-ad":
-                    trust_ad = True
-    servers = tuple(Server(a, DNS_PORT, trust_ad or _is_loopback(a)) for a in addresses or ["127.0.0.1"])
+    servers = tuple(Server(a) for a in addresses or ["127.0.0.1"])
     return ServerSettings(servers, timeout, attempts, rotate, tuple(search), ndots)
 
 
@@ -133,7 +130,7 @@ def parse_servers(text: str) -> ServerSettings:
             address, _, port = item.partition(":")
         if not _is_address(address) or not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
             raise ConfigError(f"bad name server address: {item}", parameter=_PARAMETER)
-        servers.append(Server(address, int(port), True))
+        servers.append(Server(address, int(port)))
     if not servers:
         raise ConfigError("no name server given", parameter=_PARAMETER)
     return ServerSettings(tuple(servers))
@@ -145,7 +142,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(text: str) -> bool:
-    return ipaddress.ip_address(text).is_loopback

@@ -8,6 +8,7 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
@@ -19,6 +20,10 @@ EDNS_PAYLOAD = 1232  # octets; fits one unfragmented IPv6 packet
 CNAME_LIMIT = 10  # as Postfix's dns_lookup
 
 _MALFORMED = (dns.exception.DNSException, ValueError, struct.error, IndexError, KeyError)
+
+# Private: dnspython's own class takes no record whose length does not fit its digest, and with it refuses the whole
+# reply. To us that is a record which is of no use, one of several maybe (RFC 7671 4.1), and no fault of the server.
+dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.TLSA] = dns.rdata.GenericRdata
 
 
 class MalformedReply(Exception):
@@ -38,8 +43,9 @@ class Reply(msgspec.Struct, frozen=True):
     hops: int
 
 
-def encode_query(name: str, rrtype: RRType, query_id: int, *, edns: bool) -> bytes:
-    """The question, with recursion desired and AD set (RFC 6840 5.7: "tell me whether it is authentic").
+def encode_query(name: str, rrtype: RRType, query_id: int, *, edns: bool, dnssec: bool = False) -> bytes:
+    """The question, with recursion desired; `dnssec`: with AD and DO set as well, "tell me whether it is authentic"
+    (RFC 6840 5.7; there are servers that look at DO alone).
 
     Raises ValueError if `name` cannot be a domain name.
     """
@@ -50,7 +56,8 @@ def encode_query(name: str, rrtype: RRType, query_id: int, *, edns: bool) -> byt
             use_edns=0 if edns else False,
             payload=EDNS_PAYLOAD if edns else None,
             id=query_id,
-            flags=dns.flags.RD | dns.flags.AD,
+            flags=dns.flags.RD | (dns.flags.AD if dnssec else 0),
+            want_dnssec=dnssec and edns,
         )
         return message.to_wire()
     except dns.exception.DNSException as exc:
@@ -136,6 +143,9 @@ def _record(owner: str, rrtype: RRType, rdata: Any, ttl: int) -> Record:
             data = host_text(rdata.target)
         case "TXT":
             data = b"".join(rdata.strings).decode("utf-8", "replace")
+        case "TLSA":
+            usage, selector, matching = (*rdata.data[:3], 255, 255, 255)[:3]
+            data = f"{usage} {selector} {matching} {rdata.data[3:].hex()}"
         case "SRV":
             data, preference = f"{rdata.weight} {rdata.port} {host_text(rdata.target)}", rdata.priority
         case _:

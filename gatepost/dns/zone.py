@@ -9,6 +9,7 @@ and have no final dot; `.` is the root (a null MX). TXT text stands in double qu
     name TRUNCATE          the server cuts every UDP reply (TC), so that the question comes again by TCP
     name DROP              the server does not answer at all
     name GARBAGE           the server answers with octets that are no DNS message
+    name INSECURE          answers about the name are not authentic, wherever others are (DNSSEC)
 """
 
 from typing import get_args
@@ -18,7 +19,7 @@ import msgspec
 from gatepost.dns.answers import Record, RRType
 
 _RR_TYPES: frozenset[str] = frozenset(get_args(RRType))
-_BEHAVIOURS = frozenset({"SERVFAIL", "DELAY", "TRUNCATE", "DROP", "GARBAGE"})
+_BEHAVIOURS = frozenset({"SERVFAIL", "DELAY", "TRUNCATE", "DROP", "GARBAGE", "INSECURE"})
 _NAME_DATA = frozenset({"PTR", "NS", "CNAME"})
 _TTL = 3600
 """Of every record, in seconds."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from gatepost.tls.chain import file_in_memory, load_chains, load_dh_parameters
 from gatepost.tls.ciphers import cipher_list, joined_exclusions
+from gatepost.tls.dane import enable_dane
 from gatepost.tls.openssl import TellingTlsObject, TlsObject, native
 from gatepost.tls.options import OPTIONS, WORKAROUNDS, option_bits
 from gatepost.tls.problem import library_problem, system_problem
@@ -64,6 +65,8 @@ def client_context(values: ClientValues, warn: Warn) -> ssl.SSLContext:
     openssl = native()
     if openssl is not None:
         openssl.ask_for_certificate(context, server=False, required=False, depth=values.scert_verifydepth)
+    if values.dane:
+        enable_dane(context, values.library.tls_dane_digests, warn)
     return context
 
 

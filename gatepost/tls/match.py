@@ -53,7 +53,7 @@ def _matches(name: str, wanted: str, multiple_labels: bool) -> bool:
         return len(name) > len(wanted) and name.endswith(wanted)
     if name == wanted:
         return True
-    if not name.startswith("*.") or len(name) == 2:
+    if not name.startswith("*.") or name.count(".") < 2:  # as OpenSSL: none stands for all of a top-level domain
         return False
     _, dot, rest = wanted.partition(".")
     below, parent = name[1:], dot + rest

@@ -1,4 +1,4 @@
-"""The few things of OpenSSL that Python's ssl does not reach: the one place with ctypes.
+"""The few things of OpenSSL that Python's ssl does not reach: the one place with ctypes, but for openssl_dane.py.
 
 What for: ticket keys and time limits of sessions, a list of groups, client certificates that are asked for without
 failing the handshake, the result of the verification, and what was negotiated (signatures, key exchange).
@@ -17,6 +17,7 @@ import ctypes
 import functools
 import ssl
 import sys
+from collections.abc import Mapping
 from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_size_t, c_void_p
 from typing import Any
 
@@ -67,7 +68,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "SSL_CTX_set_verify_depth": (None, (c_void_p, c_int)),
     "SSL_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
     "SSL_export_keying_material": (
-        c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_size_t, c_int)
+        c_int,
+        (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_size_t, c_int),
     ),
     "SSL_get1_peer_certificate": (c_void_p, (c_void_p,)),
     "SSL_SESSION_dup": (c_void_p, (c_void_p,)),
@@ -152,7 +154,7 @@ class Native:
     """Calls by Python object."""
 
     def __init__(self, library: Any) -> None:
-        self._library = library
+        self.library = library
         # The library calls it for as long as there is a context: it lives as long as this object, which is cached.
         self._judge = _VerifyCallback(self._verified)
         self._ssl_index = library.SSL_get_ex_data_X509_STORE_CTX_idx()
@@ -172,7 +174,7 @@ class Native:
         return self._control(context, _SET_TICKET_KEYS, len(keys), keys) == 1
 
     def set_session_timeout(self, context: ssl.SSLContext, seconds: int) -> None:
-        self._library.SSL_CTX_set_timeout(_context(context), seconds)
+        self.library.SSL_CTX_set_timeout(context_pointer(context), seconds)
 
     def keep_no_sessions(self, context: ssl.SSLContext) -> None:
         """No cache in memory: it would serve one process only, and grow with clients that know no tickets."""
@@ -183,71 +185,74 @@ class Native:
         mode = _VERIFY_NONE
         if server:
             mode = _VERIFY_PEER | _VERIFY_CLIENT_ONCE | (_VERIFY_FAIL_IF_NO_PEER_CERT if required else 0)
-        self._library.SSL_CTX_set_verify_depth(_context(context), depth + 1)
-        self._library.SSL_CTX_set_verify(_context(context), mode, self._judge)
+        self.library.SSL_CTX_set_verify_depth(context_pointer(context), depth + 1)
+        self.library.SSL_CTX_set_verify(context_pointer(context), mode, self._judge)
 
     def name_authorities(self, context: ssl.SSLContext, path: str) -> None:
         """Tell clients which authorities we know. A file that cannot be read names none."""
-        names = self._library.SSL_load_client_CA_file(path.encode())
-        self._library.ERR_clear_error()
+        names = self.library.SSL_load_client_CA_file(path.encode())
+        self.library.ERR_clear_error()
         if names:
-            self._library.SSL_CTX_set_client_CA_list(_context(context), names)
+            self.library.SSL_CTX_set_client_CA_list(context_pointer(context), names)
 
     # Connections.
 
     def verify_result(self, tls: ssl.SSLObject) -> int:
         """0: trusted, or there is no certificate. Of a resumed session: what its first handshake has found."""
-        return int(self._library.SSL_get_verify_result(_connection(tls)))
+        return int(self.library.SSL_get_verify_result(connection_pointer(tls)))
 
     def verify_words(self, code: int) -> str:
-        return _text(self._library.X509_verify_cert_error_string(code))
+        return _text(self.library.X509_verify_cert_error_string(code))
 
     def cipher_bits(self, tls: ssl.SSLObject) -> tuple[int, int]:
         """Bits that count, and bits that the algorithm has."""
         algorithm = c_int(0)
-        cipher = self._library.SSL_get_current_cipher(_connection(tls))
-        return (self._library.SSL_CIPHER_get_bits(cipher, byref(algorithm)) if cipher else 0), algorithm.value
+        cipher = self.library.SSL_get_current_cipher(connection_pointer(tls))
+        return (self.library.SSL_CIPHER_get_bits(cipher, byref(algorithm)) if cipher else 0), algorithm.value
 
     def key_exchange(self, tls: ssl.SSLObject) -> Key | None:
         """The peer's ephemeral key."""
         pointer = c_void_p(0)
-        if self._library.SSL_ctrl(_connection(tls), _GET_PEER_TMP_KEY, 0, byref(pointer)) != 1 or not pointer.value:
+        if (
+            self.library.SSL_ctrl(connection_pointer(tls), _GET_PEER_TMP_KEY, 0, byref(pointer)) != 1
+            or not pointer.value
+        ):
             return None
         try:
             return self._key(pointer.value)
         finally:
-            self._library.EVP_PKEY_free(pointer)
+            self.library.EVP_PKEY_free(pointer)
 
     def own_key(self, tls: ssl.SSLObject) -> Key | None:
         """That of the certificate which we have shown."""
-        return self._certificate_key(self._library.SSL_get_certificate(_connection(tls)))
+        return self._certificate_key(self.library.SSL_get_certificate(connection_pointer(tls)))
 
     def own_certificate(self, tls: ssl.SSLObject) -> bytes:
         """The one that we have shown, as DER; empty if none."""
-        certificate = self._library.SSL_get_certificate(_connection(tls))
-        length = self._library.i2d_X509(certificate, None) if certificate else 0
+        certificate = self.library.SSL_get_certificate(connection_pointer(tls))
+        length = self.library.i2d_X509(certificate, None) if certificate else 0
         if length <= 0:
             return b""
         data = ctypes.create_string_buffer(length)
         # It moves the pointer on, behind what it writes.
         place = c_char_p(ctypes.addressof(data))
-        return data.raw if self._library.i2d_X509(certificate, byref(place)) == length else b""
+        return data.raw if self.library.i2d_X509(certificate, byref(place)) == length else b""
 
     def exported(self, tls: ssl.SSLObject, label: bytes, octets: int) -> bytes:
         """Keying material of this session for another purpose (RFC 5705, with an empty context); empty if none."""
         out = ctypes.create_string_buffer(octets)
         given = (out, octets, label, len(label), b"", 0, 1)
-        return out.raw if self._library.SSL_export_keying_material(_connection(tls), *given) == 1 else b""
+        return out.raw if self.library.SSL_export_keying_material(connection_pointer(tls), *given) == 1 else b""
 
     def peer_key(self, tls: ssl.SSLObject) -> Key | None:
         """That of the peer's certificate."""
-        certificate = self._library.SSL_get1_peer_certificate(_connection(tls))
+        certificate = self.library.SSL_get1_peer_certificate(connection_pointer(tls))
         if not certificate:
             return None
         try:
             return self._certificate_key(certificate)
         finally:
-            self._library.X509_free(certificate)
+            self.library.X509_free(certificate)
 
     def own_digest(self, tls: ssl.SSLObject) -> str:
         """Of the signature that we have made in this handshake; empty if none."""
@@ -258,54 +263,54 @@ class Native:
 
     def take_session(self, tls: ssl.SSLObject) -> SessionPointer | None:
         """One that can be resumed."""
-        pointer = self._library.SSL_get1_session(_connection(tls))
+        pointer = self.library.SSL_get1_session(connection_pointer(tls))
         if not pointer:
             return None
-        session = SessionPointer(pointer, self._library.SSL_SESSION_free)
-        return self._copied(session) if self._library.SSL_SESSION_is_resumable(pointer) else None
+        session = SessionPointer(pointer, self.library.SSL_SESSION_free)
+        return self._copied(session) if self.library.SSL_SESSION_is_resumable(pointer) else None
 
     def offer_session(self, tls: ssl.SSLObject, session: SessionPointer) -> None:
         copied = self._copied(session)
         if copied is not None:
-            self._library.SSL_set_session(_connection(tls), copied.pointer)
-            self._library.ERR_clear_error()
+            self.library.SSL_set_session(connection_pointer(tls), copied.pointer)
+            self.library.ERR_clear_error()
 
     # How.
 
     def _copied(self, session: SessionPointer) -> SessionPointer | None:
         """A connection that ends without a close_notify spoils its session for others."""
-        pointer = self._library.SSL_SESSION_dup(session.pointer)
-        self._library.ERR_clear_error()
-        return SessionPointer(pointer, self._library.SSL_SESSION_free) if pointer else None
+        pointer = self.library.SSL_SESSION_dup(session.pointer)
+        self.library.ERR_clear_error()
+        return SessionPointer(pointer, self.library.SSL_SESSION_free) if pointer else None
 
     def _control(self, context: ssl.SSLContext, command: int, number: int, value: Any) -> int:
-        result = int(self._library.SSL_CTX_ctrl(_context(context), command, number, value))
-        self._library.ERR_clear_error()
+        result = int(self.library.SSL_CTX_ctrl(context_pointer(context), command, number, value))
+        self.library.ERR_clear_error()
         return result
 
     def _digest(self, tls: ssl.SSLObject, command: int) -> str:
         nid = c_int(_NID_UNDEFINED)
-        known = self._library.SSL_ctrl(_connection(tls), command, 0, byref(nid))
-        return _text(self._library.OBJ_nid2sn(nid.value)) if known and nid.value != _NID_UNDEFINED else ""
+        known = self.library.SSL_ctrl(connection_pointer(tls), command, 0, byref(nid))
+        return _text(self.library.OBJ_nid2sn(nid.value)) if known and nid.value != _NID_UNDEFINED else ""
 
     def _certificate_key(self, certificate: int | None) -> Key | None:
-        key = self._library.X509_get0_pubkey(certificate) if certificate else None
-        self._library.ERR_clear_error()  # there are kinds of keys that OpenSSL does not know
+        key = self.library.X509_get0_pubkey(certificate) if certificate else None
+        self.library.ERR_clear_error()  # there are kinds of keys that OpenSSL does not know
         return self._key(key) if key else None
 
     def _key(self, key: int) -> Key:
-        number = self._library.EVP_PKEY_get_id(key)
-        bits = self._library.EVP_PKEY_get_bits(key)
+        number = self.library.EVP_PKEY_get_id(key)
+        bits = self.library.EVP_PKEY_get_bits(key)
         if number == _EVP_PKEY_RSA:
             return Key("RSA", bits, "")
         if number == _EVP_PKEY_DH:
             return Key("DH", bits, "")
         if number == _EVP_PKEY_EC:
             name, size = ctypes.create_string_buffer(_WORDS), c_size_t(0)
-            known = self._library.EVP_PKEY_get_group_name(key, name, _WORDS, byref(size))
-            self._library.ERR_clear_error()
+            known = self.library.EVP_PKEY_get_group_name(key, name, _WORDS, byref(size))
+            self.library.ERR_clear_error()
             return Key("EC", bits, _text(name.value) if known == 1 else "")
-        return Key(_text(self._library.OBJ_nid2sn(number)), bits, "")
+        return Key(_text(self.library.OBJ_nid2sn(number)), bits, "")
 
     def _verified(self, ok: int, store: int) -> int:
         """OpenSSL's question after each certificate of a chain: may it go on? Yes (tls_verify.c)."""
@@ -317,7 +322,7 @@ class Native:
         return 1
 
     def _note(self, ok: int, store: int) -> None:
-        library = self._library
+        library = self.library
         connection = library.X509_STORE_CTX_get_ex_data(store, self._ssl_index)
         depth = library.X509_STORE_CTX_get_error_depth(store)
         limit = library.SSL_get_verify_depth(connection) - 1
@@ -339,7 +344,7 @@ class Native:
     def _one_line(self, name: int | None) -> str:
         text = ctypes.create_string_buffer(_WORDS)
         if name:
-            self._library.X509_NAME_oneline(name, text, _WORDS)
+            self.library.X509_NAME_oneline(name, text, _WORDS)
         return _text(text.value)
 
 
@@ -350,12 +355,17 @@ def native() -> Native | None:
         return None
     try:
         library = ctypes.CDLL(_ssl.__file__)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
+        declare(library, _FUNCTIONS)
     except (AttributeError, OSError):
         return None
     return Native(library) if _recognised(library) else None
+
+
+def declare(library: Any, functions: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> None:
+    """Tell ctypes what they give and take. Raises AttributeError for one that is not there."""
+    for name, (result, arguments) in functions.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
 
 
 def _recognised(library: Any) -> bool:
@@ -368,15 +378,18 @@ def _recognised(library: Any) -> bool:
         return False
     pointer = c_void_p(fields[3])
     return bool(
-        library.SSL_get_ex_data(pointer, 0) == id(connection) and library.SSL_get_SSL_CTX(pointer) == _context(context)
+        library.SSL_get_ex_data(pointer, 0) == id(connection)
+        and library.SSL_get_SSL_CTX(pointer) == context_pointer(context)
     )
 
 
-def _context(context: ssl.SSLContext) -> int:
+def context_pointer(context: ssl.SSLContext) -> int:
+    """Its SSL_CTX*, for a call at once."""
     return c_void_p.from_address(id(context) + object.__basicsize__).value or 0
 
 
-def _connection(tls: ssl.SSLObject) -> int:
+def connection_pointer(tls: ssl.SSLObject) -> int:
+    """Its SSL*, for a call at once."""
     # Private: the SSLObject is a Python object around the one that has the pointer.
     inner = tls._sslobj  # type: ignore[attr-defined]
     return c_void_p.from_address(id(inner) + object.__basicsize__ + ctypes.sizeof(c_void_p)).value or 0

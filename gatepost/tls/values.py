@@ -30,6 +30,7 @@ class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
     tls_ssl_options: str = ""
     tls_append_default_CA: bool = False
     tls_session_ticket_cipher: str = "aes-256-cbc"
+    tls_dane_digests: str = "sha512 sha256"
 
     @classmethod
     def of(cls, settings: Any) -> "LibraryValues":
@@ -77,7 +78,9 @@ class ServerValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientValues(msgspec.Struct, frozen=True, kw_only=True):
-    """As ServerValues. `ciphers` may be `null`. `trust_anchors`: PEM (smtp_tls_trust_anchor_file) instead of CAs."""
+    """As ServerValues. `ciphers` may be `null`. `trust_anchors`: PEM (smtp_tls_trust_anchor_file) instead of CAs.
+    `dane`: its connections may be verified by TLSA records (dane.py).
+    """
 
     library: LibraryValues = LibraryValues()
     protocols: str = ">=TLSv1"
@@ -90,3 +93,4 @@ class ClientValues(msgspec.Struct, frozen=True, kw_only=True):
     scert_verifydepth: int = 9
     chains: tuple[Chain, ...] = ()
     telling: bool = False
+    dane: bool = False

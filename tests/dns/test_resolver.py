@@ -43,7 +43,7 @@ example.org           SRV   5 25 mail1.example.org.
 
 
 def settings_of(server: DnsServer, limit: float = 5.0) -> ServerSettings:
-    return ServerSettings((Server(server.host, server.port, True),), limit, 2)
+    return ServerSettings((Server(server.host, server.port),), limit, 2)
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -259,13 +259,46 @@ async def test_servers_without_edns(make: Make) -> None:
     assert len(server.queries) == 2
 
 
-async def test_authentic_data_counts_only_from_trusted_servers(make: Make) -> None:
-    server, resolver, _ = await make(authentic=True)
-    assert (await resolver.query("mail1.example.org", "A")).authentic
-    stranger = ServerSettings((Server(server.host, server.port, False),))
-    other = DnsResolver(FixedServers(stranger), time.monotonic)
-    assert not (await other.query("mail1.example.org", "A")).authentic
-    await other.close()
+SIGNED = """
+mx.example      A     192.0.2.1
+alias.example   CNAME mx.example
+astray.example  CNAME plain.example
+plain.example   A     192.0.2.2
+plain.example   INSECURE
+outside.example CNAME mx.example
+outside.example INSECURE
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "authentic"),
+    [
+        ("mx.example", True), ("alias.example", True), ("none.example", True),
+        ("plain.example", False), ("astray.example", False), ("outside.example", False),
+    ],
+)  # fmt: skip
+async def test_who_asks_for_dnssec_learns_what_is_authentic(name: str, authentic: bool) -> None:
+    async with running_dns_server(SIGNED, authentic=True) as server:
+        for dnssec in (True, False):
+            resolver = DnsResolver(FixedServers(settings_of(server)), time.monotonic, dnssec=dnssec)
+            asked = [await resolver.query(name, "A") for _ in range(2)]  # the second one from the cache
+            assert [answer.authentic for answer in asked] == [authentic and dnssec] * 2
+            await resolver.close()
+    assert (await FakeResolver(SIGNED, authentic=True).query(name, "A")).authentic is authentic
+
+
+async def test_the_servers_of_the_root_may_be_asked_for(make: Make) -> None:
+    server, resolver, _ = await make()
+    assert (await resolver.query(".", "NS")).outcome == "no_name"
+    assert server.queries == [("udp", ".", "NS")]
+    assert (await resolver.query(".", "A")).outcome == "invalid"
+
+
+async def test_data_of_a_server_that_does_not_validate_is_not_authentic() -> None:
+    async with running_dns_server(SIGNED) as server:
+        resolver = DnsResolver(FixedServers(settings_of(server)), time.monotonic, dnssec=True)
+        assert not (await resolver.query("mx.example", "A")).authentic
+        await resolver.close()
 
 
 async def test_closing_answers_what_is_open(make: Make) -> None:

@@ -13,17 +13,13 @@ def test_resolv_conf() -> None:
         "search example.org. Corp.example\n"
         "options timeout:2 attempts:3 rotate ndots:2\nnameserver 127.0.0.53\nnameserver 192.0.2.54\n"
     )
-    assert settings.servers == (Server("192.0.2.53"), Server("::1", 53, True), Server("127.0.0.53", 53, True))
+    assert settings.servers == (Server("192.0.2.53"), Server("::1"), Server("127.0.0.53"))
     assert (settings.timeout, settings.attempts, settings.rotate) == (2.0, 3, True)
     assert (settings.search, settings.ndots) == (("example.org", "corp.example"), 2)
 
 
 def test_no_servers_means_this_host() -> None:
-    assert parse_resolv_conf("").servers == (Server("127.0.0.1", 53, True),)
-
-
-def test_trust_ad() -> None:
-    assert parse_resolv_conf("nameserver 192.0.2.53\noptions trust-ad").servers[0].trusted
+    assert parse_resolv_conf("").servers == (Server("127.0.0.1"),)
 
 
 def test_resolv_conf_is_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -43,11 +39,11 @@ def test_resolv_conf_is_read_again_when_it_changes(tmp_path: Path) -> None:
 
 def test_server_list() -> None:
     assert parse_servers("127.0.0.1:5353, [::1]:54 ::1 192.0.2.1 [2001:db8::1]").servers == (
-        Server("127.0.0.1", 5353, True),
-        Server("::1", 54, True),
-        Server("::1", 53, True),
-        Server("192.0.2.1", 53, True),
-        Server("2001:db8::1", 53, True),
+        Server("127.0.0.1", 5353),
+        Server("::1", 54),
+        Server("::1", 53),
+        Server("192.0.2.1", 53),
+        Server("2001:db8::1", 53),
     )
 
 

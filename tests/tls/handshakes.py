@@ -8,6 +8,7 @@ from typing import Any
 import trustme
 
 from gatepost.tls.context import client_context, server_context
+from gatepost.tls.dane import DaneOffer
 from gatepost.tls.sessions import ClientSession
 from gatepost.tls.values import Chain, ClientValues, ServerValues
 
@@ -68,7 +69,7 @@ def shake(
     client: ssl.SSLContext,
     name: str | None = None,
     session: ssl.SSLSession | None = None,
-    offer: ClientSession | None = None,
+    offer: ClientSession | DaneOffer | None = None,
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """The server's and the client's connection, both done, and one octet heard. Raises ssl.SSLError."""
     to_server, from_server, to_client, from_client = (ssl.MemoryBIO() for _ in range(4))

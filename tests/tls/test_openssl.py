@@ -48,10 +48,10 @@ def test_pointers_are_what_they_should_be() -> None:
     library = ctypes.CDLL(_ssl.__file__)
     library.SSL_CTX_get_options.argtypes = [ctypes.c_void_p]
     library.SSL_CTX_get_options.restype = ctypes.c_uint64
-    assert library.SSL_CTX_get_options(openssl._context(context)) == int(context.options)
+    assert library.SSL_CTX_get_options(openssl.context_pointer(context)) == int(context.options)
     library.SSL_get_SSL_CTX.argtypes = [ctypes.c_void_p]
     library.SSL_get_SSL_CTX.restype = ctypes.c_void_p
-    assert library.SSL_get_SSL_CTX(openssl._connection(tls)) == openssl._context(context)
+    assert library.SSL_get_SSL_CTX(openssl.connection_pointer(tls)) == openssl.context_pointer(context)
 
 
 def test_a_layout_that_is_not_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
