@@ -1,9 +1,22 @@
 """Namespaces (unshare -n -m) in which a test's DNS server is the resolver of all programs."""
 
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+IN_NAMESPACES = ["unshare", "-n", "-m"]
+
+
+def played_in_namespaces(module: str, *arguments: str, limit: float) -> Any:
+    """What a module prints as JSON that is run in namespaces of its own. It has `limit` seconds."""
+    command = [*IN_NAMESPACES, sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=limit, check=False)
+    assert done.returncode == 0, done.stderr[-8000:]
+    return json.loads(done.stdout)
 
 
 def prepare_namespaces() -> None:

@@ -22,6 +22,14 @@ _HEADER_LIMIT = 1 << 20
 
 _ENCODINGS = {"7bit": "7bit", "8bitmime": "8bit"}
 _RET_FLAGS = {"FULL": 1, "HDRS": 2}
+# Of a queue file's records: types, the length of data that is shown in another form, and names of lines of content.
+_TYPES = {
+    "message_size": "C", "message_arrival_time": "T", "create_time": "A", "named_attribute": "A", "sender": "S",
+    "content_filter": "L", "verp_delimiters": "V", "original_recipient": "O", "recipient": "R", "done_recipient": "D",
+}  # fmt: skip
+_LENGTHS = {"message_arrival_time": len("1700000000 000000"), "create_time": len("create_time=1700000000")}
+_NAMES = {"N": b"regular_text: ", "L": b"unterminated_text: "}
+_LINE_LIMIT = 2048
 _DESCRIPTION = """\
 Shows queued messages, whether the mail system runs or not: envelope, header and body, or what -e, -h and -b choose
 among them. `postcat -qbh ID` is the message as it will be delivered.
@@ -34,7 +42,7 @@ def _parser() -> ManualPage:
     parser = ManualPage(
         "postcat",
         "show queued messages",
-        "[-c DIR] -q [-e] [-h] [-b] ID...",
+        "[-c DIR] -q [-bdehov] ID...",
         _DESCRIPTION,
         "0: shown. 1: not shown; standard error tells why.",
     )
@@ -42,7 +50,11 @@ def _parser() -> ManualPage:
     parser.add_argument("-e", action="store_true", help="the envelope: times, sender, client, recipients")
     parser.add_argument("-h", action="store_true", dest="header", help="the message header")
     parser.add_argument("-b", action="store_true", dest="body", help="the message body")
-    parser.add_argument("-v", action="count", help="accepted; no effect")
+    parser.add_argument("-d", action="store_true", dest="types", help="the decimal type of each record before it")
+    parser.add_argument(
+        "-o", action="store_true", dest="offsets", help="where each record would begin in a queue file of Postfix"
+    )
+    parser.add_argument("-v", action="count", dest="names", help="the names of records before lines of content, too")
     parser.add_argument("ids", nargs="*", metavar="ID", help="queue ID")
     return parser
 
@@ -55,6 +67,7 @@ def main(arguments: list[str], directory: str) -> int:
             raise CommandLineError("specify -q and queue IDs: there are no queue files to be shown by name")
         settings = Configuration.read(directory).settings
         everything = not (options.e or options.header or options.body)
+        records = Records(sys.stdout.buffer, types=options.types, offsets=options.offsets, names=bool(options.names))
         with queue_session(settings) as session:
             for line in session.ask("cat", *options.ids):
                 show(
@@ -62,7 +75,7 @@ def main(arguments: list[str], directory: str) -> int:
                     envelope=options.e or everything,
                     header=options.header or everything,
                     body=options.body or everything,
-                    out=sys.stdout.buffer,
+                    records=records,
                 )
     except (CommandLineError, ConfigError, ControlError) as error:
         print(f"postcat: fatal: {error}", file=sys.stderr)
@@ -70,30 +83,102 @@ def main(arguments: list[str], directory: str) -> int:
     return 0
 
 
-def show(item: ShownMessage, *, envelope: bool, header: bool, body: bool, out: BinaryIO) -> None:
+class Records:
+    """Writes a message as the records of one of Postfix's queue files, or as plain text where nobody asks for more.
+
+    `types`: the decimal type of each record stands before it; `offsets`: where it would begin; `names`: what it is.
+    """
+
+    def __init__(self, out: BinaryIO, *, types: bool = False, offsets: bool = False, names: bool = False) -> None:
+        self.out = out
+        self._types, self._offsets, self._names = types, offsets, names
+        self._offset = 0
+
+    @property
+    def plain(self) -> bool:
+        """Is content to be shown as it is?"""
+        return not (self._types or self._offsets or self._names)
+
+    def begin(self) -> None:
+        """Another message."""
+        self._offset = 0
+
+    def title(self, kind: str, text: str, *, shown: bool) -> None:
+        """The mark between two parts of a file."""
+        if shown:
+            self._put(kind, f"*** {text} ***\n".encode())
+        if kind:
+            self._offset += 2
+
+    def field(self, line: str, *, shown: bool) -> None:
+        """A record of the envelope."""
+        name, _, value = line.partition(": ")
+        if shown:
+            self._put(_TYPES[name], f"{line}\n".encode(errors="surrogateescape"))
+        self._skip(_LENGTHS.get(name) or len(value.encode(errors="surrogateescape")))
+
+    def content(self, text: bytes, *, shown: bool) -> None:
+        """Whole lines of the message."""
+        for rest in text.removesuffix(b"\n").split(b"\n") if text else ():
+            while len(rest) > _LINE_LIMIT:
+                self._text("L", rest[:_LINE_LIMIT], b"\n" if self._names or self._offsets else b"", shown=shown)
+                rest = rest[_LINE_LIMIT:]
+            self._text("N", rest, b"\n", shown=shown)
+
+    def _skip(self, length: int) -> None:
+        """A record with so many octets of data is over."""
+        self._offset += 2 + length + (length > 127) + (length > 16383)
+
+    def skip_content(self, message: Message) -> None:
+        """All of a message's content, which is not shown."""
+        self._offset += message.data_size
+
+    def _text(self, kind: str, text: bytes, end: bytes, *, shown: bool) -> None:
+        if shown:
+            self._put(kind, (_NAMES[kind] if self._names else b"") + text + end)
+        self._skip(len(text))
+
+    def _put(self, kind: str, line: bytes) -> None:
+        if self._offsets and kind:
+            self.out.write(b"%9d " % self._offset)
+        if self._types and kind:
+            self.out.write(b"%3d " % ord(kind))
+        self.out.write(line)
+
+
+def show(item: ShownMessage, *, envelope: bool, header: bool, body: bool, records: Records) -> None:
     """Write the parts that are wanted. Titles stand between them when the envelope is one. Raises ControlError."""
     name = f"{item.queue_name}/{item.message.queue_id}"
-
-    def title(text: str) -> None:
-        if envelope:
-            out.write(f"*** {text} {name} ***\n".encode())
-
-    title("ENVELOPE RECORDS")
-    if envelope:
-        out.writelines(f"{line}\n".encode() for line in envelope_lines(item))
-    title("MESSAGE CONTENTS")
+    records.begin()
+    records.title("", f"ENVELOPE RECORDS {name}", shown=envelope)
+    for line in envelope_lines(item):
+        records.field(line, shown=envelope)
+    records.title("M", f"MESSAGE CONTENTS {name}", shown=envelope)
     if header or body:
         with _content(item) as stream:
-            start = stream.read(_HEADER_LIMIT)
-            end = header_end(start)
-            if header:
-                out.write(start[:end])
-            if body:
-                out.write(start[end:])
-                shutil.copyfileobj(stream, out)
-    title("HEADER EXTRACTED")
-    title("MESSAGE FILE END")
-    out.flush()
+            _show_content(stream, records, header=header, body=body)
+    else:
+        records.skip_content(item.message)
+    records.title("X", f"HEADER EXTRACTED {name}", shown=envelope)
+    records.title("E", f"MESSAGE FILE END {name}", shown=envelope)
+    records.out.flush()
+
+
+def _show_content(stream: BinaryIO, records: Records, *, header: bool, body: bool) -> None:
+    start = stream.read(_HEADER_LIMIT)
+    end = header_end(start)
+    if records.plain:
+        if header:
+            records.out.write(start[:end])
+        if body:
+            records.out.write(start[end:])
+            shutil.copyfileobj(stream, records.out)
+        return
+    start += stream.readline()
+    records.content(start[:end], shown=header)
+    records.content(start[end:], shown=body)
+    while piece := stream.read(_HEADER_LIMIT):
+        records.content(piece + stream.readline(), shown=body)
 
 
 def _content(item: ShownMessage) -> BinaryIO:
@@ -124,10 +209,10 @@ def envelope_lines(item: ShownMessage) -> Iterator[str]:
         yield f"verp_delimiters: {message.verp}"
     still_open = set(item.open)
     for number, recipient in enumerate(message.recipients):
-        if recipient.orcpt:
-            yield f"named_attribute: dsn_orig_rcpt={recipient.orcpt}"
         if recipient.notify:
             yield f"named_attribute: notify_flags={recipient.notify}"
+        if recipient.orcpt:
+            yield f"named_attribute: dsn_orig_rcpt={recipient.orcpt}"
         yield f"original_recipient: {recipient.original or recipient.address}"
         yield f"{'recipient' if number in still_open else 'done_recipient'}: {recipient.address}"
 

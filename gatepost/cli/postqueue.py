@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 
@@ -15,7 +16,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.access import queue_session
-from gatepost.control.client import ControlError
+from gatepost.control.client import ControlError, QueueManagerDown
 from gatepost.control.listing import external, shown_recipients
 from gatepost.mail.hostname import valid_hostname, valid_mailhost_literal
 from gatepost.mail.queue_id import valid_queue_id
@@ -133,13 +134,24 @@ def _fatal(text: str, settings: Settings | None) -> int:
 
 
 def _list(settings: Settings, selection: Selection | None, *, as_json: bool) -> None:
-    with queue_session(settings) as session:
-        if not session.running:
-            print("postqueue: warning: Mail system is down -- accessing queue directly", file=sys.stderr)
+    with _unless_down("Queue report unavailable"), queue_session(settings) as session:
         listing = session.listing(selection)
         items = map(json_line, listing) if as_json else traditional(listing, long_ids=settings.enable_long_queue_ids)
-        while some := list(islice(items, _AT_ONCE)):
+        some = list(islice(items, _AT_ONCE))
+        if not session.running:
+            print("postqueue: warning: Mail system is down -- accessing queue directly", file=sys.stderr)
+        while some:
             sys.stdout.write("".join(some))
+            some = list(islice(items, _AT_ONCE))
+
+
+@contextmanager
+def _unless_down(what: str) -> Iterator[None]:
+    """Say what could not be done in the words of Postfix. Raises ControlError."""
+    try:
+        yield
+    except QueueManagerDown as down:
+        raise ControlError(f"{what} - {down}") from down
 
 
 def _flush(settings: Settings, queue_id: str | None, site: str | None, selection: Selection | None) -> None:
@@ -147,7 +159,7 @@ def _flush(settings: Settings, queue_id: str | None, site: str | None, selection
         raise ControlError(f'Cannot flush queue ID - invalid name: "{queue_id}"')
     if site is not None and not (valid_mailhost_literal(site) if site.startswith("[") else valid_hostname(site)):
         raise ControlError(f'Cannot flush mail queue - invalid destination: "{_shortened(site)}"')
-    with queue_session(settings) as session:
+    with _unless_down("Cannot flush mail queue"), queue_session(settings) as session:
         if not session.running:
             raise ControlError("Cannot flush mail queue - mail system is down")
         if selection is not None:

@@ -16,7 +16,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.access import Session, queue_session
 from gatepost.control.client import ControlError
-from gatepost.control.listing import QUEUES
+from gatepost.control.listing import QUEUES, SAVED
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
 from gatepost.queue.selection import Selection
@@ -73,8 +73,9 @@ Deletes, holds, releases, expires or requeues queued messages, whether the mail 
 stable storage when it is reported, on standard error and in the mail log.
 
 ID is a queue ID, `-` for queue IDs on standard input (one per line), or ALL, in upper case. QUEUE limits the acts to
-messages in that queue: incoming, active, deferred, hold or corrupt. Without it -d, -e, -f and -r take all but
-corrupt, -h all but hold and corrupt. A message under delivery is finished with for the recipients that are under way.
+messages in that queue: incoming, active, deferred, hold or corrupt, and for -d also saved (what dont_remove keeps).
+Without it -d, -e, -f and -r take all but corrupt and saved, -h all but hold, corrupt and saved. A message under
+delivery is finished with for the recipients that are under way.
 
 With one of the options --sender to --newer-than the acts need no ID: they are done to what these select. postqueue -p
 shows what that is.
@@ -124,8 +125,11 @@ def main(arguments: list[str], directory: str) -> int:
         options = _parser().parse_args(arguments)
         settings = Configuration.read(directory).settings
         acts = {letter: getattr(options, letter) for letter in OPTIONS if getattr(options, letter)}
-        selection = selection_of(options, options.queues, time.time(), OTHER_QUEUES)
+        others = (*OTHER_QUEUES, SAVED) if acts.keys() == {"d"} else OTHER_QUEUES
+        selection = selection_of(options, options.queues, time.time(), others)
         if selection is not None:
+            if SAVED in selection.queues:
+                raise CommandLineError(f"invalid directory name: {SAVED}")
             named = frozenset(_queues_taken_for_ids(acts))
             selection = msgspec.structs.replace(selection, queues=selection.queues | named)
         _check_ids(acts, selection)

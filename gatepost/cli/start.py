@@ -22,6 +22,8 @@ from gatepost.queue.schema import NotAQueueFile
 PATIENCE = 30.0
 """Seconds that a start waits for the processes of a mail system whose master was killed."""
 
+_SERVING = "serving"
+
 
 def _parser() -> ManualPage:
     parser = ManualPage(
@@ -30,7 +32,7 @@ def _parser() -> ManualPage:
         "[-c DIR] [--foreground] [--single-process]",
         "Reads and proves the configuration, opens ports and log, and returns when the mail system serves. What "
         "`gatepost check` calls an error keeps it from starting, a fault is told on standard error.",
-        "0: it serves. 1: it was not started; standard error tells why.",
+        "0: it serves. 1: it does not; standard error tells why.",
     )
     parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
     parser.add_argument("--single-process", action="store_true", help="one process for all (small machines, tests)")
@@ -71,10 +73,12 @@ def _say_slow(what: str) -> None:
 
 
 def _prove_queue_file(configuration: Configuration, owner: pwd.struct_passwd | None) -> None:
-    """Raises ConfigError: workers that find it damaged could only be started again and again."""
+    """Raises ConfigError: workers that cannot use it could only be started again and again."""
     try:
         with acting_as(owner):
-            check_queue_file(Path(configuration.settings.gatepost_queue_directory))
+            damage = check_queue_file(Path(configuration.settings.gatepost_queue_directory))
+        if damage:
+            _say_slow(f"{damage}; what can be read is carried over into a new file first: see the log")
     except NotAQueueFile as error:
         raise ConfigError(str(error), parameter="gatepost_queue_directory") from error
 
@@ -120,13 +124,14 @@ def write_pid(lock: int) -> None:
 
 
 def _background(daemon: Daemon, lock: int, single_process: bool) -> int:
-    """Fork; the parent returns when the child serves, or has failed."""
+    """Fork; the parent returns when the child serves, has failed, or goes on without a queue manager."""
     read, write = os.pipe()
     if os.fork():
         os.close(write)
-        told = os.read(read, 16)
-        if told != b"serving":
-            print("gatepost start: fatal: the mail system did not come up; see the log", file=sys.stderr)
+        told = os.read(read, 4096).decode(errors="replace")
+        if told != _SERVING:
+            reason = told or "the mail system did not come up; see the log"
+            print(f"gatepost start: fatal: {reason}", file=sys.stderr)
             os._exit(1)
         os._exit(0)
     os.close(read)
@@ -137,9 +142,14 @@ def _background(daemon: Daemon, lock: int, single_process: bool) -> int:
         os.dup2(null, descriptor)
     os.close(null)
 
-    def serving() -> None:
-        os.write(write, b"serving")
-        os.close(write)
+    parent = [write]
 
-    daemon.on_serving = serving
+    def tell(text: str) -> None:
+        if parent:  # it waits for one word only
+            descriptor = parent.pop()
+            os.write(descriptor, text.encode(errors="replace"))
+            os.close(descriptor)
+
+    daemon.on_serving = lambda: tell(_SERVING)
+    daemon.on_outage = lambda reason: tell(f"mail system is down: {reason}; it is tried again and again")
     return daemon.run(single_process=single_process)

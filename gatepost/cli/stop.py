@@ -15,7 +15,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.client import ControlError, counts, resting_nexthops
-from gatepost.control.listing import QUEUES
+from gatepost.control.listing import QUEUES, SAVED
 from gatepost.master.logfile import compress, set_aside
 from gatepost.master.prove import prove
 
@@ -223,8 +223,8 @@ def _status(configuration: Configuration) -> int:
     except ControlError as error:
         print(f"gatepost status: warning: {error}", file=sys.stderr)
         return 0
-    for queue in QUEUES:
-        if queue != "corrupt" or found.get(queue):
+    for queue in (*QUEUES, SAVED):
+        if queue not in ("corrupt", SAVED) or found.get(queue):
             print(f"{queue}: {found.get(queue, 0)}")
     if settings.gatepost_nexthop_rest_time:
         for sick in resting_nexthops(settings.gatepost_queue_directory):

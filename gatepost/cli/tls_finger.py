@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import random
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -19,11 +18,11 @@ from gatepost.delivery.smtp_destination import BadDestination, parse_destination
 from gatepost.delivery.smtp_finger import Finger, chain_text
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tls import Contexts, Sessions, SmtpTls
+from gatepost.delivery.smtp_tls_dane import Dane
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
-from gatepost.delivery.smtp_tls_policy import LEVELS, BadPolicy, Policies, TlsPolicy
+from gatepost.delivery.smtp_tls_policy import LEVELS, BadPolicy, Policies
 from gatepost.dns.hosts import HostsFile
-from gatepost.dns.resolver import DnsResolver
-from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
+from gatepost.master.foundation import dns_resolver
 from gatepost.net.connect import ConnectFailure
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
 from gatepost.protocol.smtp_client import SmtpClientProtocol
@@ -50,7 +49,12 @@ def _parser() -> ManualPage:
     add = parser.add_argument
     add("-q", action="store_true", help="tell of TLS only, not of what is said (posttls-finger's -c)")
     add("-C", action="store_true", help="show the certificates that the server sends")
-    add("-l", metavar="LEVEL", default="secure", help="none, may, encrypt, fingerprint, verify, secure (default)")
+    add(
+        "-l",
+        metavar="LEVEL",
+        default="secure",
+        help="none, may, encrypt, fingerprint, dane, dane-only, verify, secure (default)",
+    )
     add("-L", metavar="WHAT", default="routine,certmatch", help="as smtp_tls_loglevel")
     add("-A", metavar="FILE", action="append", default=[], help="the only authorities that count; may be repeated")
     add("-F", metavar="FILE", default="", help="authorities, in one file")
@@ -116,23 +120,29 @@ class _Question:
         self._program = "lmtp" if options.S else "smtp"
         self._tls_params = self._params_of_tls()
         params = SmtpParams.of(settings, self._program)
-        lookup = tuple(options.lookup.replace(",", " ").split()) or ("dns",)
         slow, quick = float(options.T), float(options.t)
         self._params = msgspec.structs.replace(
             params, helo_timeout=slow, quit_timeout=slow, starttls_timeout=slow, connect_timeout=quick,
-            host_lookup=lookup, address_preference=options.a, tcp_port="24" if options.S else "smtp",
+            host_lookup=self._tls_params.host_lookup, address_preference=options.a,
+            tcp_port="24" if options.S else "smtp", dns_support_level=self._tls_params.dns_support_level,
         )  # fmt: skip
+        self._resolver = dns_resolver(settings, dnssec=self._tls_params.dns_support_level == "dnssec")
 
     def _params_of_tls(self) -> SmtpTlsParams:
         options, settings = self._options, self._settings
         usual = SmtpTlsParams.of(settings, self._program)
         wanted = " ".join(options.match)
+        level = options.l.lower()
         given = SmtpTlsParams(
-            prefix=self._program, security_level=options.l.lower(), CAfile=options.F, CApath=options.P,
+            prefix=self._program, security_level=level, CAfile=options.F, CApath=options.P,
             trust_anchor_file=" ".join(options.A), fingerprint_cert_match=wanted, servername=options.s,
             fingerprint_digest=options.d or usual.fingerprint_digest, ciphers=options.g, mandatory_ciphers=options.g,
             protocols=options.p, mandatory_protocols=options.p, loglevel=options.L, wrappermode=options.w,
             library=usual.library, wildcard_matches_multiple_labels=usual.wildcard_matches_multiple_labels,
+            host_lookup=tuple(options.lookup.replace(",", " ").split()) or ("dns",),
+            dns_support_level="dnssec" if level in ("dane", "dane-only") else "",
+            dane_insecure_mx_policy="dane" if level == "dane" else "may",
+            force_insecure_host_tlsa_lookup=usual.force_insecure_host_tlsa_lookup,
         )  # fmt: skip
         if not wanted:
             return given
@@ -141,7 +151,8 @@ class _Question:
     def _tls(self, loglevel: str) -> SmtpTls:
         """Raises BadTlsValue, OSError."""
         params = msgspec.structs.replace(self._tls_params, loglevel=loglevel)
-        policies = Policies(params, None, None, lambda path: Path(path).read_bytes(), _warn)
+        dane = Dane(params, self._resolver, _warn, _say)
+        policies = Policies(params, None, None, lambda path: Path(path).read_bytes(), _warn, dane)
         contexts = Contexts(params, self._chains())
         return SmtpTls(params, policies, lambda: contexts, Sessions(3600.0, time.monotonic), _say, _warn)
 
@@ -159,10 +170,9 @@ class _Question:
         protocol: type[SmtpClientProtocol] = LmtpClientProtocol if options.S else SmtpClientProtocol
         destination = options.destination.removeprefix("inet:")
         nexthop = destination.removeprefix("unix:")
-        policy = await tls.policies.find(nexthop, "")
         targets = await self._targets(destination)
         finger = Finger(self._params, tls, protocol, _say, chat=not options.q)
-        good = await self._ask(finger, targets, policy, nexthop)
+        good = await self._ask(finger, targets, nexthop)
         if options.C and finger.chain:
             print(chain_text(finger.chain, self._tls_params.fingerprint_digest))
         if options.reconnect and good is not None and finger.chain:
@@ -170,41 +180,41 @@ class _Question:
                 msgspec.structs.replace(tls.params, loglevel="summary,cache"), tls.policies, tls.contexts,
                 tls.sessions, _say, _warn,
             )  # fmt: skip
-            await self._come_back(Finger(self._params, again, protocol, _say, chat=False), targets, policy, nexthop)
+            await self._come_back(Finger(self._params, again, protocol, _say, chat=False), targets, nexthop)
         return 0 if good else 1
 
-    async def _come_back(self, finger: Finger, targets: list[Target], policy: TlsPolicy, nexthop: str) -> None:
+    async def _come_back(self, finger: Finger, targets: list[Target], nexthop: str) -> None:
         for _ in range(self._options.m):
             _say(f"Reconnecting after {self._options.reconnect} seconds")
             await asyncio.sleep(self._options.reconnect)
-            if await self._ask(finger, targets, policy, nexthop) is None or finger.reused:
+            if await self._ask(finger, targets, nexthop) is None or finger.reused:
                 break
         if finger.reused:
             _say("Found a previously used server.  Done reconnecting.")
 
-    async def _ask(self, finger: Finger, targets: list[Target], policy: TlsPolicy, nexthop: str) -> bool | None:
+    async def _ask(self, finger: Finger, targets: list[Target], nexthop: str) -> bool | None:
         """The answer of the first server that can be reached; None if none can."""
         for target in targets:
             try:
+                policy = await finger.policies.find(nexthop, target.host, target)
                 return await finger.ask(target, policy, nexthop)
+            except BadPolicy as error:
+                _say(f"TLS policy lookup for {nexthop}/{target.host}: {error}")
             except ConnectFailure as error:
                 via = f"{self._options.destination} via {target.host}"
                 _say(f"Failed to establish session to {via}: connect to {target.namaddrport}: {error}")
         return None
 
     async def _targets(self, text: str) -> list[Target]:
-        params, settings = self._params, self._settings
+        params = self._params
         if text.startswith("unix:"):
             return [Target(params.myhostname, text[5:], 0)]
         try:
             destination = parse_destination(text, params.tcp_port, known_ports=params.known_tcp_ports)
         except BadDestination as error:
             raise ConfigError(str(error)) from None
-        servers = settings.gatepost_dns_servers
-        source = FixedServers(parse_servers(servers)) if servers else ResolvConf(time.monotonic)
-        resolver = DnsResolver(source, time.monotonic, randbits=secrets.randbits)
         hosts = HostsFile(time.monotonic)
-        finder = AddressFinder(params, resolver, hosts, random.Random(), frozenset(), _warn)
+        finder = AddressFinder(params, self._resolver, hosts, random.Random(), frozenset(), _warn)
         found = await finder.find(
             msgspec.structs.replace(destination, use_mx=destination.use_mx and not self._options.S)
         )

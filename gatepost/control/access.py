@@ -10,7 +10,7 @@ import apsw
 
 from gatepost.config.settings import Settings
 from gatepost.control.acting_as import acting_as, owner_of
-from gatepost.control.client import ControlClient, ControlError, NotRunning
+from gatepost.control.client import ControlClient, ControlError, NotRunning, QueueManagerDown
 from gatepost.control.listing import decode_listed
 from gatepost.queue.reader import Reader, open_reader
 from gatepost.queue.schema import NotAQueueFile
@@ -19,7 +19,8 @@ from gatepost.queue.store import Listed
 
 
 class Session(Protocol):
-    """`running` tells whether a queue manager answers, or the store of a stopped system."""
+    """`running` tells whether a queue manager answers, or the store of a stopped system. (A listing may find that out.)
+    """
 
     running: bool
 
@@ -35,9 +36,8 @@ class Session(Protocol):
 class RunningSession:
     """The queue of a running system. `reader`: of its file, if this user may read it."""
 
-    running = True
-
     def __init__(self, client: ControlClient, reader: Reader | None) -> None:
+        self.running = True
         self.ask = client.ask
         self._reader = reader
 
@@ -52,7 +52,11 @@ class RunningSession:
         if self._reader is None:
             yield from map(decode_listed, self.ask("list"))
             return
-        active = frozenset(self.ask("active"))
+        active: frozenset[str] = frozenset()
+        try:
+            active = frozenset(self.ask("active"))
+        except QueueManagerDown:
+            self.running = False
         try:
             for item in self._reader.listing(selection):
                 if item.queue_id in active:

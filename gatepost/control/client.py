@@ -1,5 +1,6 @@
 """The command line's end of the control socket: one request, its answer as an iterator of lines. Blocking."""
 
+import contextlib
 import os
 import socket
 from collections import deque
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from gatepost.ipc.messages import Ask, Frame, Hello, Part, Sick
+from gatepost.ipc.messages import Ask, Down, Frame, Hello, Part, Sick, framed
 
 TIMEOUT = 60.0
 """Seconds without a word from the queue manager."""
@@ -20,6 +21,10 @@ class ControlError(Exception):
 
 class NotRunning(ControlError):
     """Nobody listens on the control socket."""
+
+
+class QueueManagerDown(ControlError):
+    """master runs, but no queue manager can be started."""
 
 
 def control_path(queue_directory: str) -> str:
@@ -54,8 +59,8 @@ class ControlClient:
         self._send(Hello("control", os.getpid()))
 
     def _send(self, frame: Frame) -> None:
-        data = msgspec.msgpack.encode(frame)
-        self._socket.sendall(len(data).to_bytes(4, "big") + data)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # we read why
+            self._socket.sendall(framed(frame))
 
     def ask(self, what: str, *arguments: str) -> Iterator[str]:
         """The lines of the answer, as they come. The request is sent now; others may be made before all was read."""
@@ -87,6 +92,8 @@ class ControlClient:
                 raise ControlError(f"no answer from the queue manager: {exc}") from exc
             if frame is None:
                 raise ControlError("the queue manager closed the connection")
+            if isinstance(frame, Down):
+                raise QueueManagerDown(f"mail system is down: {frame.reason}")
             if isinstance(frame, Part):
                 if frame.ticket == ticket:
                     return frame

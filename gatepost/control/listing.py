@@ -10,6 +10,9 @@ from gatepost.queue.store import Listed
 QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
 """The names of queues, as listings and the arguments of acts have them."""
 
+SAVED = "saved"
+"""That of finished messages that are kept (dont_remove). They are in no listing, and can only be deleted."""
+
 _encode = msgspec.json.Encoder().encode
 decode_listed = msgspec.json.Decoder(Listed).decode
 

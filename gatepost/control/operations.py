@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from gatepost.control.listing import QUEUES, listed_line
+from gatepost.control.listing import QUEUES, SAVED, listed_line
 from gatepost.control.showing import shown_line
 from gatepost.ipc.messages import Ask, Part
 from gatepost.qmgr.destination_policies import DestinationPolicies
@@ -311,8 +311,8 @@ class Operations:
             if what in ("release", "requeue"):
                 self._due_now()
 
-        # Damaged messages can be deleted, no more.
-        allowed = frozenset(QUEUES if what == "delete" else ACTS[what])
+        # Damaged and finished messages can be deleted, no more.
+        allowed = frozenset((*QUEUES, SAVED) if what == "delete" else ACTS[what])
         found = self._select(queues & allowed, queue_ids, unexpired=what == "expire")
         self._act(found, batch, ticket, send, finished)
 

@@ -1,5 +1,6 @@
 """Mail that an alias sends on: a new message to the new addresses (local(8))."""
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from gatepost.cleanup.interface import Cleanup, QueueUnavailable, Transaction
@@ -10,6 +11,10 @@ from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.envelope import NOTIFY_NEVER, NOTIFY_SUCCESS, Origin, Recipient
 
 _PIECE = 65536
+
+_FAILED = ("4.3.0", "unable to forward message")
+_REFUSED = {"hops": ("5.4.0", "Error: too many hops"), "size": ("5.3.4", "Error: message file too big")}
+"""By what the cleanup says of a message; whatever else it says is a failure."""
 
 
 async def forward(
@@ -47,24 +52,25 @@ async def forward(
     try:
         incoming = cleanup.open()
     except QueueUnavailable:
-        return Outcome("4.3.0", "unable to forward message")
+        return Outcome(*_FAILED)
     incoming.begin(transaction)
     incoming.write(f"Delivered-To: {quote_822_local(recipient.address)}\n".encode("utf-8", "surrogateescape"))
     try:
-        if isinstance(content, bytes):
-            incoming.write(content)
-        else:
-            content.seek(0)
-            while piece := content.read(_PIECE):
-                incoming.write(piece)
+        for piece in _pieces(content):
+            incoming.write(piece)
     except OSError as error:
         incoming.abandon()
-        return Outcome("4.3.0", "unable to forward message", damaged=isinstance(error, DamagedContent))
+        return Outcome(*_FAILED, damaged=isinstance(error, DamagedContent))
     result = await incoming.finish(transaction)
     if result.outcome == "ok":
         return Outcome("2.0.0", f"forwarded as {incoming.queue_id}")
-    if result.outcome == "hops":
-        return Outcome("5.4.0", "Error: too many hops")
-    if result.outcome == "size":
-        return Outcome("5.3.4", "Error: message file too big")
-    return Outcome("4.3.0", "unable to forward message")
+    return Outcome(*_REFUSED.get(result.outcome, _FAILED))
+
+
+def _pieces(content: bytes | BinaryIO) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    content.seek(0)
+    while piece := content.read(_PIECE):
+        yield piece

@@ -9,8 +9,10 @@ import msgspec
 from gatepost.delivery.smtp_destination import Destination
 from gatepost.delivery.smtp_dns import Filtered
 from gatepost.delivery.smtp_params import SmtpParams
-from gatepost.dns.answers import Answer, Record, Resolver, RRType
+from gatepost.dns.answers import Answer, Record, Resolver
+from gatepost.dns.hostname import query_name
 from gatepost.dns.hosts import HostsFile, canonical_address
+from gatepost.dns.record_text import name_error
 from gatepost.mail.hostname import valid_hostaddr
 
 LOOP_DSN = ".4.6"
@@ -25,9 +27,23 @@ _AGAIN = "Temporary failure in name resolution"
 _WEIGHT = {"try_again": 2, "invalid": 1, "no_data": 0, "no_name": 0}
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """How DNS has led to an address: `name` was looked up, `real_name` is where its aliases end. The same of the
+    `domain` whose MX or SRV records have named the host; empty if there are none. `authentic`: the address records are
+    so; `forgeable`: those that have named the host are not.
+    """
+
+    name: str
+    real_name: str
+    authentic: bool = False
+    domain: str = ""
+    real_domain: str = ""
+    forgeable: bool = False
+
+
 class Target(msgspec.Struct, frozen=True):
     """One address of one host. `best`: it has the best preference that was found; `only`: there is no other address.
-    Port 0: `address` is a Unix socket.
+    Port 0: `address` is a Unix socket. `origin`: with smtp_dns_support_level = dnssec, of what DNS has.
 
     `namaddr` is `host[address]`, as texts have it; `namaddrport` `host[address]:port`, as relay= has it. They are made
     once: each message that goes there needs them several times.
@@ -41,6 +57,7 @@ class Target(msgspec.Struct, frozen=True):
     only: bool = False
     namaddr: str = ""
     namaddrport: str = ""
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         namaddr = f"{self.host}[{self.address}]"
@@ -87,6 +104,7 @@ class AddressFinder:
         self._rng = rng
         self._own = own_addresses
         self._warn = warn
+        self._dnssec = params.dns_support_level == "dnssec"
 
     async def find(self, destination: Destination) -> list[Target] | NoAddress:
         """The addresses to try, best first, or why there are none. Never raises; suspends only for DNS."""
@@ -138,6 +156,7 @@ class AddressFinder:
         if not targets:
             self._warn(f"no SRV host for {service} has a valid address record")
             return failure
+        targets = self._named_by(answer, service, targets)
         ours = self._own_preference([target for target in targets if target.port == SMTP_PORT], SMTP_PORT)
         if ours is not None:
             targets = [target for target in targets if target.preference < ours]
@@ -164,6 +183,7 @@ class AddressFinder:
             if self._params.defer_if_no_mx_address_found and not failure.soft:
                 return NoAddress("4" + failure.dsn[1:], failure.text)
             return failure
+        targets = self._named_by(answer, destination.domain, targets)
         best_found = targets[0].preference
         ours = self._own_preference(targets, destination.port)
         if ours is not None:
@@ -175,6 +195,18 @@ class AddressFinder:
                 return NoAddress("5.4.6", f"mail for {destination.domain} loops back to myself", backup=True)
             return BackupTargets(self._ordered(targets))
         return self._ordered(targets)
+
+    def _named_by(self, answer: Answer, domain: str, targets: list[Target]) -> list[Target]:
+        """Targets that know which MX or SRV records have led to them, where DANE may have to know."""
+        if not self._dnssec:
+            return targets
+        asked, real = query_name(domain, "MX") or domain, answer.records[0].name
+        led = {"domain": asked, "real_domain": real, "forgeable": not answer.authentic}
+        found = []
+        for target in targets:
+            origin = target.origin or Origin(target.host, target.host)
+            found.append(msgspec.structs.replace(target, origin=msgspec.structs.replace(origin, **led)))
+        return found
 
     async def _host(self, destination: Destination) -> list[Target] | NoAddress:
         found = await self._addresses(destination.domain, destination.port, 0)
@@ -223,8 +255,11 @@ class AddressFinder:
                 continue
             if answer.outcome == "found":
                 real = self._params.cname_overrides_servername
+                origin = self._origin(host, answer) if self._dnssec else None
                 targets += (
-                    Target(r.name if real else host, canonical_address(r.data) or r.data, port, preference)
+                    Target(
+                        r.name if real else host, canonical_address(r.data) or r.data, port, preference, origin=origin
+                    )
                     for r in answer.records
                 )
             elif worst is None or _WEIGHT[answer.outcome] >= _WEIGHT[worst[1].outcome]:
@@ -237,6 +272,10 @@ class AddressFinder:
             return NoAddress("5.4.4", f"unable to look up host {host}: {_NONAME}")
         dsn = "4.4.3" if worst[1].outcome == "try_again" else "5.4.4"
         return NoAddress(dsn, name_error(host, *worst), exists=worst[1].outcome == "no_data")
+
+    @staticmethod
+    def _origin(host: str, answer: Answer) -> Origin:
+        return Origin(query_name(host, "A") or host, answer.records[0].name, answer.authentic)
 
     async def _by_hosts_file(
         self, host: str, port: int, preference: int, by_dns: NoAddress | None
@@ -327,9 +366,3 @@ def in_srv_order(records: Sequence[Record], rng: random.Random) -> list[tuple[in
         left.remove(entry)
         ordered.append((entry[0], entry[2], entry[3]))
     return ordered
-
-
-def name_error(name: str, rrtype: RRType, answer: Answer) -> str:
-    """Postfix's text for a failed question."""
-    prefix = "" if answer.outcome == "invalid" else "Host or domain name not found. "
-    return f"{prefix}Name service error for name={name} type={rrtype}: {answer.reason}"

@@ -53,6 +53,11 @@ class Connector:
         self._writes = writes
         self._encrypted: Callable[..., SmtpSession] | None = None
 
+    def warn_of_keywords(self, target: Target, queue_id: str) -> None:
+        """`open` has failed for a table: log which it was."""
+        if self._discard_maps is not None:
+            self._warn(f"{queue_id}: {self._discard_maps.parameter} map lookup error for {target.address}")
+
     async def open(self, target: Target, demand: Demand) -> SmtpSession | None:
         """A connected session; None if smtp_bind_address_enforce forbids it. Raises ConnectFailure and, where a table
         cannot tell what offers to overlook, LookupTemporaryFailure.

@@ -63,16 +63,18 @@ class Demands:
         if self._tls.policies.by_host:
             return None
         if self._shared is None:
-            self._shared = await self._find(self._tls, "")
-        return self._shared if isinstance(self._shared, Demand) else None
+            self._shared = await self._find(self._tls, None)
+        found = self._shared
+        return found if isinstance(found, Demand) and not found.policy.by_server else None
 
     async def of(self, target: Target, delivery: SmtpDelivery) -> Demand | None:
         """What is demanded of this server; None if nothing is sent there. `delivery` is told why."""
         tls = self._tls
         if tls is None:
             return Demand(nexthop=self._nexthop, login=self._login)
-        await self.shared()
-        found = await self._find(tls, target.host) if self._shared is None else self._shared
+        found: Demand | Failure | None = await self.shared() or self._shared
+        if found is None or (isinstance(found, Demand) and found.policy.by_server):
+            found = await self._find(tls, target)
         if isinstance(found, Failure):
             self._warn(f"TLS policy lookup for {self._nexthop}/{target.host}: {found.text}")
             delivery.why = found
@@ -87,7 +89,7 @@ class Demands:
         """As `of`, of the server at a Unix socket: whom encryption may help there is not clear, so `may` is `none`."""
         if self._tls is None:
             return Demand(nexthop=self._nexthop, login=self._login)
-        found = await self._find(self._tls, target.host)
+        found = await self._find(self._tls, target)
         if isinstance(found, Failure):
             self._warn(f"TLS policy lookup error for {target.host}/{target.address}: {found.text}")
             delivery.why = found
@@ -97,9 +99,9 @@ class Demands:
         self._warn("smtp_connect_local: opportunistic TLS encryption is not appropriate for unix-domain destinations.")
         return found.in_plaintext()
 
-    async def _find(self, tls: "SmtpTls", host: str) -> Demand | Failure:
+    async def _find(self, tls: "SmtpTls", target: Target | None) -> Demand | Failure:
         try:
-            policy = await tls.policies.find(self._nexthop, host)
+            policy = await tls.policies.find(self._nexthop, target.host if target is not None else "", target)
             return Demand(policy=policy, nexthop=self._nexthop, login=self._login)
         except BadPolicy as bad:
             return bad.failure

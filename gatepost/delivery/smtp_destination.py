@@ -33,13 +33,23 @@ def split_destinations(nexthop: str) -> tuple[str, ...]:
     return tuple(item for item in _SEPARATORS.split(nexthop) if item)
 
 
-def domain_of(destination: str) -> str:
-    """A destination as match lists have it: without brackets and port. Paths of sockets stay as they are."""
+def host_and_port(destination: str) -> tuple[str, str]:
+    """A destination without its brackets (and `ipv6:` in them), and its port as written, empty if it has none.
+
+    It need not be one that can be read. Sockets (`/path`, `unix:/path`) and bare IPv6 addresses stay as they are.
+    """
     if destination.startswith("["):
-        return destination[1:].partition("]")[0]
+        host, _, rest = destination[1:].partition("]")
+        return host[5:] if host[:5].lower() == "ipv6:" else host, rest.removeprefix(":")
     if destination.count(":") == 1 and "/" not in destination:
-        return destination.partition(":")[0]
-    return destination
+        host, _, port = destination.partition(":")
+        return host, port
+    return destination, ""
+
+
+def domain_of(destination: str) -> str:
+    """A destination as match lists have it: without brackets and port."""
+    return host_and_port(destination)[0]
 
 
 def known_ports(text: str) -> tuple[tuple[str, int], ...]:

@@ -14,7 +14,7 @@ from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_session import LocalDataError, NoTls, SessionLost, SmtpSession
 from gatepost.delivery.smtp_tables import NO_TABLES
 from gatepost.delivery.smtp_tls import ClientHandshake, SmtpTls
-from gatepost.delivery.smtp_tls_policy import TlsPolicy
+from gatepost.delivery.smtp_tls_policy import Policies, TlsPolicy
 from gatepost.net.connect import ConnectFailure
 from gatepost.net.tls_pump import TlsTransport
 from gatepost.protocol.smtp_client import SmtpClientProtocol
@@ -48,6 +48,11 @@ class Finger:
 
         self._connector = Connector(params, made, say, say, NO_TABLES, self._tls)
         self._patience = params.quit_timeout
+
+    @property
+    def policies(self) -> Policies:
+        """What is wanted of a server."""
+        return self._tls.policies
 
     @property
     def reused(self) -> bool:

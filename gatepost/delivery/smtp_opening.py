@@ -107,6 +107,7 @@ class SessionOpener:
         try:
             session = await self._connector.open(target, demand)
         except LookupTemporaryFailure:
+            self._connector.warn_of_keywords(target, delivery.request.queue_id)
             self._transaction(delivery, target, 0).local_error()
             return None
         except ConnectFailure as exc:

@@ -11,6 +11,7 @@ from typing import Any
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
+from gatepost.delivery.smtp_destination import domain_of
 from gatepost.delivery.smtp_session import SmtpSession
 from gatepost.delivery.smtp_tls_log import connect_error, established, library_problem, log_features
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
@@ -20,6 +21,7 @@ from gatepost.net.tls_patience import PatientTransport
 from gatepost.net.tls_pump import TlsFailure, TlsTransport
 from gatepost.tls.certificate import Certificate, certificate_facts, fingerprint, fingerprints_match
 from gatepost.tls.context import client_context
+from gatepost.tls.dane import DaneOffer, matched, peer_name
 from gatepost.tls.match import expected_names, matching_name
 from gatepost.tls.sessions import ClientSession, take_session
 from gatepost.tls.summary import connection_summary, summarize
@@ -62,7 +64,7 @@ class Contexts:
 
     def context(self, policy: TlsPolicy, warn: Log, *, usual: bool = False) -> ssl.SSLContext:
         """Raises BadTlsValue."""
-        key = (policy.protocols, policy.ciphers, policy.exclude, policy.trust_anchors)
+        key = (policy.protocols, policy.ciphers, policy.exclude, policy.trust_anchors, bool(policy.tlsa))
         made = self._made.get(key)
         if made is None:
             params = self._params
@@ -78,6 +80,7 @@ class Contexts:
                 scert_verifydepth=params.scert_verifydepth,
                 chains=self._chains,
                 telling=self._telling,
+                dane=bool(policy.tlsa),
             )
             made = client_context(values, warn)
             if usual:
@@ -186,8 +189,10 @@ class ClientHandshake:
         self._tls = tls
         self._target = target
         self._nexthop = nexthop
-        self._domain = _domain(nexthop)
+        self._domain = domain_of(nexthop) if target.port else target.host  # a Unix socket is on this host
         self._session_key: tuple[Any, ...] = ()
+        self._dane: DaneOffer | None = None
+        self._name = ""  # of the certificate, which is one of those that were wanted
         features = tls.features
         self._features = features | {"untrusted"} if policy.verified else features
 
@@ -195,6 +200,8 @@ class ClientHandshake:
     def server_name(self) -> str | None:
         """What SNI says. An address is no name (RFC 6066 3)."""
         name = self.policy.servername
+        if self.policy.tlsa:
+            return name
         if name == "hostname":
             name = self._target.host
         elif name == "nexthop":
@@ -218,12 +225,24 @@ class ClientHandshake:
                 self._warn(line)
             return None
 
-    def session(self, context: ssl.SSLContext, helo: str) -> ClientSession | None:
-        """The session to resume. `helo`: what the server has called itself: several may share an address."""
-        if self._tls.sessions is None:
-            return None
-        self._session_key = (context, self.policy.key, self._nexthop, self._target.host, self._target.namaddrport, helo)
-        return self._tls.sessions.find(self._session_key)
+    def session(self, context: ssl.SSLContext, helo: str) -> ClientSession | DaneOffer | None:
+        """The session to resume, and what else there is to do to the connection before its handshake. `helo`: what the
+        server has called itself: several may share an address.
+        """
+        session = None
+        if self._tls.sessions is not None:
+            where = self._target.namaddrport
+            self._session_key = (context, self.policy.key, self._nexthop, self._target.host, where, helo)
+            session = self._tls.sessions.find(self._session_key)
+        if not self.policy.tlsa:
+            return session
+        where, policy = self._target.namaddrport, self.policy
+        multiple = self._tls.params.wildcard_matches_multiple_labels
+        self._dane = DaneOffer(
+            policy.tlsa, policy.match, session, lambda text: self._warn(f"{where}: {text}"),
+            multiple_labels=multiple, only=policy.level is Level.DANE_ONLY,
+        )  # fmt: skip
+        return self._dane
 
     def keep_session(self, transport: TlsTransport) -> None:
         """The server has spoken: what it gave us to come back with is here by now."""
@@ -252,23 +271,32 @@ class ClientHandshake:
         checked = verification(ssl_object)
         chain = transport.peer_chain if checked.present else ()
         certificate = self._certificate(chain)
-        good, complaint = self._verdict(checked, certificate)
+        good, complaint = self._verdict(checked, certificate, ssl_object)
         where, features, log = self._target.namaddrport, self._features, self._tls.log
         if transport.reused and "cache" in features:
             log(f"{where}: Reusing old session")
-        if self.policy.verified and not good and checked.present and "untrusted" in features:
+        if not good and checked.present and "untrusted" in features:
             again = "re-using session with untrusted certificate, look for details earlier in the log"
             log(f"{where}: {again}" if transport.reused else complaint.replace("{peer}", where))
+        if self._dane is not None and "certmatch" in features and (line := matched(ssl_object)):
+            log(f"{where}: {line}")
         if certificate is not None and features & {"peercert", "certmatch", "verbose"}:
-            log(_facts_line(where, certificate))
-        self.status = _status(checked, self.policy, good)
+            log(_facts_line(where, certificate, self._name))
+        must_match = self.policy.verified and not self._fallen_back
+        self.status = _status(checked, good, named=must_match and self.policy.level is not Level.HALF_DANE)
         if "summary" in features:
             log(established(self.status, where, connection_summary(summarize(ssl_object))))
-        return NOT_VERIFIED if self.policy.verified and not good else None
+        return NOT_VERIFIED if must_match and not good else None
+
+    @property
+    def _fallen_back(self) -> bool:
+        """Is no record of DANE's of any use? Then `dane` does as `encrypt`."""
+        return self._dane is not None and not self._dane.usable and self.policy.level is not Level.DANE_ONLY
 
     def _certificate(self, chain: tuple[bytes, ...]) -> Certificate | None:
         """Reading a certificate takes its time, so only where somebody wants to know."""
-        wanted = self.policy.verified or self._features & {"peercert", "certmatch", "verbose"}
+        compared = self.policy.verified and self._dane is None
+        wanted = compared or self._features & {"peercert", "certmatch", "verbose"}
         if not chain or not wanted:
             return None
         try:
@@ -280,7 +308,9 @@ class ClientHandshake:
                 self._warn(complaint.replace("{peer}", self._target.namaddrport))
         return self.certificate
 
-    def _verdict(self, checked: Verification, certificate: Certificate | None) -> tuple[bool, str]:
+    def _verdict(
+        self, checked: Verification, certificate: Certificate | None, ssl_object: ssl.SSLObject
+    ) -> tuple[bool, str]:
         """(is it the right server, what the log says if it is not)"""
         policy = self.policy
         if policy.level is Level.FINGERPRINT:
@@ -288,16 +318,29 @@ class ClientHandshake:
             matched = certificate is not None and fingerprints_match(certificate, usable)
             return matched, _OTHER if usable else _UNUSABLE
         complaint = checked.complaint
+        if self._dane is not None:
+            return self._verdict_of_dane(self._dane, checked, ssl_object)
         if policy.trust_anchors and not checked.trusted and not any(time in complaint for time in _TIMES):
             complaint = _OTHER
         if not policy.verified:
             return checked.trusted, complaint
-        name = self._matching_name(certificate)
-        if name and "certmatch" in self._features and checked.trusted:
-            self._tls.log(f"{self._target.namaddrport}: matched peername: {name}")
+        name = self._name = self._matching_name(certificate)
+        self._tell_of_name(checked)
         if not name and (checked.trusted or any(time in complaint for time in _TIMES)):
             complaint = _MISMATCH
         return checked.trusted and bool(name), complaint
+
+    def _verdict_of_dane(self, dane: DaneOffer, checked: Verification, ssl_object: ssl.SSLObject) -> tuple[bool, str]:
+        """OpenSSL has judged by the records, if there are any: names and all."""
+        self._name = peer_name(ssl_object)
+        self._tell_of_name(checked)
+        if not dane.usable and self.policy.level is Level.DANE_ONLY:
+            return False, _UNUSABLE
+        return checked.trusted, checked.complaint
+
+    def _tell_of_name(self, checked: Verification) -> None:
+        if self._name and "certmatch" in self._features and checked.trusted:
+            self._tls.log(f"{self._target.namaddrport}: matched peername: {self._name}")
 
     def _matching_name(self, certificate: Certificate | None) -> str:
         if certificate is None:
@@ -322,24 +365,17 @@ class ClientHandshake:
         self._tls.warn(text)
 
 
-def _domain(nexthop: str) -> str:
-    """A nexthop without brackets and port."""
-    if nexthop.startswith("["):
-        host = nexthop[1:].partition("]")[0]
-        return host[5:] if host.lower().startswith("ipv6:") else host
-    return nexthop.rpartition(":")[0] if nexthop.count(":") == 1 else nexthop
-
-
-def _facts_line(where: str, certificate: Certificate) -> str:
+def _facts_line(where: str, certificate: Certificate, name: str) -> str:
     return (
-        f"{where}: subject_CN={certificate.subject_CN}, issuer_CN={certificate.issuer_CN}, "
+        f"{where}: subject_CN={certificate.subject_CN or name}, issuer_CN={certificate.issuer_CN}, "
         f"fingerprint={certificate.fingerprint}, pkey_fingerprint={certificate.pkey_fingerprint}"
     )
 
 
-def _status(checked: Verification, policy: TlsPolicy, good: bool) -> str:
+def _status(checked: Verification, good: bool, *, named: bool) -> str:
+    """`named`: it was to be known who the server is."""
     if not checked.present:
         return "Anonymous"
-    if policy.verified:
+    if named:
         return "Verified" if good else "Untrusted"
     return "Trusted" if checked.trusted else "Untrusted"

@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 
 from gatepost.config.errors import ConfigError
+from gatepost.config.values import split_list
 from gatepost.tls.values import LibraryValues
 
-_LEVELS = ("", "none", "may", "encrypt", "fingerprint", "verify", "secure")
+_LEVELS = ("", "none", "may", "encrypt", "fingerprint", "dane", "dane-only", "verify", "secure")
+_INSECURE_MX = ("may", "encrypt", "dane")
 
 
 class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +43,19 @@ class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
     session_cache_database: str = ""
     session_cache_timeout: float = 3600.0
     minimal_backoff_time: float = 300.0
+    dane_insecure_mx_policy: str = "may"
+    force_insecure_host_tlsa_lookup: bool = False
+    dns_support_level: str = ""
+    dns_resolver_options: str = ""
+    host_lookup: tuple[str, ...] = ("dns",)
+    ignore_mx_lookup_error: bool = False
     wildcard_matches_multiple_labels: bool = True
     fast_shutdown: bool = True
     library: LibraryValues = LibraryValues()
 
     @classmethod
     def of(cls, settings: Any, prefix: str = "smtp") -> "SmtpTlsParams":
-        """Read them from typed settings. Raises ConfigError for a level that is none, or one that is not honoured."""
+        """Read them from typed settings. Raises ConfigError for a level that is none."""
         values: dict[str, Any] = {"prefix": prefix}
         for name in cls.__struct_fields__:
             value = getattr(settings, tls_parameter_name(name, prefix), None)
@@ -60,11 +68,13 @@ class SmtpTlsParams(msgspec.Struct, frozen=True, kw_only=True):
         values["library"] = LibraryValues.of(settings)
         level = values["security_level"] = values.get("security_level", "").lower()
         if level not in _LEVELS:
-            parameter = f"{prefix}_tls_security_level"
-            if level in ("dane", "dane-only"):
-                why = f'"{level}" is not supported yet; specify secure, verify, encrypt or may'
-                raise ConfigError(why, parameter=parameter)
-            raise ConfigError(f'invalid tls security level: "{level}"', parameter=parameter)
+            raise ConfigError(f'invalid tls security level: "{level}"', parameter=f"{prefix}_tls_security_level")
+        insecure = values["dane_insecure_mx_policy"] = values.get("dane_insecure_mx_policy", "may").lower()
+        if insecure not in _INSECURE_MX:
+            parameter = f"{prefix}_tls_dane_insecure_mx_policy"
+            raise ConfigError(f'bad value "{insecure}"; specify may, encrypt or dane', parameter=parameter)
+        values["dns_support_level"] = values.get("dns_support_level", "").lower()
+        values["host_lookup"] = tuple(split_list(values.get("host_lookup", "dns").lower()))
         return cls(**values)
 
     @property
@@ -82,6 +92,10 @@ _OTHERS = {
     "use_tls": "{prefix}_use_tls",
     "enforce_tls": "{prefix}_enforce_tls",
     "minimal_backoff_time": "minimal_backoff_time",
+    "dns_support_level": "{prefix}_dns_support_level",
+    "dns_resolver_options": "{prefix}_dns_resolver_options",
+    "host_lookup": "{prefix}_host_lookup",
+    "ignore_mx_lookup_error": "ignore_mx_lookup_error",
     "fast_shutdown": "tls_fast_shutdown_enable",
     "wildcard_matches_multiple_labels": "tls_wildcard_matches_multiple_labels",
 }

@@ -11,11 +11,14 @@ from functools import cached_property
 import msgspec
 
 from gatepost.delivery.interface import Log
+from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure
+from gatepost.delivery.smtp_tls_dane import Dane, NotSigned, Signed
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.mail.hostname import valid_hostname
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
+from gatepost.tls.tlsa import TlsaRecord
 
 
 class Level(enum.IntEnum):
@@ -25,18 +28,21 @@ class Level(enum.IntEnum):
     MAY = 1
     ENCRYPT = 2
     FINGERPRINT = 3
-    VERIFY = 4
-    SECURE = 5
+    HALF_DANE = 4
+    """`dane`, for a server whose very name may be forged (smtp_tls_dane_insecure_mx_policy): nobody can ask for it."""
+    DANE = 5
+    DANE_ONLY = 6
+    VERIFY = 7
+    SECURE = 8
 
     @property
     def word(self) -> str:
-        return self.name.lower()
+        return self.name.lower().replace("_", "-")
 
 
-LEVELS = {level.word: level for level in Level}
+LEVELS = {level.word: level for level in Level if level is not Level.HALF_DANE}
 
-NOT_YET = ("dane", "dane-only")
-"""Levels that Postfix has, and we have not."""
+_DANE = (Level.HALF_DANE, Level.DANE, Level.DANE_ONLY)
 
 PROBLEM = Failure("4.7.5", "client TLS configuration problem")
 
@@ -52,7 +58,8 @@ class BadPolicy(Exception):
 
 
 class TlsPolicy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What a connection must be like. `match`: names or strategies; `trust_anchors`: PEM, the only CAs if not empty.
+    """What a connection must be like. `match`: names or strategies; `trust_anchors`: PEM, the only CAs if not empty;
+    `tlsa`: the records by which DANE verifies this very server.
 
     `servername` is for SNI, maybe a strategy. `reuse`: an encrypted connection may serve further messages.
     """
@@ -65,7 +72,13 @@ class TlsPolicy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     match: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
     trust_anchors: bytes = b""
+    tlsa: tuple[TlsaRecord, ...] = ()
     reuse: bool = False
+
+    @property
+    def by_server(self) -> bool:
+        """Is it DANE's, which is another one for each server, and still to be found for one?"""
+        return self.level in _DANE and not self.tlsa
 
     @property
     def required(self) -> bool:
@@ -90,6 +103,7 @@ class Policies:
     """Finds the policy of a server. `maps`: smtp_tls_policy_maps; `per_site`: smtp_tls_per_site, obsolete.
 
     `read_anchors` gives the PEM of a trust anchor file, or raises OSError. `warn` writes warnings to the mail log.
+    `dane`: where DANE's policies come from.
     """
 
     def __init__(
@@ -99,8 +113,10 @@ class Policies:
         per_site: Maps | None,
         read_anchors: Callable[[str], bytes],
         warn: Log,
+        dane: Dane,
     ) -> None:
         self._params = params
+        self._dane = dane
         self._maps = maps
         self._per_site = per_site
         self._read_anchors = read_anchors
@@ -113,17 +129,50 @@ class Policies:
         """Do servers of one destination have different policies?"""
         return self._maps is None and self._per_site is not None
 
-    async def find(self, nexthop: str, host: str) -> TlsPolicy:
-        """The policy for a server of `nexthop` (as the transport has it). Raises BadPolicy, after a warning."""
+    async def find(self, nexthop: str, host: str, target: Target | None = None) -> TlsPolicy:
+        """The policy for a server of `nexthop` (as the transport has it). Raises BadPolicy, after a warning.
+
+        Without a `target` one of DANE says no more than that it depends on the server.
+        """
         if self._maps is not None:
             draft = await self._mapped(self._maps, nexthop)
         elif self._per_site is not None:
             draft = _Draft(await self._site(self._per_site, nexthop, host))
-        else:
+        elif self._default not in _DANE:
             if self._usual is None or self._params.trust_anchor_file:
                 self._usual = self._complete(_Draft(None), nexthop)
             return self._usual
+        else:
+            draft = _Draft(None)
+        level = self._default if draft.level is None else draft.level
+        if level in _DANE and target is not None:
+            await self._settle(draft, level, nexthop, target)
         return self._complete(draft, nexthop)
+
+    # DANE
+
+    async def _settle(self, draft: "_Draft", level: Level, nexthop: str, target: Target) -> None:
+        """Find out what DANE makes of this server (smtp_tls_policy.c, dane_init)."""
+        if not target.port:
+            why = 'the "dane" security level is invalid for delivery via unix-domain sockets'
+            raise self._bad(f"{nexthop}: {why}")
+        found = await self._dane.find(level.word, nexthop, target)
+        if isinstance(found, NotSigned):
+            draft.level = self._without(found, level)
+        elif not found.forgeable:
+            draft.level, draft.signed = level, found
+        elif self._params.dane_insecure_mx_policy == "encrypt":
+            draft.level = Level.ENCRYPT
+        else:
+            draft.level, draft.signed = Level.HALF_DANE, found
+
+    def _without(self, why: NotSigned, level: Level) -> Level:
+        """What `dane` falls back on. Raises BadPolicy for `dane-only`, and where nobody knows whether to fall back."""
+        if why.fault == "configuration":
+            self._warn(why.text)
+        if why.fault == "unknown" or level is Level.DANE_ONLY:
+            raise BadPolicy(PROBLEM if why.fault == "configuration" else Failure("4.7.5", why.text))
+        return Level.ENCRYPT if why.fault == "records" else Level.MAY
 
     # smtp_tls_policy_maps
 
@@ -151,8 +200,6 @@ class Policies:
             raise self._bad(f"{where}: invalid empty policy")
         level = LEVELS.get(words[0].lower())
         if level is None:
-            if words[0].lower() in NOT_YET:
-                raise self._bad(f'{where}: security level "{words[0]}" is not supported yet')
             raise self._bad(f'{where}: invalid security level "{words[0]}"')
         draft = _Draft(level)
         for word in words[1:]:
@@ -212,7 +259,10 @@ class Policies:
         if servername and not valid_hostname(servername):
             raise self._bad(f'"{params.prefix}_tls_servername = {servername}" specifies an invalid hostname')
         match, fingerprints, anchors = tuple(draft.match), tuple(draft.fingerprints), b"".join(draft.anchors)
-        if level is Level.FINGERPRINT:
+        tlsa: tuple[TlsaRecord, ...] = ()
+        if draft.signed is not None:
+            servername, match, tlsa = draft.signed.base, draft.signed.names, draft.signed.records
+        elif level is Level.FINGERPRINT:
             fingerprints = self._fingerprints(fingerprints or _split(params.fingerprint_cert_match), nexthop)
         elif level >= Level.VERIFY:
             usual = params.verify_cert_match if level is Level.VERIFY else params.secure_cert_match
@@ -233,6 +283,7 @@ class Policies:
             match=match,
             fingerprints=fingerprints,
             trust_anchors=anchors,
+            tlsa=tlsa,
             reuse=params.connection_reuse if draft.reuse is None else draft.reuse,
         )
 
@@ -269,6 +320,7 @@ class _Draft:
         self.fingerprints: list[str] = []
         self.anchors: list[bytes] = []
         self.reuse: bool | None = None
+        self.signed: Signed | None = None
 
     def take(self, name: str, value: str) -> str:
         """Take an attribute (`tafile` is looked at, no more); what is wrong with it, empty if nothing is."""

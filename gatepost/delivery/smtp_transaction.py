@@ -5,13 +5,13 @@ from typing import BinaryIO
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.ipc.messages import DeliveryRecipient
-from gatepost.mail.headers import header_end
+from gatepost.mail.mime_state import has_header_beyond_ascii
 from gatepost.protocol.smtp_capabilities import Capabilities
 from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_commands import mail_command, rcpt_command
 from gatepost.protocol.smtp_reply import SmtpReply
 
-_HEADER_LIMIT = 1 << 20  # octets of a large message in which its header is looked for
+_PIECE = 65536
 _END, _DATA = Kind.END, Kind.DATA  # looking a member up costs more than a comparison
 
 
@@ -166,7 +166,10 @@ class SmtpTransaction:
         request = self._delivery.request
         if not request.sender.isascii() or not all(r.address.isascii() for r in self._recipients):
             return True
-        if not isinstance(content, bytes):
+        if isinstance(content, bytes):
+            return not content.isascii() and has_header_beyond_ascii((content,))
+        try:
             content.seek(0)
-            content = content.read(_HEADER_LIMIT)
-        return not content[: header_end(content)].isascii()
+            return has_header_beyond_ascii(iter(lambda: content.read(_PIECE), b""))
+        except OSError:
+            return False  # sending it will tell

@@ -242,6 +242,12 @@ class Flow(msgspec.Struct, tag=42, array_like=True):
     full: bool
 
 
+class Down(msgspec.Struct, tag=43, array_like=True):
+    """To who asks on the control socket, by master: there is no queue manager that could answer; why, for people."""
+
+    reason: str
+
+
 Frame = (
     Hello
     | Welcome
@@ -264,4 +270,11 @@ Frame = (
     | Flush
     | Flushing
     | Flow
+    | Down
 )
+
+
+def framed(frame: Frame) -> bytes:
+    """As it goes over a socket: its length in four octets, then the array."""
+    data = msgspec.msgpack.encode(frame)
+    return len(data).to_bytes(4, "big") + data

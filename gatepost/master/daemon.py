@@ -29,6 +29,7 @@ class Daemon:
         self._configuration = configuration
         self._owner = owner
         self.on_serving: Callable[[], None] | None = None
+        self.on_outage: Callable[[str], None] | None = None  # the queue manager cannot start, before it ever served
 
     def open(self) -> None:
         settings = self._configuration.settings
@@ -75,7 +76,9 @@ class Daemon:
             on_reload=self._reload,
             on_rotate=lambda: reopen(self._plan.settings, self._plan.log_descriptor),
             on_serving=lambda: self.on_serving() if self.on_serving else None,
+            on_outage=lambda reason: self.on_outage(reason) if self.on_outage else None,
             places=self._places(),
+            control=self._plan.control_socket,
         )
         _freeze()
         self._supervisor.run()
@@ -84,7 +87,7 @@ class Daemon:
     def _places(self) -> list[Place]:
         plan = self._plan
         places = [Place("opener", opener_entry(plan), late=True)] if plan.opener is not None else []
-        places += [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True)]
+        places += [Place("qmgr", queue_entry(plan, self._live_delivery_workers), late=True, awaited=True)]
         places += [Place(f"smtpd[{slot}]", smtpd_entry(plan, slot)) for slot in range(plan.smtpd_processes())]
         places += [
             Place(f"delivery[{slot}]", delivery_entry(plan, "delivery")) for slot in range(plan.delivery_processes())

@@ -18,6 +18,8 @@ from gatepost.config.host_facts import ThisHost
 from gatepost.config.networks import own_interfaces
 from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
+from gatepost.dns.answers import Resolver
+from gatepost.dns.dnssec_probe import ProbingResolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
@@ -74,6 +76,8 @@ class Foundation:
             self.own_addresses | frozenset(split_list(settings.proxy_interfaces)),
             clock=time.monotonic,
             warn=warn,
+            cleanup_warn=log.program("cleanup").warning,
+            local_warn=log.program("local").warning,
         )
         self.rewriter = services.rewriter
         self.classes = services.classes
@@ -86,9 +90,13 @@ class Foundation:
 
     @cached_property
     def dns(self) -> DnsResolver:
-        servers = self.settings.gatepost_dns_servers
-        source = FixedServers(parse_servers(servers)) if servers else ResolvConf(time.monotonic)
-        return DnsResolver(source, time.monotonic, randbits=secrets.randbits)
+        return dns_resolver(self.settings)
+
+    @cached_property
+    def dnssec(self) -> Resolver:
+        """For who has to know which answers are authentic. Raises ConfigError."""
+        log = self.mail_log.program("smtp")
+        return ProbingResolver(dns_resolver(self.settings, dnssec=True), self.settings.dnssec_probe, log.warning)
 
     @cached_property
     def policy_pools(self) -> PolicyPools:
@@ -105,10 +113,11 @@ class Foundation:
     @cached_property
     def sasl(self) -> BackEnds:
         """Who knows the passwords of those who log in."""
+        warn = self.mail_log.program("smtpd").warning
         return BackEnds(
-            self.tables,
+            self.tables.logged_by(warn),
             configuration=self.configuration.directory,
-            warn=self.mail_log.program("smtpd").warning,
+            warn=warn,
             secret=_host_secret(),
         )
 
@@ -160,3 +169,10 @@ def _own_addresses(settings: Settings) -> frozenset[str]:
         )
     except ValueError as error:
         raise ConfigError(str(error), parameter="inet_interfaces") from None
+
+
+def dns_resolver(settings: Settings, *, dnssec: bool = False) -> DnsResolver:
+    """Asks gatepost_dns_servers, else those of resolv.conf(5). `dnssec`: it tells which answers are authentic."""
+    servers = settings.gatepost_dns_servers
+    source = FixedServers(parse_servers(servers)) if servers else ResolvConf(time.monotonic)
+    return DnsResolver(source, time.monotonic, randbits=secrets.randbits, dnssec=dnssec)

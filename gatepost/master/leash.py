@@ -4,6 +4,7 @@ master sends words, the new log with a descriptor; the end of the stream tells a
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from collections.abc import Callable
 DRAIN = b"d"  # take nothing new, finish what is under way, end
 STOP = b"s"  # end soon
 LOG = b"l"  # with a descriptor: the log, opened anew
+AWAY = b"a"  # the queue manager cannot start: nobody is to wait for it
+BACK = b"b"  # it serves again
 READY = b"r"  # worker to master: serving
+_FATAL = b"f"  # worker to master, the rest is text: why it ends
 
 
 class MasterEnd:
@@ -19,6 +23,22 @@ class MasterEnd:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._heard = b""
+
+    def hear(self) -> None:
+        """Take what the worker has said."""
+        with contextlib.suppress(OSError):
+            self._heard += self.sock.recv(4096, socket.MSG_DONTWAIT)
+
+    @property
+    def ready(self) -> bool:
+        """Does the worker serve?"""
+        return self._heard.startswith(READY)
+
+    @property
+    def last_words(self) -> str:
+        """Why it has ended, as far as it has told."""
+        return self._heard.partition(_FATAL)[2].decode(errors="replace")
 
     def tell(self, word: bytes, descriptor: int | None = None) -> None:
         """A worker that is gone does not matter here: its end is reaped elsewhere."""
@@ -74,3 +94,9 @@ class WorkerEnd:
             self._sock.send(READY)
         except OSError:
             pass
+
+
+def tell_last_words(sock: socket.socket, text: str) -> None:
+    """Let master know why this worker is about to end."""
+    with contextlib.suppress(OSError):
+        sock.send(_FATAL + text.encode(errors="replace")[:1000], socket.MSG_DONTWAIT)

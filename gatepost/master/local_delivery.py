@@ -12,7 +12,8 @@ from gatepost.master.notices import make_cleanup
 def local_agent(foundation: Foundation, settings: Settings, log: ProgramLog, writer: QueueWriter) -> LocalAgent:
     """The agent of a `local` transport; `writer` takes what aliases send on."""
     cleanup = make_cleanup(foundation, writer, foundation.mail_log)
-    statuses = foundation.tables.maps("local_delivery_status_filter", settings.local_delivery_status_filter)
+    tables = foundation.tables.logged_by(log.warning)
+    statuses = tables.maps("local_delivery_status_filter", settings.local_delivery_status_filter)
     parts = LocalParts(
         foundation.aliases,
         foundation.local_domains.is_local_domain,

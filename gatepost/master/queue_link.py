@@ -2,7 +2,7 @@
 
 Both are QueueWriters (gatepost.cleanup.interface). A transaction that waits for its commit when the queue manager goes
 away gets QueueUnavailable (451: it may be stored, a duplicate at worst); one that comes while there is no
-connection waits for the next, up to RECONNECT_WAIT.
+connection waits for the next, up to RECONNECT_WAIT, but not for one of which master says that it cannot start.
 """
 
 import asyncio
@@ -78,6 +78,10 @@ class QueueIds:
         self._asked = False
 
 
+def _none() -> QueueUnavailable:
+    return QueueUnavailable("no queue manager")
+
+
 class QueueLink:
     """A worker's connection to the queue manager, made again whenever it is lost."""
 
@@ -110,13 +114,14 @@ class QueueLink:
         self._early: list[Frame] = []
         self._uncounted: list[Count] = []  # what anvil is to be told once there is one
         self._awaited = False  # the queue manager has ended in an orderly way: it has a successor
+        self.out = False  # there is no queue manager, and none can start
         self._connections: dict[tuple[str, str], int] = {}  # of whom anvil was told, by service and client
         self._ticket = 0
         self._space = 1 << 62
         self._stopping = False
         self._connector: asyncio.Task[None] | None = None
         self.ids = QueueIds(long_ids, clock, lambda count: self.send(NeedIds(count)))
-        self.ready = asyncio.Event()
+        self.ready = asyncio.Event()  # there are queue IDs, or nobody who could give any
         self._welcomed = asyncio.Event()
 
     def start(self) -> None:
@@ -149,6 +154,19 @@ class QueueLink:
     def greeted(self) -> bool:
         """Has a queue manager our Hello, answered or not?"""
         return self._greeted
+
+    def outage(self, begins: bool) -> None:
+        """The queue manager cannot start: what waits for it is refused. Or it serves again."""
+        self.out = begins
+        if not begins or self._channel is not None:
+            return
+        self._awaited = False
+        self.ready.set()
+        unsent, self._unsent = self._unsent, []
+        uncounted, self._uncounted = self._uncounted, []
+        self._uncounted = [Count(0, count.what, count.service, count.client) for count in uncounted]
+        for ticket in [submit.ticket for submit in unsent] + [count.ticket for count in uncounted]:
+            self._fail(ticket, _none())
 
     async def reach(self) -> None:
         """Until there is one; at most RECONNECT_WAIT."""
@@ -199,7 +217,7 @@ class QueueLink:
         elif isinstance(frame, Space):
             self._space = frame.free
         elif isinstance(frame, Welcome):
-            self._channel, self._awaited = channel, False
+            self._channel, self._awaited, self.out = channel, False, False
             early: list[Frame] = [*self._early, *self._unsent]
             self._early, self._unsent = [], []
             for frame_ in early:
@@ -211,7 +229,7 @@ class QueueLink:
                 self._on_welcome(frame)
             self._welcomed.set()
         elif isinstance(frame, Stop):
-            self._channel, self._leaving, self._awaited = None, channel, True
+            self._channel, self._leaving, self._awaited = None, channel, not self.out
             self._welcomed.clear()
             self._leave()
         elif self._on_frame is not None:
@@ -246,6 +264,8 @@ class QueueLink:
     # QueueWriter
 
     def new_queue_id(self) -> str:
+        if self.out and self._channel is None:
+            raise _none()
         return self.ids.new()
 
     def submit(self, message: Message) -> Signal:
@@ -254,6 +274,8 @@ class QueueLink:
         self._waiting[ticket] = future
         if self._channel is not None:
             self._channel.send(Submit(ticket, message))
+        elif self.out:
+            self._fail(ticket, _none())
         else:
             self._unsent.append(Submit(ticket, message))
             self._loop.call_later(RECONNECT_WAIT, self._give_up, ticket)
@@ -263,7 +285,7 @@ class QueueLink:
         before = len(self._unsent)
         self._unsent = [submit for submit in self._unsent if submit.ticket != ticket]
         if len(self._unsent) < before:
-            self._fail(ticket, QueueUnavailable("no queue manager"))
+            self._fail(ticket, _none())
 
     def large_content(self, queue_id: str) -> LargeContent:
         return LargeFile(self._queue_directory, queue_id, self._content_owner)

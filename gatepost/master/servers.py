@@ -40,13 +40,14 @@ def unprotected_policy(foundation: Foundation, service: Service) -> AccessPolicy
 
 
 def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier | None) -> Ports:
+    log = foundation.mail_log.program("smtpd", syslog_name)
     return Ports(
         foundation.resolver,
         foundation.rewriter,
         foundation.local_domains.is_local_or_origin,
-        foundation.tables,
+        foundation.tables.logged_by(log.warning),
         foundation.dns,
-        foundation.mail_log.program("smtpd", syslog_name),
+        log,
         own_addresses=foundation.own_addresses,
         hosts=foundation.hosts,
         verifier=verifier,
@@ -91,12 +92,13 @@ def server_environment(
         return await client_name(address, foundation.dns, foundation.hosts)
 
     log = foundation.mail_log.program("smtpd", settings.syslog_name)
+    tables = foundation.tables.logged_by(log.warning)
     # Whoever explains has a policy of his own, and lets nobody log in.
-    sasl = listener_sasl(settings, foundation.tables, foundation.sasl) if policy is None else None
+    sasl = listener_sasl(settings, tables, foundation.sasl) if policy is None else None
     policy = policy or compile_policy(foundation, service, verifier)
     return ServerEnvironment(
         parameters=parameters,
-        lists=SessionLists.of(settings, foundation.tables),
+        lists=SessionLists.of(settings, tables),
         service=service.name,
         log=log,
         policy=policy,
@@ -111,11 +113,11 @@ def server_environment(
         intake=intake or Intake(0, pause),
         stressed=under_stress if under_stress != parameters else None,
         is_stressed=is_stressed,
-        footer=RejectFooter(settings, foundation.tables, log, time.time) or None,
+        footer=RejectFooter(settings, tables, log, time.time) or None,
         tells_server_address=policy.asks_policy_services or sasl is not None,
         sasl=sasl,
         transcripts=_transcripts(settings, cleanup, log),
-        tls=listener_tls(settings, foundation.tables, log, service.name, ticket_secret),
+        tls=listener_tls(settings, tables, log, service.name, ticket_secret),
         writes=foundation.writes,
     )
 

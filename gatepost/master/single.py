@@ -243,6 +243,8 @@ class SingleProcess:
         return self._now.service.control_protocol()
 
     def _store_failed(self, failure: Exception) -> None:
+        if self.failed:
+            return
         self.failed.append(failure)
         self._log.program("qmgr").fatal(str(failure))
         self.over.set()
@@ -336,10 +338,7 @@ class SingleProcess:
         for worker in self._workers:
             await worker.close()
         if not self.failed:
-            await parts.settled(STOP_PATIENCE)
-            await parts.manager.quiesce()
-            parts.memory.save()
-            parts.close()
+            await parts.end()
         self._statistics.end()
 
 

@@ -10,6 +10,7 @@ from gatepost.config.settings import Settings
 from gatepost.config.values import split_list
 from gatepost.delivery.lmtp import LmtpAgent
 from gatepost.delivery.smtp import SmtpAgent
+from gatepost.delivery.smtp_dns import FilteredResolver
 from gatepost.delivery.smtp_generic import GenericLmtpAgent, GenericSmtpAgent
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
@@ -24,6 +25,7 @@ from gatepost.master.notices import make_cleanup
 from gatepost.master.smtp_sasl import smtp_login
 from gatepost.master.smtp_tls import smtp_tls
 from gatepost.rewrite.canonical import generic_maps
+from gatepost.tables.maps import Maps
 
 
 def _resolver(dns: Resolver, settings: Settings, program: str) -> Resolver:
@@ -36,17 +38,24 @@ def _resolver(dns: Resolver, settings: Settings, program: str) -> Resolver:
     return SearchingResolver(dns, options, ResolvConf(time.monotonic).settings, own_domain)
 
 
+def _filtered(resolver: Resolver, maps: Maps | None, log: ProgramLog) -> Resolver:
+    """With smtp_dns_reply_filter, if there is one."""
+    return resolver if maps is None else FilteredResolver(resolver, maps, log.info, log.warning)
+
+
 def smtp_agent(
     foundation: Foundation, settings: Settings, program: str, log: ProgramLog, writer: QueueWriter | None = None
 ) -> SmtpAgent:
     """The agent of a transport; `program`: `smtp` or `lmtp`. `writer` takes the postmaster's transcripts. Raises
     ConfigError.
     """
-    tables, parts = foundation.tables, (foundation.rewriter, foundation.local_domains)
+    tables, parts = foundation.tables.logged_by(log.warning), (foundation.rewriter, foundation.local_domains)
     generic = generic_maps(settings, tables, *parts, prefix=program)
-    resolver = _resolver(foundation.dns, settings, program)
+    params, smtp_tables = SmtpParams.of(settings, program), SmtpTables.of(settings, tables, log, program)
+    dns = foundation.dnssec if params.dns_support_level == "dnssec" else foundation.dns
+    resolver = _resolver(dns, settings, program)
     arguments = (
-        SmtpParams.of(settings, program), resolver, foundation.hosts, log.info, log.warning, time.time, random.Random(),
+        params, resolver, foundation.hosts, log.info, log.warning, time.time, random.Random(),
     )  # fmt: skip
     transcripts = None
     if writer is not None and transcript_classes(settings):
@@ -57,8 +66,8 @@ def smtp_agent(
         "own_addresses": foundation.own_addresses
         | {canonical_address(address) or address for address in split_list(settings.proxy_interfaces)},
         "open_content": foundation.open_content,
-        "tables": SmtpTables.of(settings, tables, log, program),
-        "tls": smtp_tls(tables, settings, program, log),
+        "tables": smtp_tables,
+        "tls": smtp_tls(tables, settings, program, log, _filtered(resolver, smtp_tables.dns_filter, log)),
         "login": smtp_login(foundation, settings, program, log),
         "writes": foundation.writes,
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gatepost.config.settings import Settings
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
+from gatepost.dns.answers import Resolver
 from gatepost.maillog.sink import ProgramLog
 from gatepost.tables.opening import Tables
 
@@ -17,8 +18,8 @@ RETRY = 60.0
 """Seconds after which certificates that were of no use are looked at again."""
 
 
-def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog) -> "SmtpTls | None":
-    """Of a transport; `program`: `smtp` or `lmtp`. Raises ConfigError.
+def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog, resolver: Resolver) -> "SmtpTls | None":
+    """Of a transport; `program`: `smtp` or `lmtp`; `resolver` is for DANE. Raises ConfigError.
 
     Certificates that cannot be read, or do not fit, are told in the log, and there is no TLS then: mail that needs it
     waits, as in Postfix.
@@ -30,10 +31,16 @@ def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog) 
     if not (wanted or params.wrappermode or params.note_starttls_offer):
         return None
     from gatepost.delivery.smtp_tls import Sessions, SmtpTls
+    from gatepost.delivery.smtp_tls_dane import Dane
+    from gatepost.delivery.smtp_tls_log import log_features
     from gatepost.delivery.smtp_tls_policy import Policies
 
     env = tables.env
-    policies = Policies(params, maps or None, per_site or None, lambda path: env.read_file(env.path(path)), log.warning)
+    note = log.info if "verbose" in log_features(params.loglevel, "", lambda text: None) else None
+    dane = Dane(params, resolver, log.warning, note)
+    policies = Policies(
+        params, maps or None, per_site or None, lambda path: env.read_file(env.path(path)), log.warning, dane
+    )
     contexts = _Engine(tables, settings, params, log).current if wanted else _nothing
     sessions = Sessions(params.session_lifetime, time.monotonic) if params.session_lifetime else None
     return SmtpTls(params, policies, contexts, sessions, log.info, log.warning)

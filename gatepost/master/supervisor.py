@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gatepost.master.leash import DRAIN, LOG, READY, STOP, MasterEnd
+from gatepost.master.leash import AWAY, BACK, DRAIN, LOG, STOP, MasterEnd, tell_last_words
+from gatepost.master.outage import PATIENCE, turn_away
 
 RESTART_PAUSE = (0.1, 60.0)
 """Seconds before a crashed worker is started again: at first, and at most; doubled each time, forgotten after STEADY.
@@ -28,17 +29,25 @@ STOP_WAIT = 20.0
 START_WAIT = 10.0
 """Seconds after which the log tells which workers do not serve yet."""
 
+BACK_WAIT = 10.0
+"""Seconds of starting after which an awaited worker that has ended before is not waited for any longer (as long as mail
+waits, queue_link.RECONNECT_WAIT): it may be mending a damaged file.
+"""
+
 Entry = Callable[[socket.socket], None]
 """What a worker does: runs in the child with its end of the leash, and returns when it is over."""
 
 
 @dataclass(slots=True)
 class Place:
-    """One worker that must exist: `name` for the log (smtpd[0]); `entry` its work; `late` ends after the others."""
+    """One worker that must exist: `name` for the log (smtpd[0]); `entry` its work; `late` ends after the others;
+    `awaited`: while it is away the others wait for it.
+    """
 
     name: str
     entry: Entry
     late: bool = False
+    awaited: bool = False
     pid: int = 0
     leash: MasterEnd | None = None
     started: float = 0.0
@@ -57,7 +66,10 @@ class Leaving:
 
 @dataclass(slots=True)
 class Supervisor:
-    """`info` and `warn` write to the log as master; `in_child` runs first in every child (closes what is master's)."""
+    """`info` and `warn` write to the log as master; `in_child` runs first in every child (closes what is master's).
+    `on_serving` is called once, when all serve; `on_outage` with the reason, if before that the awaited worker has
+    failed to start some times. `control`: where requests to that one come in.
+    """
 
     info: Callable[[str], None]
     warn: Callable[[str], None]
@@ -65,8 +77,11 @@ class Supervisor:
     on_reload: Callable[[], None]
     on_rotate: Callable[[], int]
     on_serving: Callable[[], None]
+    on_outage: Callable[[str], None]
     places: list[Place] = field(default_factory=list)
     leaving: dict[int, Leaving] = field(default_factory=dict)
+    control: socket.socket | None = None
+    outage: str = ""  # why the awaited worker cannot start
     stopping: bool = False
     _wakeup: tuple[int, int] = (-1, -1)
     _told: bool = False
@@ -99,10 +114,17 @@ class Supervisor:
                 self._slow_at = 0.0
                 self._tell_slow()
             watched = {p.leash.sock.fileno(): p for p in self.places if p.leash is not None and not p.serving}
-            readable, _, _ = select.select([wakeup, *watched], [], [], self._timeout(now))
+            late = self._late_at()
+            if late is not None and now >= late:
+                self._set_outage("the queue manager is starting; the log may tell what takes so long")
+            control = self.control if self.outage else None
+            asked = [] if control is None else [control.fileno()]
+            readable, _, _ = select.select([wakeup, *watched, *asked], [], [], self._timeout(now))
             for descriptor in readable:
                 if descriptor == wakeup:
                     self._signals(os.read(wakeup, 512))
+                elif control is not None and descriptor in asked:
+                    turn_away(control, self.outage)
                 else:
                     self._hear(watched[descriptor])
             self._reap()
@@ -113,6 +135,8 @@ class Supervisor:
         waits = [place.due - now for place in self.places if not place.pid]
         if self._slow_at and not self._told:
             waits.append(self._slow_at - now)
+        if (late := self._late_at()) is not None:
+            waits.append(late - now)
         return max(0.0, min(waits)) if waits else None
 
     def _tell_slow(self) -> None:
@@ -122,12 +146,30 @@ class Supervisor:
 
     def _hear(self, place: Place) -> None:
         assert place.leash is not None
-        with contextlib.suppress(OSError):
-            if place.leash.sock.recv(16) == READY:
-                place.serving = True
+        place.leash.hear()
+        place.serving = place.leash.ready
+        if place.awaited and place.serving:
+            self._set_outage("")
         if not self._told and all(p.serving for p in self.places):
             self._told = True
             self.on_serving()
+
+    def _late_at(self) -> float | None:
+        """When it has taken too long for an awaited worker to come back; None: it is not on its way."""
+        for place in self.places:
+            if place.awaited and place.pid and place.pause and not place.serving and not self.outage:
+                return place.started + BACK_WAIT
+        return None
+
+    def _set_outage(self, reason: str) -> None:
+        before, self.outage = self.outage, reason
+        if bool(before) != bool(reason):
+            for leash in self._leashes():
+                leash.tell(AWAY if reason else BACK)
+
+    def _leashes(self) -> list[MasterEnd]:
+        held = [place.leash for place in self.places if place.leash is not None]
+        return held + [gone.leash for gone in self.leaving.values()]
 
     # --- children -------------------------------------------------------------------------------------------------
 
@@ -150,12 +192,16 @@ class Supervisor:
         theirs.close()
         place.pid, place.leash = pid, MasterEnd(ours)
         place.started, place.serving = now, False
+        if self.outage:
+            place.leash.tell(AWAY)
 
     def _cannot_start(self, place: Place, error: OSError, now: float) -> None:
         """The host has no process or descriptor to spare now. The others serve on."""
         place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
         place.due = now + place.pause
         self.warn(f"cannot start {place.name}: {error.strerror}; trying again in {place.pause:.1f} seconds")
+        if place.awaited and place.pause >= PATIENCE:
+            self._set_outage(f"cannot start {place.name}: {error.strerror}")
 
     def _child(self, place: Place, ours: socket.socket, theirs: socket.socket) -> None:
         status = 1
@@ -167,19 +213,20 @@ class Supervisor:
             for descriptor in self._wakeup:
                 os.close(descriptor)
             ours.close()
-            for leash in [p.leash for p in self.places if p.leash is not None] + [
-                gone.leash for gone in self.leaving.values()
-            ]:
+            for leash in self._leashes():
                 leash.close()
             self.in_child()
             place.entry(theirs)
             status = 0
         except SystemExit as exc:  # it has told the log why
             status = exc.code if isinstance(exc.code, int) else 1
+            if isinstance(exc.code, str):
+                tell_last_words(theirs, f"fatal: {exc.code}")
         except BaseException as exc:  # the last line of a child: what it dies of must be seen
             import traceback
 
             self.warn(f"{place.name}: {type(exc).__name__}: {exc}; {traceback.format_exc(limit=-3)}")
+            tell_last_words(theirs, f"{type(exc).__name__}: {exc}")
         finally:
             os._exit(status)
 
@@ -201,7 +248,10 @@ class Supervisor:
         place = next((p for p in self.places if p.pid == pid), None)
         if place is None:
             return
+        served, words = False, ""
         if place.leash is not None:
+            place.leash.hear()
+            served, words = place.leash.ready, place.leash.last_words
             place.leash.close()
         place.pid, place.leash = 0, None
         if self.stopping:
@@ -220,6 +270,11 @@ class Supervisor:
             self.warn(f"process {place.name} pid {pid} {what}")
             if place.pause >= 1:
                 self.warn(f"{place.name}: bad command startup -- throttling")
+            # It will not be back in a moment: it could not begin, or has died too often.
+            if place.awaited and (place.pause >= PATIENCE or (not served and os.WIFEXITED(status))):
+                self._set_outage(f"{place.name}: {words or what}")
+                if place.pause >= PATIENCE and not self._told:
+                    self.on_outage(self.outage)
 
     def replace(self, places: list[Place]) -> None:
         """New workers for a new configuration; the present ones finish what they have."""
@@ -248,9 +303,7 @@ class Supervisor:
         descriptor = self.on_rotate()
         if descriptor < 0:
             return
-        for leash in [p.leash for p in self.places if p.leash is not None] + [
-            gone.leash for gone in self.leaving.values()
-        ]:
+        for leash in self._leashes():
             leash.tell(LOG, descriptor)
 
     def _stop(self) -> None:

@@ -85,20 +85,27 @@ async def serve_delivery(plan: Plan, role: str, leash: socket.socket) -> None:
         for name, service in transports(plan.configuration).items()
         if name in agents
     )
+    worker.on_outage = link.outage
     link.start()
     gc.collect()
     gc.freeze()
     worker.serve()
     await worker.over.wait()
+    await drain(worker, delivery, link)
+    worker.log.flush()
+
+
+async def drain(worker: Worker, delivery: DeliveryWorker, link: QueueLink) -> None:
+    """Take no more requests, and end when all that were taken are done and reported."""
     delivery.draining = True
-    if link.greeted:
+    nobody = worker.hurry and link.out  # and none will start any more
+    if link.greeted and not nobody:
         # Requests may be on their way to us still, which would be lost with us.
         link.send(Draining())
         await worker.finished(delivery.released)
     await worker.finished(delivery.idle)
-    if delivery.unreported:
+    if delivery.unreported and not nobody:
         # The results of deliveries must not be lost with us: their recipients would get the message again.
         await link.reach()
     await delivery.close()
     await link.close()
-    worker.log.flush()

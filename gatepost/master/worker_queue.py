@@ -11,7 +11,7 @@ from typing import Any
 
 from gatepost.anvil import Anvil
 from gatepost.control.operations import Operations
-from gatepost.maillog.sink import MailLog
+from gatepost.maillog.sink import MailLog, ProgramLog
 from gatepost.master.client_counts import Statistics, hand_on
 from gatepost.master.destination_memory import DestinationMemory
 from gatepost.master.dispatcher import WorkerDispatcher
@@ -34,7 +34,7 @@ from gatepost.qmgr.ports import Dispatcher
 from gatepost.qmgr.requeue import Requeue
 from gatepost.qmgr.scheduler import Scheduler
 from gatepost.queue.group_commit import GroupCommit
-from gatepost.queue.sqlite import SqliteStore
+from gatepost.queue.mending import open_mended
 from gatepost.queue.store import StoreFailure, StoreFull
 
 SPACE_INTERVAL = 5.0
@@ -63,7 +63,11 @@ class QueueParts:
         self.look_ups: set[asyncio.Task[Any]] = set()  # that nobody waits for
         program = log.program("qmgr")
         if earlier is None:
-            self.store = SqliteStore(plan.queue_directory, program.warning)
+            self.store = open_mended(
+                plan.queue_directory,
+                log_at_once(log, program),
+                on_failure=lambda failure: loop.call_soon_threadsafe(on_failure, failure),
+            )
             self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
             self.in_flow = InFlow(program.warning, program.info)
             self.commit.on_backlog = self.in_flow.writer_behind
@@ -76,11 +80,12 @@ class QueueParts:
         self.verification: VerifyService = VerifyService(
             foundation, self.cleanup, log, None if earlier is None else earlier.verification
         )
-        self.fast_flush = FastFlush(settings, foundation.tables, self.store, time.time)
+        tables = foundation.tables.logged_by(program.warning)
+        self.fast_flush = FastFlush(settings, tables, self.store, time.time)
         services = transports(plan.configuration)
         policies = destination_policies(
             settings,
-            foundation.tables,
+            tables,
             {name for name, service in services.items() if service.program in ("smtp", "lmtp")},
             lambda: foundation.dns,
             program,
@@ -141,12 +146,26 @@ class QueueParts:
         while self.tasks and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self.tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
-    def close(self) -> None:
+    async def end(self) -> None:
+        """Finish what was begun (within STOP_PATIENCE), keep what is known of destinations, and close the store."""
+        await self.settled(STOP_PATIENCE)
+        await self.manager.quiesce()
+        self.memory.save()
         for task in self.look_ups:
             task.cancel()
         self.verification.verifier.close()
         self.commit.close()
         self.store.close()
+
+
+def log_at_once(log: MailLog, program: ProgramLog) -> Callable[[str], None]:
+    """Warnings that do not wait for others: what comes next may take long, and nobody serves meanwhile."""
+
+    def warn(text: str) -> None:
+        program.warning(text)
+        log.flush()
+
+    return warn
 
 
 def lock_store(plan: Plan) -> int:
@@ -162,9 +181,10 @@ def lock_store(plan: Plan) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        say.fatal(f"{path}: {error.strerror}")
+        reason = f"{path}: {error.strerror}"
+        say.fatal(reason)
         log.flush()
-        raise SystemExit(1) from error
+        raise SystemExit(reason) from error
     with told_if_slow(tell):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
@@ -182,6 +202,13 @@ def new_epoch(lock: int, now: float) -> int:
     return epoch
 
 
+def worker_dispatcher(plan: Plan) -> WorkerDispatcher:
+    kinds = {name: service.program for name, service in transports(plan.configuration).items()}
+    dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
+    dispatcher.separate_local = plan.owner is not None and "local" in kinds.values()
+    return dispatcher
+
+
 async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     lock = lock_store(plan)
@@ -192,20 +219,20 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
 
     def store_failed(failure: StoreFailure) -> None:
         """Final: nobody gets 250 any more from this process; the next one reads the store anew."""
+        if failed:
+            return
         failed.append(failure)
         worker.log.program("qmgr").fatal(str(failure))
         worker.hurry = True
         worker.over.set()
 
-    kinds = {name: service.program for name, service in transports(plan.configuration).items()}
-    dispatcher = WorkerDispatcher(lambda transport: kinds.get(transport) == "local")
-    dispatcher.separate_local = plan.owner is not None and "local" in kinds.values()
+    dispatcher = worker_dispatcher(plan)
     try:
         parts = QueueParts(plan, foundation, worker.log, dispatcher, store_failed, new_epoch(lock, time.time()))
     except (StoreFailure, StoreFull) as failure:
         worker.log.program("qmgr").fatal(str(failure))
         worker.log.flush()
-        raise SystemExit(1) from failure
+        raise SystemExit(str(failure)) from failure
     loop = worker.loop
     operations = Operations(
         parts.store, parts.commit, parts.manager, time.time, loop.call_soon, parts.fast_flush, loop.call_later
@@ -232,7 +259,10 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
     ]
     parts.begin()
     worker.serve()
-    await tell_space(worker, service, parts)
+    try:
+        await tell_space(worker, service, parts)
+    except StoreFailure as failure:
+        store_failed(failure)
     if worker.orphaned and not failed:
         # master would stop us last. What the others have yet to report must not be lost with us.
         parts.manager.dispatching = False
@@ -243,15 +273,12 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         await service.dismiss(STOP_PATIENCE)
         if not worker.hurry:
             hand_on_counts()
-        await parts.settled(STOP_PATIENCE)
-        await parts.manager.quiesce()
-        parts.memory.save()
-        parts.close()
+        await parts.end()
     statistics.end()
     worker.log.flush()
     os.close(lock)
     if failed:
-        raise SystemExit(1)
+        raise SystemExit(str(failed[0]))
 
 
 async def tell_space(worker: Worker, service: QueueService, parts: QueueParts) -> None:

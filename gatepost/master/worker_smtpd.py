@@ -5,11 +5,12 @@ import gc
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from gatepost.ipc.messages import Flow, Frame, Hello
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.foundation import Foundation
-from gatepost.master.listeners import BACKLOG, take_waiting
+from gatepost.master.listeners import BACKLOG, Listener, take_waiting
 from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
@@ -17,6 +18,7 @@ from gatepost.master.servers import LinkedRates, pause, server_environment
 from gatepost.master.sessions import Connections
 from gatepost.master.verification import LinkedServices
 from gatepost.master.workers import Worker
+from gatepost.smtpd.environment import ServerEnvironment
 from gatepost.smtpd.intake import Intake
 
 
@@ -43,15 +45,13 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     cleanup = make_cleanup(foundation, link, worker.log)
     rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
     verification = LinkedServices(link)
+    worker.on_outage = link.outage
     link.start()
-    await link.ready.wait()
-    servers = []
-    serving = []
-    limits = []
+    await worker.before_over(link.ready)
     warn = worker.log.program("smtpd").warning
     decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), warn)
-    for number, listener in enumerate(plan.listeners):
-        connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
+
+    def environment(listener: Listener, connections: Connections) -> ServerEnvironment:
         env = server_environment(
             foundation,
             listener.service,
@@ -64,10 +64,28 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
             intake,
             ticket_secret=plan.ticket_secret,
         )
-        limits.append(connections)
         if decisions is not None:
             decisions.watch(env.policy, listener.service)
-        factory = connections.factory(env)
+        return env
+
+    await serve_listeners(worker, plan, slot, environment)
+    await link.close()
+    if decisions is not None:
+        await decisions.close()
+    worker.log.flush()
+
+
+async def serve_listeners(
+    worker: Worker, plan: Plan, slot: int, environment: Callable[[Listener, Connections], ServerEnvironment]
+) -> None:
+    """Take clients until it is over, and serve them until they have gone."""
+    servers = []
+    serving = []
+    limits = []
+    for number, listener in enumerate(plan.listeners):
+        connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
+        limits.append(connections)
+        factory = connections.factory(environment(listener, connections))
         for sock in listener.sockets[slot]:
             servers.append(await worker.loop.create_server(factory, sock=sock, backlog=BACKLOG))
             serving.append((factory, sock))
@@ -81,7 +99,3 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     for factory, client in late:
         await worker.loop.connect_accepted_socket(factory, client)
     await asyncio.gather(*[connections.gone(lambda: worker.hurry) for connections in limits])
-    await link.close()
-    if decisions is not None:
-        await decisions.close()
-    worker.log.flush()

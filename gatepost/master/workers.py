@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from gatepost.maillog.sink import MailLog
-from gatepost.master.leash import DRAIN, STOP, MasterEnd, WorkerEnd
+from gatepost.master.leash import AWAY, BACK, DRAIN, STOP, MasterEnd, WorkerEnd
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
 from gatepost.master.services import transports
 from gatepost.master.sessions import STOP_PATIENCE
 from gatepost.master.supervisor import Entry
-from gatepost.net.allocation import keep_freed_memory
+from gatepost.net.allocation import collect_rarely, keep_freed_memory
+from gatepost.queue.store import StoreFailure
 
 try:
     from uvloop import new_event_loop as new_fast_loop
@@ -54,6 +55,8 @@ class ProcessLog:
     def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody expected: a fault of ours, which must be seen and ends nothing else."""
         exc = context.get("exception")
+        if isinstance(exc, StoreFailure):  # told of as fatal: this process is about to end
+            return
         where = "".join(traceback.format_exception(exc)[-3:]).replace("\n", " ") if exc is not None else ""
         self.log.program("master").error(f"panic: {context['message']}: {where}")
 
@@ -68,15 +71,25 @@ class Worker:
         self.over = asyncio.Event()  # stop or drain was asked for
         self.hurry = False  # stop, not drain
         self.orphaned = False  # master is gone
+        self.on_outage: Callable[[bool], None] = lambda away: None  # the queue manager cannot start; it serves again
         self._leash = WorkerEnd(leash, plan.log_descriptor, self._word, self._orphaned)
+        self._leash.watch(self.loop)
 
     def serve(self) -> None:
-        """Listen to master, and tell it that we serve."""
-        self._leash.watch(self.loop)
+        """Tell master that we serve."""
         self._leash.ready()
 
+    async def before_over(self, event: asyncio.Event) -> None:
+        """Until this has come, or it is over."""
+        waiting = [self.loop.create_task(event.wait()), self.loop.create_task(self.over.wait())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
     def _word(self, word: bytes) -> None:
-        if word in (DRAIN, STOP):
+        if word in (AWAY, BACK):
+            self.on_outage(word == AWAY)
+        elif word in (DRAIN, STOP):
             self.hurry = self.hurry or word == STOP
             self.over.set()
 
@@ -100,6 +113,7 @@ class Worker:
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run on uvloop if it is installed (gatepost[speed]), else on asyncio's own loop."""
     keep_freed_memory()
+    collect_rarely()
     with asyncio.Runner(loop_factory=new_fast_loop) as runner:
         runner.run(main)
 

@@ -1,9 +1,11 @@
 """The expected forms are those of Postfix 3.7, but for what it keeps and we do not."""
 
 import zlib
+from io import BytesIO
 
 import pytest
 
+from gatepost.cli.postcat import Records
 from gatepost.mail.envelope import Message, Origin, Recipient
 from gatepost.queue.content_file import content_path
 from gatepost.queue.store import Batch
@@ -38,8 +40,8 @@ named_attribute: helo_name=me.example
 named_attribute: protocol_name=ESMTP
 named_attribute: client_address_type=2
 verp_delimiters: +=
-named_attribute: dsn_orig_rcpt=rfc822;x@orig.example
 named_attribute: notify_flags=1
+named_attribute: dsn_orig_rcpt=rfc822;x@orig.example
 original_recipient: x@fail.example
 recipient: x@fail.example
 original_recipient: alias@example.com
@@ -83,6 +85,10 @@ CLOSE = title("HEADER EXTRACTED") + title("MESSAGE FILE END")
         (["-qh"], HEADER),
         (["-qb"], BODY),
         (["-bhq"], HEADER + BODY),
+        (["-qbd"], b" 78 \n 78 line \xff\n 78 last\n"),
+        (["-qbv"], b"regular_text: \nregular_text: line \xff\nregular_text: last\n"),
+        (["-qbvd"], b" 78 regular_text: \n 78 regular_text: line \xff\n 78 regular_text: last\n"),
+        (["-qbod"], b"      807  78 \n      809  78 line \xff\n      817  78 last\n"),
     ],
 )
 def test_what_the_options_choose(
@@ -90,6 +96,59 @@ def test_what_the_options_choose(
 ) -> None:
     assert queue.run("postcat", *options, QUEUE_ID) == 0
     assert capfdbinary.readouterr().out == shown
+
+
+SIZES = " ".join(f"{number:15d}" for number in (3295, 726, 2, 8, 3295, 0))
+POSTFIXS = f"""\
+        0  67 message_size: {SIZES}
+       97  84 message_arrival_time: Mon Nov 23 14:27:47 2026
+      116  65 create_time: Mon Nov 23 14:27:47 2026
+      140  65 named_attribute: log_ident=5EAA327C51C
+      163  83 sender: a@b.example
+      176  65 named_attribute: notify_flags=4
+      192  79 original_recipient: c@d.example
+      205  82 recipient: c@d.example
+      218  68 done_recipient: c2@d.example
+      232  77 *** MESSAGE CONTENTS deferred/5EAA327C51C ***
+      234  78 Subject: x
+      246  78
+      248  78 body line
+      259  76 LONG
+     2310  78 REST
+     3265  88 *** HEADER EXTRACTED deferred/5EAA327C51C ***
+     3267  69 *** MESSAGE FILE END deferred/5EAA327C51C ***
+"""
+"""Lines of what the real command shows with -qod, the offsets counted anew."""
+
+
+def test_offsets_are_those_of_a_queue_file() -> None:
+    out = BytesIO()
+    records = Records(out, types=True, offsets=True)
+    for line in POSTFIXS.splitlines():
+        kind, text = chr(int(line[10:13])), line[14:]
+        if kind in "MXE":
+            records.title(kind, text.strip("* "), shown=True)
+        elif kind == "L":
+            records.content(b"y" * 3000 + b"\n", shown=True)
+        elif kind != "N":
+            records.field(text, shown=True)
+        elif text != "REST":
+            records.content(text.encode() + b"\n", shown=True)
+    shown = out.getvalue().decode().replace("y" * 2048, "LONG").replace("y" * 952, "REST")
+    assert [line.rstrip() for line in shown.splitlines()] == POSTFIXS.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({"types": True}, b" 76 " + b"y" * 2048 + b" 78 " + b"y" * 952 + b"\n"),
+        ({"names": True}, b"unterminated_text: " + b"y" * 2048 + b"\nregular_text: " + b"y" * 952 + b"\n"),
+    ],
+)
+def test_long_lines_are_several_records(options: dict[str, bool], shown: bytes) -> None:
+    out = BytesIO()
+    Records(out, **options).content(b"y" * 3000 + b"\n", shown=True)
+    assert out.getvalue() == shown
 
 
 def test_large_content_is_shown_from_its_file(stopped: StoppedQueue, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

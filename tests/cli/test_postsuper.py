@@ -115,7 +115,9 @@ def test_queue_ids_on_standard_input(
     [
         (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
         (["-d"], "argument -d: expected one argument"),
-        (["-d", "ALL", "saved"], "invalid directory name: saved"),
+        (["-h", "ALL", "saved"], "invalid directory name: saved"),
+        (["-d", "ALL", "-e", "ALL", "saved"], "invalid directory name: saved"),
+        (["-d", "--sender", "a@b", "saved"], "invalid directory name: saved"),
         (["-d", NEW, "--sender", "a@b"], "argument -d: either an ID, or options that select"),
         (["-d", "-", "--sender", "a@b"], "argument -d: either an ID, or options that select"),
         (["--sender", "a@b"], "nothing to be done to what is selected: -d, -e, -f, -h, -H or -r?"),

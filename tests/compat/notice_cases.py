@@ -207,6 +207,38 @@ No blank line after this, and no more.
 EOF
 """
 
+# Servers that do not offer SMTPUTF8, and mail that declares it: what needs it, and do the notices about that?
+PART = MAIL.replace(
+    b"\r\n\r\n",
+    b"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    b"Content-Description: gr\xc3\xbcn\r\n\r\n",
+)
+INNER = b"Content-Type: message/rfc822\r\n\r\nSubject: gr\xc3\xbcn\r\n\r\nText\r\n"
+EAI = {
+    "recipient": to("<grün@error.example>", mail=" SMTPUTF8"),
+    "header": to("<x@error.example>", mail=" SMTPUTF8", content=UTF8),
+    "sender": to("<x@error.example>", mail=" SMTPUTF8", sender="jörg@client.example"),
+    "none": to("<x@error.example>", mail=" SMTPUTF8"),
+    "body": to("<x@error.example>", mail=" SMTPUTF8 BODY=8BITMIME", content=LATIN),
+    "undeclared": to("<x@error.example>", content=UTF8),
+    "hdrs": to("<x@error.example>", mail=" SMTPUTF8 RET=HDRS", content=UTF8),
+    "orcpt": to("<x@error.example> ORCPT=utf-8;gr\\x{FC}n@x.example", mail=" SMTPUTF8"),
+    "null": to("<grün@error.example>", mail=" SMTPUTF8", sender=""),
+    "sentrecipient": to("<grün@rej.example>", mail=" SMTPUTF8"),
+    "sentheader": to("<good@rej.example>", mail=" SMTPUTF8", content=UTF8),
+    "sentsender": to("<good@rej.example>", mail=" SMTPUTF8", sender="jörg@client.example"),
+    "sentpart": to("<good@rej.example>", mail=" SMTPUTF8", content=PART),
+    "sentinner": to("<good@rej.example>", mail=" SMTPUTF8", content=INNER),
+    "sentglobal": to("<good@rej.example>", mail=" SMTPUTF8", content=INNER.replace(b"rfc822", b"global")),
+    "sentbody": to("<good@rej.example>", mail=" SMTPUTF8", content=INNER.replace(b"message/rfc822", b"text/plain")),
+    "sentboth": to("<good@rej.example>", "<grün@rej.example>", mail=" SMTPUTF8"),
+    "told": to(GOOD + ASK, mail=" SMTPUTF8"),
+    "discardheader": to("<x@discard.example>" + ASK, mail=" SMTPUTF8", content=UTF8),
+    "forwarded": to("<one@ours.example>", mail=" SMTPUTF8", content=UTF8),
+    "forwardedplain": to("<one@ours.example>", mail=" SMTPUTF8"),
+}
+NO_EAI = {"EHLO": "250-peer.example\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 DSN"}
+
 CLEARED = {"one": "", "asked": " NOTIFY=DELAY", "success": " NOTIFY=SUCCESS,DELAY", "failure": " NOTIFY=FAILURE"}
 # Else recipients who get deliveries of their own end in any order.
 ONE_BY_ONE = "smtp_destination_concurrency_limit = 1\n"
@@ -333,6 +365,7 @@ GROUPS = {
         "delay_warning_time = 1s\nconfirm_delay_cleared = yes\n",
         cleared=("one", "asked", "two"),
     ),
+    "eai": Group(EAI, "notify_classes = bounce, 2bounce\n", home=NO_EAI),
     "soft": Group(
         {
             "rcpt5": Case((NO,), waits=("to=<",)), "end5": Case(("<x@end.example>",), waits=("to=<",)),

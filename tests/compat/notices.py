@@ -1,6 +1,6 @@
 """The same mail through a real Postfix and through Gatepost, and the notices that come of it.
 
-    python -m tests.compat.notices [--ours] [GROUP...]     run me under `unshare -n -m` (see `command`)
+    python -m tests.compat.notices [--ours] [GROUP...]     run me under `unshare -n -m`
 
 Prints JSON: group -> [Postfix's, ours], each case -> [notices, log lines]. Who asks DNS finds our own server there.
 """
@@ -290,11 +290,6 @@ def dns_server() -> Iterator[None]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-def command(*arguments: str) -> list[str]:
-    """The command line that plays in namespaces of its own."""
-    return ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.notices", *arguments]
 
 
 def main(arguments: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Where mail goes by DNS, for Postfix and for Gatepost, in namespaces of our own where our DNS server is the resolver.
 
-    python -m tests.compat.play_outgoing_dns     run me under `unshare -n -m` (see `command`)
+    python -m tests.compat.play_outgoing_dns     run me under `unshare -n -m`
 
 Prints JSON: setting -> domain -> [Postfix's log lines, Gatepost's].
 """
@@ -9,7 +9,6 @@ import asyncio
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -124,11 +123,6 @@ SETTINGS = {
     "enforced": "smtp_bind_address = 192.0.2.1\nsmtp_bind_address_enforce = yes\n",
 }
 AT_A_TIME = 6
-
-
-def command() -> list[str]:
-    """The command line that plays in namespaces of its own."""
-    return ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.play_outgoing_dns"]
 
 
 def play(port: int, log: Callable[[], str]) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from bench.postfix_services import SERVICES
+from tests.namespaces import IN_NAMESPACES
 
 DAEMONS = "/usr/lib/postfix/sbin"
 
@@ -44,6 +45,12 @@ def need_postfix() -> None:
     """End the test here if there is no Postfix to compare with."""
     if reason := missing():
         without(reason)
+
+
+def need_namespaces() -> None:
+    """End the test here if there are none of our own to be had."""
+    if subprocess.run([*IN_NAMESPACES, "true"], check=False).returncode:
+        without("no namespaces of our own")
 
 
 def without(reason: str) -> NoReturn:
@@ -90,6 +97,7 @@ class RealPostfix:
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         own = _MAIN_CF.format(folder=self.folder, user="postfix", group="postdrop")
         (config / "main.cf").write_text(f"{self._main_cf}\n{own}")
+        os.utime(config / "main.cf", (0, 0))  # Postfix reads a fresh one again and again until it is two seconds old
         lines = [SERVICES, self._services]
         for name, overrides in self._listeners.items():
             options = "".join(f"\n  -o {{ {key} = {value} }}" for key, value in overrides.items())

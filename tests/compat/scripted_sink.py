@@ -1,6 +1,7 @@
 """Mail servers, SMTP or LMTP, over TCP or a Unix socket, that misbehave as they are told."""
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -177,7 +178,7 @@ class Session:
         if reply[:1] in ("~", "%"):
             seconds, _, rest = reply[1:].partition(" ")
             if reply[0] == "~":
-                time.sleep(float(seconds))
+                self._wait(float(seconds))
             else:
                 pause = float(seconds)
             reply = rest
@@ -191,6 +192,12 @@ class Session:
             self._connection.shutdown(socket.SHUT_RDWR)
             raise HangUp
         return reply
+
+    def _wait(self, seconds: float) -> None:
+        """Unless the client leaves before."""
+        gone = select.poll()
+        gone.register(self._connection, select.POLLRDHUP)
+        gone.poll(seconds * 1000)
 
     def _send(self, data: bytes, pause: float) -> None:
         with contextlib.suppress(OSError):  # who has left said something before, perhaps

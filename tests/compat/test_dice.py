@@ -1,9 +1,6 @@
 """Policies and addresses by the dice: Postfix and we answer and log the same. GATEPOST_RANDOM_SEED rolls other ones."""
 
-import json
 import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from tests.compat.play_dice import KINDS, converse
 from tests.compat.real_postfix import need_postfix
 from tests.dialogs.dialog import FOLDER, normal_log
+from tests.namespaces import played_in_namespaces
 from tests.smtpd.world import World
 
 SEED = int(os.environ.get("GATEPOST_RANDOM_SEED", "1"))
@@ -20,10 +18,8 @@ LIMIT = 300
 
 
 def _real(kind: str) -> dict[str, Any]:
-    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.compat.play_dice", kind, str(SEED), str(COUNT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert done.returncode == 0, done.stderr
-    results: dict[str, Any] = json.loads(done.stdout)
+    arguments = (kind, str(SEED), str(COUNT))
+    results: dict[str, Any] = played_in_namespaces("tests.compat.play_dice", *arguments, limit=LIMIT)
     return results
 
 

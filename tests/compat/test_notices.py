@@ -1,9 +1,7 @@
 """The notices of Gatepost and of a real Postfix about the same mails, to the octet but for IDs, dates and ports."""
 
 import difflib
-import json
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.compat.notice_cases import GROUPS
-from tests.compat.notices import command
 from tests.compat.real_postfix import need_postfix, without
+from tests.namespaces import played_in_namespaces
 
 DIFFERENCES = Path(__file__).with_name("differences.toml")
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +20,7 @@ def played() -> dict[str, list[dict[str, Any]]]:
     need_postfix()
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         without("unshare and ip are needed")
-    done = subprocess.run(command(), cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-8000:]
-    played: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+    played: dict[str, list[dict[str, Any]]] = played_in_namespaces("tests.compat.notices", limit=600)
     return played
 
 

@@ -14,9 +14,9 @@ MESSAGES = 5
 ALWAYS = """
 smtp_connection_cache_destinations = 127.0.0.1
 lmtp_connection_cache_destinations = 127.0.0.1
-connection_cache_ttl_limit = 12s
-smtp_connection_cache_time_limit = 12s
-lmtp_connection_cache_time_limit = 12s
+connection_cache_ttl_limit = 60s
+smtp_connection_cache_time_limit = 60s
+lmtp_connection_cache_time_limit = 60s
 """
 CASES = {
     "good": Case({}),
@@ -46,13 +46,13 @@ class World:
     def play(self, port: int, log: Callable[[], str]) -> dict[str, tuple[list[list[str]], int]]:
         """For each case what is said of each message, and how many connections there were."""
         ids: dict[str, list[str]] = {name: [] for name in CASES}
+        until(lambda: not any(sink.open for sink in self.sinks.values()), "the end of another's sessions")
         for sink in self.sinks.values():
             sink.forget()
         for _ in range(MESSAGES):
             for name, case in CASES.items():
                 ids[name].append(submit(port, name, case))
             until(lambda: self._all_told(ids, log()), "an outcome for each")
-        until(lambda: not any(sink.open for sink in self.sinks.values()), "the end of all sessions")
         text = log()
         return {
             name: ([_told(queue_id, text) for queue_id in ids[name]], len(self.sinks[name].sessions)) for name in CASES

@@ -1,10 +1,7 @@
 """Where mail goes by DNS: Gatepost goes where a real Postfix goes, and says the same where it cannot."""
 
-import json
-import subprocess
-
-from tests.compat.play_outgoing_dns import command
-from tests.compat.real_postfix import need_postfix, without
+from tests.compat.real_postfix import need_namespaces, need_postfix
+from tests.namespaces import played_in_namespaces
 
 ALIAS = ("nodns", "d-alias.example")
 """The C library says of an alias without addresses that it is not there; we know it as a name without addresses."""
@@ -12,11 +9,8 @@ ALIAS = ("nodns", "d-alias.example")
 
 def test_the_way_is_postfixs() -> None:
     need_postfix()
-    if subprocess.run(["unshare", "-n", "-m", "true"], check=False).returncode:
-        without("no namespaces of our own")
-    done = subprocess.run(command(), capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    played = json.loads(done.stdout)
+    need_namespaces()
+    played = played_in_namespaces("tests.compat.play_outgoing_dns", limit=600)
     assert sum(map(len, played.values())) > 500
     different = [
         f"{setting}, {domain}:\n  {ours}\n  {theirs}"

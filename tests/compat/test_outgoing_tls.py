@@ -89,6 +89,26 @@ def test_levels_and_policies() -> None:
     same_tls(cases | {name: Case({}, NEXTHOP, policy=policy) for name, policy in POLICIES.items()})
 
 
+NAMES = {
+    "secure match=a.localhost": "wild",
+    "verify match=mx.localhost:x": "sub",
+    "verify match=.localhost": "wild",
+    "verify match=b.c": "wild",
+    "encrypt": "wild",
+    "secure": "nameless",
+    "verify match=localhost": "untrusted",
+}
+
+
+def test_names() -> None:
+    """Which names of a certificate count, and which of them is logged."""
+    cases = {
+        f"n{number}": Case({}, NEXTHOP, policy=policy, certificate=certificate)
+        for number, (policy, certificate) in enumerate(NAMES.items())
+    }
+    same_tls(cases, "smtp_tls_loglevel = summary, certmatch, untrusted\n")
+
+
 # Each for a transport of its own.
 PARAMETERS = (
     "smtp_tls_chain_files = {certs}/client.pem, /nonexistent\n",
@@ -151,6 +171,9 @@ def test_lmtp() -> None:
         "encrypt": Case({}, "lmtp:unix:{path}", policy="encrypt", unix=True),
         "secure": Case({}, "lmtp:unix:{path}", policy="secure match=localhost", unix=True),
         "name": Case({}, "lmtp:unix:{path}", policy="secure", unix=True),
+        "sni": Case({}, "lmtp:unix:{path}", policy="encrypt servername=nexthop", unix=True),
+        "snihost": Case({}, "lmtp:unix:{path}", policy="encrypt servername=hostname", unix=True),
+        "secureown": Case({}, "lmtp:unix:{path}", policy="secure", unix=True, certificate="own"),
         "unixbad": Case({}, "lmtp:unix:{path}", policy="foo", unix=True),
         "refused": Case({"STARTTLS": "454 4.7.0 no"}, "lmtp:unix:{path}", policy="encrypt", unix=True),
     }

@@ -82,7 +82,9 @@ def _lines(text: str) -> list[str]:
         ("right", ["[localhost]:PORT"], 1),
         ("right", ["-l", "encrypt", "[localhost]:PORT"], 0),
         ("right", ["-l", "encrypt", "[localhost]:1"], 1),
-        ("right", ["-l", "dane", "[localhost]:PORT"], 64),
+        ("right", ["-l", "half-dane", "[localhost]:PORT"], 64),
+        ("right", ["-l", "dane", "[localhost]:PORT"], 0),  # which is `may`, without DNSSEC
+        ("right", ["-l", "dane-only", "[localhost]:PORT"], 1),
         ("right", ["-o", "x", "[localhost]:PORT"], 64),
         ("right", ["-l", "fingerprint", "[localhost]:PORT"], 1),
         ("right", ["-k", "/nonexistent", "[localhost]:PORT"], 1),

@@ -27,6 +27,7 @@ class Certificates:
         self._write("right", good.issue_cert("localhost", "127.0.0.1", common_name="localhost"))
         self._write("sub", good.issue_cert("mx.localhost", common_name="mx.localhost"))
         self._write("wild", good.issue_cert("*.localhost", common_name="wild"))
+        self._write("own", good.issue_cert("mail.ours.example", common_name="mail.ours.example"))
         self._write("wrong", good.issue_cert("wrong.example", common_name="wrong.example"))
         self._write("nameless", good.issue_cert("127.0.0.9", common_name="localhost"))
         self._write("untrusted", other.issue_cert("localhost", common_name="localhost"))
@@ -73,6 +74,8 @@ class TlsSink(ScriptedSink):
         wrapper: bool = False,
         lmtp: bool = False,
         path: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
         once: dict[str, str] | None = None,
     ) -> None:
         self.context = context
@@ -80,7 +83,7 @@ class TlsSink(ScriptedSink):
         self.seen: list[tuple[str, str, str, bool]] = []
         hello = {} if wrapper else {"EHLO": STARTTLS_EHLO, "LHLO": STARTTLS_EHLO}
         usual = {"STARTTLS": "220 2.0.0 Ready to start TLS", "TLS EHLO": EHLO, "TLS LHLO": EHLO, **hello}
-        super().__init__({**usual, **replies}, lmtp=lmtp, path=path, once=once)
+        super().__init__({**usual, **replies}, lmtp=lmtp, path=path, host=host, port=port, once=once)
 
     def new_session(self, connection: socket.socket) -> Session:
         return _TlsSession(self, connection)

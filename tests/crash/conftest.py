@@ -4,6 +4,17 @@ from collections import Counter
 
 import pytest
 
+RELAY = """\
+myhostname = relay.test
+mydestination =
+local_recipient_maps =
+alias_maps =
+mynetworks = 127.0.0.0/8
+inet_protocols = ipv4
+relayhost = [127.0.0.1]:{port}
+"""
+"""The main.cf of a server that relays to a port."""
+
 KILLED: Counter[str] = Counter()
 """Runs by what was killed, and messages, duplicates: filled by the tests of this process."""
 

@@ -11,18 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.crash.clocked import Offset
+from tests.crash.conftest import RELAY
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import REPOSITORY, Client, Gatepost, queue_id_of, temporary_folder, until
 
 DAY = 86400.0
-MAIN_CF = """\
-myhostname = relay.test
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-inet_protocols = ipv4
-relayhost = [127.0.0.1]:{port}
+MAIN_CF = f"""\
+{RELAY}\
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s

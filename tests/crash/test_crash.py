@@ -9,21 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.conftest import KILLED
+from tests.crash.conftest import KILLED, RELAY
 from tests.crash.load import Load, RecordingSink
 from tests.scenarios.server import Gatepost, alive, temporary_folder, until
 
 MESSAGES = 200
 SESSIONS = 20
 
-MAIN_CF = """\
-myhostname = relay.test
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-inet_protocols = ipv4
-relayhost = [127.0.0.1]:{port}
+MAIN_CF = f"""\
+{RELAY}\
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s

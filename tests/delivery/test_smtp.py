@@ -495,6 +495,8 @@ async def test_smtputf8_is_required(make: Callable[..., Bench], tmp_path: Path) 
             it.nexthop, smtputf8=True, content=b"", content_file=str(tmp_path / "large"), checksum=crc32(content)
         )
         assert outcome(done, it)[0][:2] == ("bounced", "5.6.7")
+        done = await make().deliver(it.nexthop, smtputf8=True, content="Subject: u\n\nü\n".encode())
+        assert outcome(done, it)[0][0] == "sent"
         it.replies["EHLO"] = b"250-x\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
         done = await make().deliver(it.nexthop, "ü@x.example", smtputf8=True)
         assert outcome(done, it)[0][0] == "sent"

@@ -6,6 +6,7 @@ from gatepost.delivery.smtp_destination import (
     BadDestination,
     Destination,
     domain_of,
+    host_and_port,
     known_ports,
     parse_destination,
     split_destinations,
@@ -70,8 +71,17 @@ def test_known_ports() -> None:
         ("[x.example]:submission", "x.example"),
         ("[::1]:25", "::1"),
         ("::1", "::1"),
+        ("[IPv6:2001:db8::1]", "2001:db8::1"),
         ("/run/lmtp:1", "/run/lmtp:1"),
+        ("unix:/run/lmtp", "unix:/run/lmtp"),
+        ("[x.example", "x.example"),
+        ("", ""),
     ],
 )
 def test_the_domain_of_a_destination(text: str, domain: str) -> None:
     assert domain_of(text) == domain
+
+
+def test_the_port_of_a_destination() -> None:
+    texts = ("x.example", "x.example:587", "[x.example]:submission", "[::1]:25", "[::1]", "::1", "unix:/run/lmtp")
+    assert [host_and_port(text)[1] for text in texts] == ["", "587", "submission", "25", "", "", ""]

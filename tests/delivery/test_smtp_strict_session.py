@@ -140,5 +140,7 @@ async def test_offers_that_are_overlooked_are_told(words: str, expected: list[st
 async def test_a_table_that_cannot_tell_what_to_overlook() -> None:
     async with peer() as it:
         maps = Surroundings().tables.maps("smtp_discard_ehlo_keyword_address_maps", "fail:all")
-        done = await agent([], SmtpTables(discard_maps=maps)).deliver(request("a@there.example", nexthop=it.nexthop))
+        lines: list[str] = []
+        done = await agent(lines, SmtpTables(discard_maps=maps)).deliver(request("a@there.example", nexthop=it.nexthop))
         assert done.statuses[0].text == f"local data error while talking to {it.name}"
+        assert lines[0] == "4A1B2C3D4E: smtp_discard_ehlo_keyword_address_maps map lookup error for 127.0.0.1"

@@ -4,9 +4,19 @@ from typing import Any
 
 import pytest
 
+from gatepost.delivery.smtp_addresses import Origin, Target
+from gatepost.delivery.smtp_tls_dane import Dane
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.delivery.smtp_tls_policy import BadPolicy, Level, Policies, TlsPolicy
+from gatepost.dns.fake import FakeResolver
 from gatepost.tables.maps import Maps
+
+SIGNED, PLAIN = "3 1 1 " + "ab" * 32, "1 1 1 " + "ab" * 32
+ZONE = f"""
+_25._tcp.signed.example TLSA {SIGNED}
+_25._tcp.useless.example TLSA {PLAIN}
+_25._tcp.sick.example SERVFAIL
+"""
 
 
 class Noting:
@@ -29,9 +39,9 @@ def policies(
 ) -> tuple[Policies, list[str]]:
     warnings: list[str] = []
     opened = [None if table is None else Maps("smtp_tls_x", [table], warnings.append) for table in (maps, per_site)]
-    return Policies(
-        SmtpTlsParams(**params), opened[0], opened[1], read or (lambda path: b""), warnings.append
-    ), warnings
+    given = SmtpTlsParams(**params)
+    dane = Dane(given, FakeResolver(ZONE, authentic=True), warnings.append)
+    return Policies(given, opened[0], opened[1], read or (lambda path: b""), warnings.append, dane), warnings
 
 
 @pytest.mark.parametrize(
@@ -119,3 +129,92 @@ async def test_trust_anchors_that_cannot_be_read() -> None:
     with pytest.raises(BadPolicy, match="client TLS configuration problem"):
         await found.find("example.com", "mx")
     assert warnings == ["error opening trust anchor file: /a: Permission denied"]
+
+
+def server(host: str, *, forgeable: bool = False, authentic: bool = True) -> Target:
+    return Target(host, "192.0.2.1", 25, origin=Origin(host, host, authentic, "a.example", "a.example", forgeable))
+
+
+async def told(found: Policies, target: Target) -> str:
+    """The level, or why there is none."""
+    try:
+        return (await found.find("a.example", target.host, target)).level.word
+    except BadPolicy as bad:
+        return bad.failure.text
+
+
+UNKNOWN = "TLSA lookup error for sick.example:25"
+
+
+@pytest.mark.parametrize(
+    ("host", "dane", "only"),
+    [
+        ("signed.example", "dane", "dane-only"),
+        ("unsigned.example", "may", "no TLSA records found"),
+        ("useless.example", "encrypt", "TLSA records unusable"),
+        ("sick.example", UNKNOWN, UNKNOWN),
+    ],
+)
+async def test_what_dane_comes_to(host: str, dane: str, only: str) -> None:
+    for level, outcome in (("dane", dane), ("dane-only", only)):
+        found, _ = policies(security_level=level, dns_support_level="dnssec")
+        assert await told(found, server(host)) == outcome
+        found, _ = policies(Noting(**{"a.example": level}), dns_support_level="dnssec")
+        assert await told(found, server(host)) == outcome
+        found, _ = policies(per_site=Noting(**{"a.example": "MAY"}), security_level=level, dns_support_level="dnssec")
+        assert await told(found, server(host)) == outcome
+
+
+@pytest.mark.parametrize(
+    ("insecure", "signed", "unsigned", "useless"),
+    [
+        ("may", "may", "may", "may"),
+        ("encrypt", "encrypt", "may", "encrypt"),
+        ("dane", "half-dane", "may", "encrypt"),
+    ],
+)
+async def test_servers_whose_names_may_be_forged(insecure: str, signed: str, unsigned: str, useless: str) -> None:
+    found, _ = policies(security_level="dane", dns_support_level="dnssec", dane_insecure_mx_policy=insecure)
+    hosts = ("signed.example", "unsigned.example", "useless.example")
+    assert [await told(found, server(host, forgeable=True)) for host in hosts] == [signed, unsigned, useless]
+    found, _ = policies(security_level="dane-only", dns_support_level="dnssec", dane_insecure_mx_policy=insecure)
+    assert await told(found, server("signed.example", forgeable=True)) == "non DNSSEC destination"
+
+
+async def test_what_dane_asks_of_a_connection() -> None:
+    found, _ = policies(
+        security_level="dane", dns_support_level="dnssec", exclude_ciphers="X", mandatory_ciphers="high",
+        protocols=">=TLSv1.1", mandatory_protocols=">=TLSv1.2", servername="other.example",
+    )  # fmt: skip
+    general = await found.find("a.example", "")
+    assert general.by_server
+    policy = await found.find("a.example", "signed.example", server("signed.example"))
+    assert not policy.by_server and policy.required and policy.verified
+    assert [str(record) for record in policy.tlsa] == [SIGNED[:6] + "AB" * 32]
+    assert (policy.servername, policy.ciphers, policy.protocols) == ("signed.example", "high", ">=TLSv1.2")
+    assert policy.exclude == "X aNULL"
+    fallback = await found.find("a.example", "unsigned.example", server("unsigned.example"))
+    assert (fallback.protocols, fallback.exclude, fallback.tlsa) == (">=TLSv1.1", "X", ())
+    assert len({policy.key, fallback.key, general.key}) == 3
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"dns_support_level": ""}, {"dns_support_level": "enabled"}, {"host_lookup": ("native",)},
+        {"ignore_mx_lookup_error": True}, {"dns_resolver_options": "res_defnames"},
+    ],
+)  # fmt: skip
+async def test_configurations_that_dane_cannot_do_with(broken: dict[str, Any]) -> None:
+    for level, outcome in (("dane", "may"), ("dane-only", "client TLS configuration problem")):
+        given = {"security_level": level, "dns_support_level": "dnssec", **broken}
+        found, warnings = policies(**given)
+        assert await told(found, server("signed.example")) == outcome
+        assert len(warnings) == 1 and warnings[0].startswith("a.example: ")
+
+
+async def test_no_dane_over_unix_sockets() -> None:
+    found, warnings = policies(security_level="dane", dns_support_level="dnssec")
+    assert await told(found, Target("me.example", "/run/lmtp", 0)) == "client TLS configuration problem"
+    text = 'a.example: the "dane" security level is invalid for delivery via unix-domain sockets'
+    assert warnings == [text]

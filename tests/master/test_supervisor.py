@@ -3,12 +3,15 @@
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
+from gatepost.control.client import ControlClient, QueueManagerDown
 from gatepost.master import supervisor
-from gatepost.master.leash import READY
+from gatepost.master.leash import AWAY, BACK, READY, STOP
 from gatepost.master.supervisor import Place, Supervisor
+from tests.scenarios.server import until
 
 
 class World:
@@ -23,6 +26,7 @@ class World:
             on_reload=lambda: None,
             on_rotate=lambda: -1,
             on_serving=self.stop,
+            on_outage=lambda reason: None,
             places=list(places),
         )
         self.stop_at_warning = False
@@ -78,3 +82,88 @@ def test_who_does_not_serve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     world.run()
     assert len(world.warnings) == 1
     assert world.warnings[0].endswith("after the start: two") or world.warnings[0].endswith("after the start: one, two")
+
+
+class Queue:
+    """The awaited worker, which comes to an end at its first start. At its second it waits until somebody was told that
+    it is away, if anybody is to be told; else it has master stop.
+    """
+
+    def __init__(self, mark: Path, *, serves_first: bool, told: Path | None) -> None:
+        self._mark = mark
+        self._serves_first = serves_first
+        self._told = told
+
+    def __call__(self, leash: socket.socket) -> None:
+        if self._mark.exists():
+            if self._told is None:
+                os.kill(os.getppid(), signal.SIGTERM)
+            else:
+                until(self._told.exists, "an answer")
+            serves(leash)
+            return
+        self._mark.touch()
+        if self._serves_first:
+            leash.send(READY)
+        raise SystemExit("the disk is gone")
+
+
+class Waiting:
+    """A worker that notes what it is told, asks for the queue manager when it is away, and has master stop when it is
+    back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._words = folder / "words"
+        self.told = folder / "told"
+
+    @property
+    def heard(self) -> tuple[bytes, str]:
+        return self._words.read_bytes(), self.told.read_text() if self.told.exists() else ""
+
+    def __call__(self, leash: socket.socket) -> None:
+        leash.send(READY)
+        words = b""
+        while STOP not in words:
+            words += leash.recv(1)
+            if words.endswith(AWAY):
+                client = ControlClient(str(self._folder))
+                try:
+                    list(client.ask("list"))
+                except QueueManagerDown as down:
+                    self.told.write_text(str(down))
+                client.close()
+            elif words.endswith(BACK):
+                os.kill(os.getppid(), signal.SIGTERM)
+        self._words.write_bytes(words)
+
+
+@pytest.mark.parametrize(
+    ("served", "pause", "back", "told"),
+    [
+        (False, 0.3, 60.0, "qmgr: fatal: the disk is gone"),
+        (True, 0.3, 60.0, ""),
+        (True, 2.5, 60.0, "qmgr: fatal: the disk is gone"),
+        (True, 0.3, 0.1, "the queue manager is starting; the log may tell what takes so long"),
+    ],
+    ids=["it cannot begin", "it is back in a moment", "it is away for long", "it begins slowly"],
+)
+def test_who_needs_the_queue_manager_is_told_when_it_is_away(
+    tmp_path: Path, served: bool, pause: float, back: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "RESTART_PAUSE", (pause, 60.0))
+    monkeypatch.setattr(supervisor, "BACK_WAIT", back)
+    (tmp_path / "public").mkdir()
+    waiting = Waiting(tmp_path)
+    queue = Queue(tmp_path / "mark", serves_first=served, told=waiting.told if told else None)
+    world = World(Place("qmgr", queue, awaited=True), Place("one", waiting))
+    world.master.on_serving = lambda: None
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "public" / "control"))
+        control.listen()
+        control.setblocking(False)
+        world.master.control = control
+        world.run()
+    expected = (AWAY + BACK + STOP, f"mail system is down: {told}") if told else (STOP, "")
+    assert waiting.heard == expected

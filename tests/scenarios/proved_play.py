@@ -21,11 +21,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from gatepost.audit.strangers.inquiry import inquire
 from gatepost.config.errors import ConfigError
-from gatepost.master.prove import inquired
+from gatepost.master.prove import ProvedListener, inquired
 from gatepost.restrictions.compile import require_relay_protection
 from tests.audit.strangers.test_attacked import configurations, is_strange, listener_of
 from tests.audit.strangers.test_corpus import MASTER, PRELUDE, corpus
-from tests.audit.strangers.test_corpus import Case as LabelledCase
 from tests.dns_server import DnsServer
 from tests.namespaces import prepare_namespaces
 from tests.scenarios.server import MASTER_CF, WAIT, Gatepost, owner_name, temporary_folder, until
@@ -68,7 +67,7 @@ def _chosen() -> Iterator[Case]:
     labelled = [
         Case(case.name, PRELUDE + case.main, case.outcome)
         for case in corpus()
-        if case.master == MASTER and not UNSUITED.search(case.main) and _starts(case)
+        if case.master == MASTER and not UNSUITED.search(case.main) and _starts(listener_of(PRELUDE + case.main))
     ]
     yield from [case for case in labelled if case.outcome == "proved"][::EVERY]
     yield from (case for case in labelled if case.name in OPEN)
@@ -83,7 +82,7 @@ def _chosen() -> Iterator[Case]:
     )
     @given(configurations())
     def draw(main: str) -> None:
-        # Without a refusal of this kind no server starts; what comes before it is what it was.
+        # Most have no refusal without which no server starts; what comes before it is what it was.
         main = re.sub("(smtpd_relay_restrictions = .*)", r"\1, defer_unauth_destination", main)
         drawn.append(UNSUITED.sub(lambda found: "sleep 0" if "sleep" in found[0] else "WARN", main))
 
@@ -92,10 +91,10 @@ def _chosen() -> Iterator[Case]:
     yield from (Case(f"random {number}", text, "proved") for number, (paths, text) in enumerate(found) if paths)
 
 
-def _starts(case: LabelledCase) -> bool:
-    """Has its lists a refusal without which no server starts?"""
-    listener = listener_of(PRELUDE + case.main)
-    assert listener is not None
+def _starts(listener: ProvedListener | None) -> bool:
+    """Have its lists a refusal that somebody gets to? Without one no server starts."""
+    if listener is None:
+        return False
     try:
         require_relay_protection(listener.policy.parts)
     except ConfigError:
@@ -106,7 +105,7 @@ def _starts(case: LabelledCase) -> bool:
 def _proved(text: str) -> tuple[int, str]:
     """How many ways lead through a configuration; 0 if it is not proved, or trusts our stranger."""
     listener = None if LONG.search(text) else listener_of(text)
-    if listener is None:
+    if listener is None or not _starts(listener):
         return 0, text
     answer = asyncio.run(inquire(inquired(listener)))
     asked = answer.outcome == "proved" and is_strange(answer, STRANGER, NAME)

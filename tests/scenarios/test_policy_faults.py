@@ -20,8 +20,8 @@ free_of_it = check_policy_service {{ inet:127.0.0.1:{port}, timeout=1s, default_
 smtpd_recipient_restrictions =
     check_sender_access inline:{{ asked.example=asked, hasty.example=hasty, free.example=free_of_it }}
 """
-LIMIT = 8
-"""Seconds for an answer: ample for the others to go on meanwhile."""
+LIMIT = 4
+"""Seconds for an answer, for which is asked twice: ample for the others to go on meanwhile."""
 REFUSED = "554 5.7.1 <ann@asked.example>: Sender address rejected: go away"
 CANNOT_TELL = "451 4.3.5 <ann@asked.example>: Sender address rejected: Server configuration problem"
 TAKEN = "250 2.1.5 Ok"

@@ -1,17 +1,16 @@
 """Policy services beside a whole server: one that hangs or dies, one that is run by a spawn line, and real ones."""
 
-import json
 import os
 import pwd
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.namespaces import played_in_namespaces
 from tests.scenarios.others import DISCARDING
 from tests.scenarios.server import MASTER_CF, Client, Gatepost, children, free_port, temporary_folder, until
 from tests.scenarios.threaded_policy import ThreadedPolicy
@@ -210,10 +209,7 @@ def test_postgrey_greylists(folder: Path) -> None:
 def test_policyd_spf_run_by_a_spawn_line() -> None:
     needed("policyd-spf", "postfix-policyd-spf-python")
     needed("ip", "iproute2")
-    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.scenarios.spf_play"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    played = json.loads(done.stdout)
+    played = played_in_namespaces("tests.scenarios.spf_play", limit=120)
     assert played["replies"]["pass"] == played["replies"]["softfail"] == ["250 2.1.5 Ok"] * 2
     for reply in played["replies"]["fail"]:
         assert reply.startswith("550 5.7.23 <")

@@ -1,16 +1,13 @@
 """What `gatepost prove` has proved closed is closed over the wire too: to nmap, coming from a stranger's address."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests.namespaces import played_in_namespaces
 from tests.scenarios.proved_play import DISGUISES, OPEN
-from tests.scenarios.server import REPOSITORY
 
 MISSING = [name for name in ("nmap", "ip", "unshare") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(
@@ -21,10 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def played() -> list[dict[str, Any]]:
-    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.scenarios.proved_play"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    cases: list[dict[str, Any]] = json.loads(done.stdout)
+    cases: list[dict[str, Any]] = played_in_namespaces("tests.scenarios.proved_play", limit=300)
     return cases
 
 

@@ -149,3 +149,26 @@ def test_a_message_that_is_being_delivered(world: World) -> None:
     until(lambda: world.states() == {}, "an empty queue")  # the mark is written a moment after the line
     done = server.command("postcat", "-q", queue_id, check=False)
     assert done.returncode == 1 and "No such file or directory" in done.stderr
+
+
+def test_finished_mail_that_is_kept(world: World) -> None:
+    """It stays across a restart, as what is finished: nobody gets it again."""
+    server, peer = world.server, world.peer
+    peer.replies.clear()
+    with (server.conf / "main.cf").open("a") as opened:
+        opened.write("dont_remove = 1\n")
+    server.command("reload")
+    server.wait_log("reload -- version")
+    queue_id = server.send("ann@home.example", "bob@far.example")
+    server.wait_log(f"{queue_id}: removed")
+    until(lambda: "saved: 1" in server.command("status").stdout, "the queue saved")
+    server.stop()
+    assert server.command("postcat", "-qe", queue_id).stdout.startswith(f"*** ENVELOPE RECORDS saved/{queue_id} ***")
+    server.start()
+    assert server.command("mailq").stdout == "Mail queue is empty\n"
+    server.command("postqueue", "-f")
+    other = server.send("ann@home.example", "bob@far.example")
+    server.wait_log(f"{other}: removed")
+    assert len(peer.messages) == 2
+    assert server.command("postsuper", "-d", queue_id, "saved").stderr.endswith("Deleted: 1 message\n")
+    until(lambda: "saved: 1" in server.command("status").stdout, "the other one is left")

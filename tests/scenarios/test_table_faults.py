@@ -20,7 +20,7 @@ from tests.scenarios.others import ONE_WORKER, Others, Workers, lasting
 from tests.scenarios.server import Client, Gatepost, free_port, until
 from tests.tables.database_servers import MariaDb, Memcached, Postgres, Slapd
 
-LIMIT = 8
+LIMIT = 6
 """Seconds that a question may take here: ample for the others to go on meanwhile."""
 
 # The record of decisions asks tables once more after a refusal, on connections that it keeps for a while.

@@ -169,10 +169,33 @@ def verifies_nobody(subject: Subject) -> Iterator[Remark]:
 def dane_without_dnssec(subject: Subject) -> Iterator[Remark]:
     """`dane` needs smtp_dns_support_level = dnssec and a resolver that validates. Without it `dane` is no more than
     `may`, and `dane-only` defers all mail."""
+    for place, level in _dane(subject):
+        if place.text("smtp_dns_support_level").lower() != "dnssec":
+            yield place.remark("smtp_tls_security_level", f"{level} without DNSSEC", "smtp_dns_support_level = dnssec")
+
+
+@check("dane-hindered", Severity.ERROR, "lookups that DANE cannot be built on")
+def dane_hindered(subject: Subject) -> Iterator[Remark]:
+    """With smtp_host_lookup without `dns`, ignore_mx_lookup_error = yes or smtp_dns_resolver_options, names of servers
+    may come from where nobody has signed them. `dane` is no more than `may` then, and `dane-only` defers all mail."""
+    for place, level in _dane(subject):
+        for parameter, hinders in (
+            ("smtp_host_lookup", "dns" not in place.text("smtp_host_lookup").lower().replace(",", " ").split()),
+            ("ignore_mx_lookup_error", place.yes("ignore_mx_lookup_error")),
+            ("smtp_dns_resolver_options", bool(place.text("smtp_dns_resolver_options"))),
+        ):
+            if hinders:
+                message = f"{level} with {parameter} = {place.text(parameter)}: no server is verified"
+                remedy = "smtp_host_lookup = dns" if parameter == "smtp_host_lookup" else f"leave out {parameter}"
+                yield place.remark(parameter, message, remedy)
+
+
+def _dane(subject: Subject) -> Iterator[tuple[Place, str]]:
+    """(client, level) where it is DANE's."""
     for place in subject.clients:
         level = place.text("smtp_tls_security_level").lower()
-        if level in ("dane", "dane-only") and place.text("smtp_dns_support_level").lower() != "dnssec":
-            yield place.remark("smtp_tls_security_level", f"{level} without DNSSEC", "smtp_dns_support_level = dnssec")
+        if level in ("dane", "dane-only"):
+            yield place, level
 
 
 @check("wrappermode-missing", Severity.ERROR, "port 465 without TLS from the first octet")

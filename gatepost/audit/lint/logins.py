@@ -7,6 +7,7 @@ from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.subject import Place, Subject
 from gatepost.audit.lint.table_rows import split_spec
+from gatepost.delivery.smtp_destination import domain_of
 
 _ENCRYPTED = ("encrypt", "dane-only", "fingerprint", "verify", "secure")
 
@@ -96,10 +97,9 @@ def password_for_other(subject: Subject) -> Iterator[Remark]:
         return
     keys = {row.key for rows in known for row in rows or ()}
     for nexthop in place.items("relayhost"):
-        host = nexthop.lower().partition("]")[0].removeprefix("[").partition(":")[0]
         bracketed = nexthop.startswith("[")
         # Without brackets the names of MX hosts, which DNS knows, may be in the table.
-        if not {nexthop.lower(), host} & keys and (bracketed or not keys):
+        if not {nexthop.lower(), domain_of(nexthop).lower()} & keys and (bracketed or not keys):
             message = f"{', '.join(tables)} has no entry for {nexthop}"
             yield place.remark("relayhost", message, f"add a line: {nexthop} user:password")
 

@@ -10,12 +10,10 @@ from gatepost.audit.lint.restriction_items import list_items
 from gatepost.audit.lint.subject import Place, Subject
 from gatepost.audit.lint.table_rows import FILES, split_spec
 from gatepost.config.parameters import find
+from gatepost.config.references import DATABASE_TYPES
 from gatepost.tables.braces import split_items
 from gatepost.tables.source import Problem
 from gatepost.tables.text_tables import INDEX_SUFFIXES
-
-_DATABASES = ("ldap", "mysql", "pgsql", "sqlite", "memcache", "mongodb")
-"""Types whose name may be a file of settings."""
 
 _WRITTEN = ("_cache_database", "_cache_map", "address_verify_map")
 """Parameters that name files which the mail system makes itself."""
@@ -29,7 +27,7 @@ def _named(subject: Subject) -> Iterator[tuple[Place, str, str]]:
             continue
         for word in _words(value):
             kind, name = split_spec(word.lstrip("!"))
-            if kind in FILES or (kind in _DATABASES and name.startswith("/")):
+            if kind in FILES or (kind in DATABASE_TYPES and name.startswith("/")):
                 spec = f"{kind}:{name}"
                 if (parameter, spec) not in seen:
                     seen.add((parameter, spec))

@@ -8,6 +8,7 @@ from gatepost.audit.lint.subject import Place, Subject
 from gatepost.audit.lint.table_rows import Row, split_spec
 from gatepost.audit.transports import missing_transports
 from gatepost.config.errors import ConfigError
+from gatepost.delivery.smtp_destination import host_and_port
 from gatepost.tables.network import parse_address
 
 _SMTP_PORTS = {"": "25", "smtp": "25", "submission": "587", "submissions": "465", "smtps": "465"}
@@ -15,11 +16,7 @@ _SMTP_PORTS = {"": "25", "smtp": "25", "submission": "587", "submissions": "465"
 
 def _host_port(nexthop: str) -> tuple[str, str]:
     """Host (brackets taken off, folded) and port of a next hop."""
-    if nexthop.startswith("["):
-        host, _, rest = nexthop[1:].partition("]")
-        port = rest.removeprefix(":")
-    else:
-        host, _, port = nexthop.partition(":")
+    host, port = host_and_port(nexthop)
     return host.lower().rstrip("."), _SMTP_PORTS.get(port, port)
 
 

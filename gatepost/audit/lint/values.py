@@ -81,6 +81,7 @@ CHOICES = {
     "smtpd_tls_security_level": _SERVER_LEVELS,
     "mynetworks_style": ("class", "subnet", "host"),
     "smtp_dns_support_level": ("disabled", "enabled", "dnssec"),
+    "smtp_tls_dane_insecure_mx_policy": ("may", "encrypt", "dane"),
     "smtp_address_preference": ("any", "ipv4", "ipv6"),
     "smtpd_sasl_type": ("cyrus", "dovecot"),
     "smtpd_upstream_proxy_protocol": ("haproxy",),

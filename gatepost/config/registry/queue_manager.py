@@ -39,7 +39,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     time("default_transport_rate_delay", "0s", since="3.1", owner="oqmgr qmgr", honoured=True),
     text("defer_transports", "", kind="list", since="<=1.0", owner="oqmgr qmgr", honoured=True),
     boolean("destination_concurrency_feedback_debug", "no", since="2.5", owner="oqmgr qmgr", honoured=True),
-    number("dont_remove", "0", since="<2.1", owner="all"),
+    number("dont_remove", "0", since="<2.1", owner="all", honoured=True),
     boolean("enable_long_queue_ids", "no", since="2.9", owner="cleanup postsuper showq", honoured=True),
     text(
         "fast_flush_domains",

@@ -11,7 +11,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     time("connection_cache_ttl_limit", "2s", minimum=1, since="<2.1", owner="scache", honoured=True),
     boolean("disable_dns_lookups", "no", since="<=1.0", owner="smtp", honoured=True),
     boolean("disable_mime_output_conversion", "no", since="2.0", owner="smtp", honoured=True),
-    text("dnssec_probe", "ns:.", since="3.6", owner="smtp"),
+    text("dnssec_probe", "ns:.", since="3.6", owner="smtp", honoured=True),
     boolean("ignore_mx_lookup_error", "no", since="<=1.0", owner="smtp", honoured=True),
     boolean("ignore_srv_lookup_error", "no", since="3.8", owner="smtp", honoured=True),
     text("smtp_address_preference", "any", kind="choice", shortest=1, since="2.8", owner="smtp", honoured=True),

@@ -31,7 +31,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="lmtp",
         honoured=True,
     ),
-    boolean("lmtp_tls_force_insecure_host_tlsa_lookup", "no", since="2.11", owner="lmtp"),
+    boolean("lmtp_tls_force_insecure_host_tlsa_lookup", "no", since="2.11", owner="lmtp", honoured=True),
     text("lmtp_tls_key_file", "$lmtp_tls_cert_file", kind="pathname", since="2.3", owner="lmtp", honoured=True),
     text(
         "lmtp_tls_loglevel",
@@ -87,6 +87,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         kind="choice",
         since="3.1",
         owner="smtp",
+        honoured=True,
     ),
     text("smtp_tls_dcert_file", "", kind="pathname", since="2.2", owner="smtp tlsproxy", honoured=True),
     text(
@@ -115,7 +116,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         owner="posttls-finger smtp tlsproxy",
         honoured=True,
     ),
-    boolean("smtp_tls_force_insecure_host_tlsa_lookup", "no", since="2.11", owner="smtp"),
+    boolean("smtp_tls_force_insecure_host_tlsa_lookup", "no", since="2.11", owner="smtp", honoured=True),
     text(
         "smtp_tls_key_file", "$smtp_tls_cert_file", kind="pathname", since="2.2", owner="smtp tlsproxy", honoured=True
     ),
@@ -163,7 +164,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("smtp_tlsrpt_enable", "no", since="3.10", owner="smtp"),
     boolean("smtp_tlsrpt_skip_reused_handshakes", "no", since="3.10", owner="smtp"),
     text("smtp_tlsrpt_socket_name", "", since="3.10", owner="smtp"),
-    text("tls_dane_digests", "sha512 sha256", shortest=1, since="2.11", owner="tls library"),
+    text("tls_dane_digests", "sha512 sha256", shortest=1, since="2.11", owner="tls library", honoured=True),
     boolean("tls_required_enable", "yes", since="3.10", owner="bounce cleanup smtp"),
     text("tlsproxy_client_CAfile", "$smtp_tls_CAfile", kind="pathname", since="3.4", owner="tlsproxy"),
     text("tlsproxy_client_CApath", "$smtp_tls_CApath", kind="pathname", since="3.4", owner="tlsproxy"),
