@@ -61,7 +61,7 @@ def main(arguments: list[str], directory: str) -> int:
     raise_file_limit()
     daemon = Daemon(configuration, directory, owner, foreground=options.foreground)
     with told_if_slow(lambda: _say_slow("ports, sockets and the log are still being opened")):
-        daemon.open()
+        daemon.open(single_process=options.single_process)
     if options.foreground:
         write_pid(lock)
         return daemon.run(single_process=options.single_process)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from gatepost.config.configuration import Configuration
 from gatepost.maillog.sink import ProgramLog
-from gatepost.master.listeners import open_listeners
+from gatepost.master.command_listeners import open_command_listeners
+from gatepost.master.listeners import open_listeners, open_unix_socket
 from gatepost.master.logfile import open_log, reopen
-from gatepost.master.plan import Plan, open_unix_socket
+from gatepost.master.plan import Plan
 from gatepost.master.privileges import group_id
 from gatepost.master.reload import reason, renewed
 from gatepost.master.services import smtpd_services
@@ -31,13 +32,15 @@ class Daemon:
         self.on_serving: Callable[[], None] | None = None
         self.on_outage: Callable[[str], None] | None = None  # the queue manager cannot start, before it ever served
 
-    def open(self) -> None:
+    def open(self, *, single_process: bool) -> None:
         settings = self._configuration.settings
         output, descriptor = open_log(settings, foreground=self._foreground)
         self._plan = Plan(self._configuration, self._owner, output, descriptor)
         plan = self._plan
         master_cf = f"{self._directory}/master.cf"
         plan.listen(open_listeners(smtpd_services(self._configuration), settings, plan.smtpd_processes(), master_cf))
+        if not single_process:
+            plan.commands = open_command_listeners(self._configuration, self._owner)
         plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
         plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
         plan.prepare_files()
@@ -94,7 +97,7 @@ class Daemon:
         ]
         if local_needed(plan):
             places.append(Place("local", delivery_entry(plan, "local")))
-        if spawn_lines(plan.configuration):
+        if plan.commands:
             places.append(Place("spawn", spawn_entry(plan)))
         return places
 

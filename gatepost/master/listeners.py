@@ -1,11 +1,14 @@
-"""Listening sockets for master.cf's `inet` lines (master(5), inet_interfaces, inet_protocols).
+"""Listening sockets: for master.cf's `inet` lines (master(5), inet_interfaces, inet_protocols).
 
 master makes one SO_REUSEPORT socket per address and worker slot and keeps it: a crashed worker's successor gets the
 same socket, so connections that wait in it survive.
 """
 
+import os
+import pwd
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gatepost.config.errors import ConfigError
 from gatepost.config.master_cf import Service
@@ -137,6 +140,25 @@ def open_socket(address: Address) -> socket.socket:
     return sock
 
 
+def open_unix_socket(path: str, mode: int, owner: pwd.struct_passwd | None, group: int | None = None) -> socket.socket:
+    """A listening socket that outlives the process that serves it; an old file of the name is replaced."""
+    Path(path).unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        Path(path).chmod(mode)
+        if owner is not None:
+            os.chown(path, owner.pw_uid, owner.pw_gid if group is None else group)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError(
+            f"cannot make the socket {path}: {exc.strerror}", parameter="gatepost_queue_directory"
+        ) from exc
+    return sock
+
+
 def take_waiting(sock: socket.socket, limit: int = BACKLOG) -> list[socket.socket]:
     """The clients who wait in a listening socket that is about to be closed: they are connected, and would be reset."""
     clients: list[socket.socket] = []
@@ -152,7 +174,7 @@ def take_waiting(sock: socket.socket, limit: int = BACKLOG) -> list[socket.socke
     return clients
 
 
-def _is_taken(address: Address) -> OSError | None:
+def is_taken(address: Address) -> OSError | None:
     """SO_REUSEPORT would let a second server of the same user share the port unseen: try without it first."""
     with socket.socket(address.family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -188,7 +210,7 @@ def open_listeners(
                         row.append(sock)
                     continue
                 ours = any(known.port == address.port and known.family == address.family for known in old)
-                if address.port and not ours and (taken := _is_taken(address)):
+                if address.port and not ours and (taken := is_taken(address)):
                     raise ConfigError(
                         f"cannot listen on {address}: {taken.strerror}", path=master_cf, line=service.line
                     )

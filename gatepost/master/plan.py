@@ -14,6 +14,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.maillog.sink import LogOutput, MailLog
+from gatepost.master.command_listeners import CommandListener
 from gatepost.master.file_access import FileAccess, asked_access, needs_root
 from gatepost.master.file_opener import FileOpener
 from gatepost.master.listeners import Listener
@@ -33,6 +34,7 @@ class Plan:
     output: LogOutput
     log_descriptor: int
     listeners: list[Listener] = field(default_factory=list)
+    commands: list[CommandListener] | None = None  # None: spawn lines are not served here
     load: SharedLoad | None = None
     queue_socket: socket.socket | None = None
     control_socket: socket.socket | None = None
@@ -89,8 +91,8 @@ class Plan:
         self.listeners = listeners
         self.load = SharedLoad(len(listeners), self.smtpd_processes())
 
-    def keep_listening(self, slot: int | None) -> None:
-        """In a worker that has just been forked: close all listening sockets but those of its own slot.
+    def keep_listening(self, slot: int | None, *, commands: bool = False) -> None:
+        """In a worker that has just been forked: close all listening sockets but its slot's or the commands'.
 
         A client who connects to a socket is connected as long as any process has it open, whether it accepts or not.
         """
@@ -98,6 +100,9 @@ class Plan:
             for number, row in enumerate(listener.sockets):
                 for sock in row if number != slot else ():
                     sock.close()
+        for served in (self.commands or ()) if not commands else ():
+            for sock in served.sockets.values():
+                sock.close()
 
     def smtpd_processes(self) -> int:
         return self.settings.gatepost_smtpd_processes or half_the_processors()
@@ -147,22 +152,3 @@ def prepare_data_directory(settings: Settings, owner: pwd.struct_passwd | None) 
             os.chown(path, owner.pw_uid, owner.pw_gid)
     except OSError:
         pass
-
-
-def open_unix_socket(path: str, mode: int, owner: pwd.struct_passwd | None, group: int | None = None) -> socket.socket:
-    """A listening socket that outlives the process that serves it; an old file of the name is replaced."""
-    Path(path).unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        Path(path).chmod(mode)
-        if owner is not None:
-            os.chown(path, owner.pw_uid, owner.pw_gid if group is None else group)
-        sock.listen(1024)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise ConfigError(
-            f"cannot make the socket {path}: {exc.strerror}", parameter="gatepost_queue_directory"
-        ) from exc
-    return sock

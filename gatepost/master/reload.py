@@ -6,6 +6,7 @@ import traceback
 
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
+from gatepost.master.command_listeners import close_others, open_command_listeners
 from gatepost.master.file_access import asked_access
 from gatepost.master.listeners import open_listeners
 from gatepost.master.named_files import NamedFiles
@@ -34,16 +35,25 @@ def renewed(old: Plan) -> Plan:
     for name in RESTART_ONLY:
         if configuration.settings.text(name) != old.settings.text(name):
             raise ConfigError("a change of this parameter needs stop and start", parameter=name)
-    listeners = open_listeners(
-        smtpd_services(configuration),
-        configuration.settings,
-        old.smtpd_processes(),
-        f"{configuration.directory}/master.cf",
-        old.listeners,
-    )
+    commands = None
+    if old.commands is not None:
+        commands = open_command_listeners(configuration, old.owner, old.commands)
+    try:
+        listeners = open_listeners(
+            smtpd_services(configuration),
+            configuration.settings,
+            old.smtpd_processes(),
+            f"{configuration.directory}/master.cf",
+            old.listeners,
+        )
+    except BaseException:
+        close_others(commands or (), old.commands or ())
+        raise
+    close_others(old.commands or (), commands or ())
     plan = Plan(configuration, old.owner, old.output, old.log_descriptor)
     plan.queue_socket, plan.control_socket = old.queue_socket, old.control_socket
     plan.opener = old.opener
+    plan.commands = commands
     plan.prepare_files()
     plan.listen(listeners)
     return plan

@@ -8,11 +8,10 @@ import signal
 import socket
 import subprocess
 
-from gatepost.config.errors import ConfigError
 from gatepost.maillog.sink import ProgramLog
-from gatepost.master.listeners import BACKLOG, open_socket, take_waiting
-from gatepost.master.plan import Plan, open_unix_socket
-from gatepost.master.spawn import SpawnService, spawn_lines, spawn_service
+from gatepost.master.listeners import BACKLOG, take_waiting
+from gatepost.master.plan import Plan
+from gatepost.master.spawn import SpawnService
 from gatepost.master.workers import Worker
 
 REST = 1.0
@@ -130,14 +129,9 @@ class CommandServer:
 async def serve_spawn(plan: Plan, leash: socket.socket) -> None:
     worker = Worker(plan, leash)
     servers = []
-    for line in spawn_lines(plan.configuration):
-        service = spawn_service(plan.configuration, line)
-        log = worker.log.program("spawn", service.syslog_name)
-        try:
-            servers.append(CommandServer(service, _sockets(plan, service), log))
-        except (ConfigError, OSError) as error:
-            log.fatal(str(error))
-            continue
+    for listener in plan.commands or ():
+        log = worker.log.program("spawn", listener.service.syslog_name)
+        servers.append(CommandServer(listener.service, [*listener.sockets.values()], log))
         servers[-1].listen()
     worker.serve()
     await worker.over.wait()
@@ -146,10 +140,3 @@ async def serve_spawn(plan: Plan, leash: socket.socket) -> None:
     # Commands end when their clients do; those who talk to them may go on for a while after a reload.
     await asyncio.gather(*[worker.finished(server.idle) for server in servers])
     worker.log.flush()
-
-
-def _sockets(plan: Plan, service: SpawnService) -> list[socket.socket]:
-    if service.path:
-        # Who may reach it: as with Postfix, whoever may enter the folder, which is mail_owner's.
-        return [open_unix_socket(service.path, 0o666, plan.owner)]
-    return [open_socket(address) for address in service.addresses]

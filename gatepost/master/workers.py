@@ -140,10 +140,11 @@ def _entry(
     *,
     privileged: bool = False,
     slot: int | None = None,
+    commands: bool = False,
 ) -> Entry:
     def entry(leash: socket.socket) -> None:
         set_name(name)
-        plan.keep_listening(slot)
+        plan.keep_listening(slot, commands=commands)
         if not privileged:
             take_long_turns()
         if plan.opener is not None:
@@ -180,7 +181,7 @@ def delivery_entry(plan: Plan, role: str) -> Entry:
 def spawn_entry(plan: Plan) -> Entry:
     from gatepost.master.worker_spawn import serve_spawn
 
-    return _entry(plan, "spawn", serve_spawn, privileged=True)
+    return _entry(plan, "spawn", serve_spawn, privileged=True, commands=True)
 
 
 def opener_entry(plan: Plan) -> Entry:
