@@ -36,6 +36,14 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
         return text
 
 
+class Step(msgspec.Struct, frozen=True):
+    """One thing that happened to an address, what it became, and which parameter or entry did it."""
+
+    what: str
+    value: str
+    origin: Origin
+
+
 class Limit(msgspec.Struct, frozen=True):
     """One limit in words, its value (`none` where there is none), and where that comes from."""
 

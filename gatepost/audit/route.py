@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from gatepost.audit.limits import Limit, Origin, group_of, limits, origin_of
+from gatepost.audit.limits import Limit, Origin, Step, group_of, limits, origin_of
+from gatepost.audit.route_tls import Policed, TransportTls
 from gatepost.cleanup.interface import Transaction
 from gatepost.cleanup.mapped_incoming import MappedCleanup
 from gatepost.cleanup.pipeline import MailCleanup
@@ -24,14 +25,6 @@ from gatepost.rewrite.resolve import AddressResolver
 from gatepost.rewrite.virtual_alias import AliasExpansionError
 from gatepost.tables.noted import Found, NotedTables
 from gatepost.tables.table import LookupTemporaryFailure
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One thing that happened to an address, what it became, and which parameter or entry did it."""
-
-    what: str
-    value: str
-    origin: Origin
 
 
 class Delivery(msgspec.Struct):
@@ -103,6 +96,7 @@ class Parts(msgspec.Struct, frozen=True):
     classes: ClassLists
     cleanup: MailCleanup
     policies: DestinationPolicies
+    tls: Callable[[Service], Policed]
 
 
 class RouteExplainer:
@@ -225,7 +219,26 @@ class RouteExplainer:
         delivery.limits = list(limits(self._settings, parts.services, transport))
         if any(limit.origin.parameter == "defer_transports" for limit in delivery.limits):
             delivery.outcome = "wait"
+        if service is not None and kind in ("smtp", "lmtp"):
+            await self._tls(delivery, service)
         await self._policies(delivery, recipient.rpartition("@")[2], nexthop, bounce=not sender)
+
+    async def _tls(self, delivery: Delivery, service: Service) -> None:
+        """How well it is protected, for each item of the next hop."""
+        parts = self._parts
+        tls = TransportTls(parts.tls(service), parts.tables.found, self._entry)
+        protections = await tls.protections(delivery.nexthop)
+        for one in protections:
+            several = f" for {one.nexthop}" if len(protections) > 1 else ""
+            delivery.steps += [msgspec.structs.replace(step, what=step.what + several) for step in one.steps]
+            delivery.remarks += one.remarks
+            if one.failed is not None and not delivery.failure:
+                delivery.failure = self._told(one.failed, tls.settings)
+        if protections and all(one.waits for one in protections):
+            delivery.outcome = "unknown" if delivery.failure else "wait"
+        elif delivery.failure:
+            delivery.remarks.append(delivery.failure)
+            delivery.failure = ""
 
     async def _policies(self, delivery: Delivery, domain: str, nexthop: str, *, bounce: bool) -> None:
         policies, found = self._parts.policies, self._parts.tables.found
@@ -270,14 +283,17 @@ class RouteExplainer:
                 return self._entry(hit)
         return origin_of(self._settings, parameter)
 
-    def _entry(self, hit: Found) -> Origin:
-        origin = origin_of(self._settings, hit.parameter)
+    def _entry(self, hit: Found, settings: Settings | None = None) -> Origin:
+        origin = origin_of(settings or self._settings, hit.parameter)
         path, line = self._parts.tables.place_of(hit) or ("", 0)
         return msgspec.structs.replace(origin, table=hit.table, key=hit.key, table_path=path, table_line=line)
 
     def _cannot_tell(self, failure: LookupTemporaryFailure) -> str:
         for hit in self._parts.tables.found:
             if hit.failure:
-                where = str(origin_of(self._settings, hit.parameter))
-                return f'{where}: {hit.table} cannot tell about "{hit.key}": {hit.failure}'
+                return self._told(hit, self._settings)
         return str(failure)
+
+    def _told(self, hit: Found, settings: Settings) -> str:
+        where = str(origin_of(settings, hit.parameter))
+        return f'{where}: {hit.table} cannot tell about "{hit.key}": {hit.failure}'

@@ -12,10 +12,12 @@ from typing import cast
 import msgspec
 
 from gatepost.audit.route import Delivery, Explanation, Parts, RouteExplainer
+from gatepost.audit.route_tls import Policed
 from gatepost.cleanup.interface import QueueWriter
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.terminal import Paint, show
 from gatepost.config.configuration import Configuration
+from gatepost.config.master_cf import Service
 from gatepost.control.acting_as import acting_as
 from gatepost.control.client import ControlError, resting_nexthops
 from gatepost.ipc.messages import Sick
@@ -25,6 +27,7 @@ from gatepost.master.foundation import Foundation
 from gatepost.master.notices import make_cleanup
 from gatepost.master.privileges import owner_of
 from gatepost.master.services import smtpd_services, transports
+from gatepost.master.smtp_tls import tls_policies
 from gatepost.qmgr.destination_policies import destination_policies
 from gatepost.tables.noted import NotedTables
 
@@ -33,9 +36,9 @@ USAGE, NO_USER, UNAVAILABLE, CANNOT_TELL = 64, 67, 69, 75
 
 DESCRIPTION = """\
 Explains where mail for ADDRESS would go if it came in now: what rewriting, canonical maps and virtual aliases make of
-it, the class of its domain, transport and next hop, and the limits that hold there (deliveries at a time, recipients,
-rates, the retry schedule), each with the parameter or table entry that it comes from, file and line where there are
-such.
+it, the class of its domain, transport and next hop, the TLS security level on the way there, and the limits that hold
+(deliveries at a time, recipients, rates, the retry schedule), each with the parameter or table entry that it comes
+from, file and line where there are such.
 
 The configuration is read, and the tables are asked, by the code that serves mail; no message is made, and the mail
 system need not run. If it runs, next hops that are not well at present are told, too.
@@ -45,8 +48,8 @@ local aliases and .forward files make of a local user.
 """
 EXIT_STATUS = """\
 0: it would be delivered, or discarded. 1: the configuration cannot be used. 64: wrong command line. 67: for one
-recipient at least it would come back. 69: it would wait, for there is no such transport, or it is put off. 75: a table
-cannot be asked now, so that the answer is not known.
+recipient at least it would come back. 69: it would wait, for there is no such transport, it is put off, or no TLS
+would do. 75: a table cannot be asked now, so that the answer is not known.
 """
 
 
@@ -141,14 +144,20 @@ async def _explain(configuration: Configuration, log: MailLog, addresses: list[s
         foundation.classes,
         make_cleanup(foundation, cast(QueueWriter, None), log),  # nothing is written
         policies,
+        lambda service: _policed(configuration, foundation, service),
     )
     explainer = RouteExplainer(parts)
     try:
         return [await explainer.explain(address, sender) for address in addresses]
     finally:
         foundation.tables.close()
-        if policies.providers is not None:
-            await foundation.dns.close()
+        await foundation.dns.close()
+
+
+def _policed(configuration: Configuration, foundation: Foundation, service: Service) -> Policed:
+    """How a transport protects mail. Raises ConfigError."""
+    settings, log = configuration.settings_for(service), foundation.mail_log.program(service.program)
+    return Policed(settings, *tls_policies(foundation.tables, settings, service.program, log, foundation.dns))
 
 
 def _smtp(configuration: Configuration) -> set[str]:

@@ -8,7 +8,7 @@ from gatepost.delivery.smtp import SmtpAgent
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, take_left
 from gatepost.delivery.smtp_demand import NOTHING
-from gatepost.delivery.smtp_destination import Destination
+from gatepost.delivery.smtp_destination import Destination, split_lmtp_destinations
 from gatepost.delivery.smtp_transaction import SmtpTransaction
 from gatepost.protocol.lmtp_client import LmtpClientProtocol
 from gatepost.protocol.smtp_client_events import Event, Kind
@@ -57,7 +57,7 @@ class LmtpAgent(SmtpAgent):
             await super()._visit_sites(delivery, content)
 
     def _sites(self, nexthop: str) -> tuple[str, ...]:
-        return super()._sites(nexthop.removeprefix("inet:"))
+        return split_lmtp_destinations(nexthop)
 
     def _resolved(self, site: str) -> Destination:
         return msgspec.structs.replace(super()._resolved(site), use_mx=False, service="")

@@ -12,6 +12,7 @@ import msgspec
 from gatepost.delivery.interface import Log
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery
+from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.delivery.smtp_tls_policy import NO_TLS, BadPolicy, Level, TlsPolicy
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 NOTHING = Demand()
+
+NOT_FOR_SOCKETS = "opportunistic TLS encryption is not appropriate for unix-domain destinations"
+
+
+def too_weak(params: SmtpTlsParams, policy: TlsPolicy) -> str:
+    """Why no session is opened under this policy at all; empty: one is."""
+    if not params.wrappermode or policy.required:
+        return ""
+    return f'{params.prefix}_tls_wrappermode requires "{params.prefix}_tls_security_level = encrypt" (or stronger)'
 
 
 class Demands:
@@ -79,9 +89,8 @@ class Demands:
             self._warn(f"TLS policy lookup for {self._nexthop}/{target.host}: {found.text}")
             delivery.why = found
             return None
-        if tls.params.wrappermode and not found.policy.required:
-            prefix = tls.params.prefix
-            self._warn(f'{prefix}_tls_wrappermode requires "{prefix}_tls_security_level = encrypt" (or stronger)')
+        if text := too_weak(tls.params, found.policy):
+            self._warn(text)
             return None
         return found
 
@@ -96,7 +105,7 @@ class Demands:
             return None
         if found.policy.level is not Level.MAY:
             return found
-        self._warn("smtp_connect_local: opportunistic TLS encryption is not appropriate for unix-domain destinations.")
+        self._warn(f"smtp_connect_local: {NOT_FOR_SOCKETS}.")
         return found.in_plaintext()
 
     async def _find(self, tls: "SmtpTls", target: Target | None) -> Demand | Failure:

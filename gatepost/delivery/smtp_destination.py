@@ -33,6 +33,11 @@ def split_destinations(nexthop: str) -> tuple[str, ...]:
     return tuple(item for item in _SEPARATORS.split(nexthop) if item)
 
 
+def split_lmtp_destinations(nexthop: str) -> tuple[str, ...]:
+    """As split_destinations, of a next hop of lmtp(8) that is no socket."""
+    return split_destinations(nexthop.removeprefix("inet:"))
+
+
 def host_and_port(destination: str) -> tuple[str, str]:
     """A destination without its brackets (and `ipv6:` in them), and its port as written, empty if it has none.
 

@@ -49,12 +49,12 @@ class Dane:
         self._resolver = resolver
         self._warn = warn
         self._note = note
-        self._configuration = _configuration(params)
+        self._hindrance = hindrance(params)
 
     async def find(self, level: str, nexthop: str, target: Target) -> Signed | NotSigned:
         """`level`: `dane` or `dane-only`; `nexthop`: as the transport has it."""
-        if self._configuration:
-            return NotSigned("configuration", f"{nexthop}: {self._configuration.format(level=level)}")
+        if self._hindrance:
+            return NotSigned("configuration", f"{nexthop}: {self._hindrance.format(level=level)}")
         origin = target.origin or Origin(target.host, target.host)
         insecure = self._params.dane_insecure_mx_policy
         if origin.forgeable and (level == "dane-only" or insecure == "may"):
@@ -107,7 +107,7 @@ class Dane:
         return answer
 
 
-def _configuration(params: SmtpTlsParams) -> str:
+def hindrance(params: SmtpTlsParams) -> str:
     """What is in the way of DANE for all servers, with `{level}`; empty if nothing is."""
     from gatepost.tls.dane import available  # it loads OpenSSL, which only those need who encrypt
 

@@ -46,7 +46,7 @@ _DANE = (Level.HALF_DANE, Level.DANE, Level.DANE_ONLY)
 
 PROBLEM = Failure("4.7.5", "client TLS configuration problem")
 
-_PER_SITE = {"NONE": Level.NONE, "MAY": Level.MAY, "MUST_NOPEERMATCH": Level.ENCRYPT, "MUST": Level.VERIFY}
+PER_SITE = {"NONE": Level.NONE, "MAY": Level.MAY, "MUST_NOPEERMATCH": Level.ENCRYPT, "MUST": Level.VERIFY}
 
 
 class BadPolicy(Exception):
@@ -121,7 +121,7 @@ class Policies:
         self._per_site = per_site
         self._read_anchors = read_anchors
         self._warn = warn
-        self._default = default_level(params)
+        self._default = default_level(params)[0]
         self._usual: TlsPolicy | None = None
 
     @property
@@ -241,7 +241,7 @@ class Policies:
             raise BadPolicy(Failure("4.3.0", "Temporary lookup error")) from None
         if hit is None:
             return level
-        found = _PER_SITE.get(hit.value.upper())
+        found = PER_SITE.get(hit.value.upper())
         if found is None:
             raise self._bad(f"{maps.parameter}: unknown TLS policy '{hit.value}' for {kind} {name}")
         if found is Level.NONE:
@@ -365,13 +365,13 @@ class _Draft:
 _EMPTY = 'attribute "{name}" has empty value'
 
 
-def default_level(params: SmtpTlsParams) -> Level:
-    """smtp_tls_security_level, or what the parameters say that it has taken the place of."""
+def default_level(params: SmtpTlsParams) -> tuple[Level, str]:
+    """smtp_tls_security_level, or what the parameters say that it has taken the place of; and which field it was."""
     if params.security_level:
-        return LEVELS[params.security_level]
+        return LEVELS[params.security_level], "security_level"
     if params.enforce_tls:
-        return Level.VERIFY if params.enforce_peername else Level.ENCRYPT
-    return Level.MAY if params.use_tls else Level.NONE
+        return (Level.VERIFY, "enforce_tls") if params.enforce_peername else (Level.ENCRYPT, "enforce_peername")
+    return (Level.MAY, "use_tls") if params.use_tls else (Level.NONE, "security_level")
 
 
 def _words(text: str) -> list[str]:

@@ -8,10 +8,12 @@ from gatepost.config.settings import Settings
 from gatepost.delivery.smtp_tls_params import SmtpTlsParams
 from gatepost.dns.answers import Resolver
 from gatepost.maillog.sink import ProgramLog
+from gatepost.tables.maps import Maps
 from gatepost.tables.opening import Tables
 
 if TYPE_CHECKING:
     from gatepost.delivery.smtp_tls import Contexts, SmtpTls
+    from gatepost.delivery.smtp_tls_policy import Policies
     from gatepost.tables.key_files import Renewed
 
 RETRY = 60.0
@@ -25,12 +27,35 @@ def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog, 
     waits, as in Postfix.
     """
     params = SmtpTlsParams.of(settings, program)
-    maps = tables.maps(f"{program}_tls_policy_maps", settings.text(f"{program}_tls_policy_maps"))
-    per_site = tables.maps(f"{program}_tls_per_site", settings.text(f"{program}_tls_per_site"))
+    maps, per_site = _maps(tables, settings, program)
     wanted = not params.asleep or maps or per_site
     if not (wanted or params.wrappermode or params.note_starttls_offer):
         return None
     from gatepost.delivery.smtp_tls import Sessions, SmtpTls
+
+    policies = _policies(tables, params, maps, per_site, log, resolver)
+    contexts = _Engine(tables, settings, params, log).current if wanted else _nothing
+    sessions = Sessions(params.session_lifetime, time.monotonic) if params.session_lifetime else None
+    return SmtpTls(params, policies, contexts, sessions, log.info, log.warning)
+
+
+def tls_policies(
+    tables: Tables, settings: Settings, program: str, log: ProgramLog, resolver: Resolver
+) -> tuple[SmtpTlsParams, "Policies"]:
+    """How a transport protects mail, without what it needs for it. Raises ConfigError."""
+    params = SmtpTlsParams.of(settings, program)
+    return params, _policies(tables, params, *_maps(tables, settings, program), log, resolver)
+
+
+def _maps(tables: Tables, settings: Settings, program: str) -> tuple[Maps, Maps]:
+    """Of policies, and per site. Raises ConfigError."""
+    policies, per_site = f"{program}_tls_policy_maps", f"{program}_tls_per_site"
+    return tables.maps(policies, settings.text(policies)), tables.maps(per_site, settings.text(per_site))
+
+
+def _policies(
+    tables: Tables, params: SmtpTlsParams, maps: Maps, per_site: Maps, log: ProgramLog, resolver: Resolver
+) -> "Policies":
     from gatepost.delivery.smtp_tls_dane import Dane
     from gatepost.delivery.smtp_tls_log import log_features
     from gatepost.delivery.smtp_tls_policy import Policies
@@ -38,12 +63,9 @@ def smtp_tls(tables: Tables, settings: Settings, program: str, log: ProgramLog, 
     env = tables.env
     note = log.info if "verbose" in log_features(params.loglevel, "", lambda text: None) else None
     dane = Dane(params, resolver, log.warning, note)
-    policies = Policies(
+    return Policies(
         params, maps or None, per_site or None, lambda path: env.read_file(env.path(path)), log.warning, dane
     )
-    contexts = _Engine(tables, settings, params, log).current if wanted else _nothing
-    sessions = Sessions(params.session_lifetime, time.monotonic) if params.session_lifetime else None
-    return SmtpTls(params, policies, contexts, sessions, log.info, log.warning)
 
 
 def _nothing() -> None:
