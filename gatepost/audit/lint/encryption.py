@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 
 from gatepost.audit.certificates import Certificate, CertificateFile, certificate_files
+from gatepost.audit.lint.dane_levels import dane_levels
 from gatepost.audit.lint.finding import Remark, Severity
 from gatepost.audit.lint.registry import check
 from gatepost.audit.lint.subject import Place, Subject
@@ -167,35 +168,31 @@ def verifies_nobody(subject: Subject) -> Iterator[Remark]:
 
 @check("dane-without-dnssec", Severity.ERROR, "DANE without DNSSEC lookups")
 def dane_without_dnssec(subject: Subject) -> Iterator[Remark]:
-    """`dane` needs smtp_dns_support_level = dnssec and a resolver that validates. Without it `dane` is no more than
-    `may`, and `dane-only` defers all mail."""
-    for place, level in _dane(subject):
-        if place.text("smtp_dns_support_level").lower() != "dnssec":
-            yield place.remark("smtp_tls_security_level", f"{level} without DNSSEC", "smtp_dns_support_level = dnssec")
+    """`dane` needs smtp_dns_support_level = dnssec (for LMTP lmtp_dns_support_level) and a resolver that validates.
+    Without it `dane` is no more than `may`, and `dane-only` defers all mail. Looked at are main.cf, the `-o` of each
+    transport, and the tables of smtp_tls_policy_maps."""
+    for found in dane_levels(subject):
+        support = f"{found.prefix}_dns_support_level"
+        if found.place.text(support).lower() != "dnssec":
+            yield found.remark(f"{found.level} without DNSSEC", f"{support} = dnssec", support)
 
 
 @check("dane-hindered", Severity.ERROR, "lookups that DANE cannot be built on")
 def dane_hindered(subject: Subject) -> Iterator[Remark]:
     """With smtp_host_lookup without `dns`, ignore_mx_lookup_error = yes or smtp_dns_resolver_options, names of servers
-    may come from where nobody has signed them. `dane` is no more than `may` then, and `dane-only` defers all mail."""
-    for place, level in _dane(subject):
+    may come from where nobody has signed them. `dane` is no more than `may` then, and `dane-only` defers all mail.
+    LMTP has parameters of its own (lmtp_), and asks for no MX records."""
+    for found in dane_levels(subject):
+        place, lookup, options = found.place, f"{found.prefix}_host_lookup", f"{found.prefix}_dns_resolver_options"
         for parameter, hinders in (
-            ("smtp_host_lookup", "dns" not in place.text("smtp_host_lookup").lower().replace(",", " ").split()),
-            ("ignore_mx_lookup_error", place.yes("ignore_mx_lookup_error")),
-            ("smtp_dns_resolver_options", bool(place.text("smtp_dns_resolver_options"))),
+            (lookup, "dns" not in place.text(lookup).lower().replace(",", " ").split()),
+            ("ignore_mx_lookup_error", found.prefix == "smtp" and place.yes("ignore_mx_lookup_error")),
+            (options, bool(place.text(options))),
         ):
             if hinders:
-                message = f"{level} with {parameter} = {place.text(parameter)}: no server is verified"
-                remedy = "smtp_host_lookup = dns" if parameter == "smtp_host_lookup" else f"leave out {parameter}"
+                message = f"{found.level} with {parameter} = {place.text(parameter)}: no server is verified"
+                remedy = f"{lookup} = dns" if parameter == lookup else f"leave out {parameter}"
                 yield place.remark(parameter, message, remedy)
-
-
-def _dane(subject: Subject) -> Iterator[tuple[Place, str]]:
-    """(client, level) where it is DANE's."""
-    for place in subject.clients:
-        level = place.text("smtp_tls_security_level").lower()
-        if level in ("dane", "dane-only"):
-            yield place, level
 
 
 @check("wrappermode-missing", Severity.ERROR, "port 465 without TLS from the first octet")
