@@ -10,6 +10,7 @@ from gatepost.tls.chain import file_in_memory, load_chains, load_dh_parameters
 from gatepost.tls.ciphers import cipher_list, joined_exclusions
 from gatepost.tls.dane import enable_dane
 from gatepost.tls.openssl import TellingTlsObject, TlsObject, native
+from gatepost.tls.openssl_configuration import load_openssl_configuration
 from gatepost.tls.options import OPTIONS, WORKAROUNDS, option_bits
 from gatepost.tls.problem import library_problem, system_problem
 from gatepost.tls.protocols import Protocols, parse_protocols
@@ -72,6 +73,7 @@ def client_context(values: ClientValues, warn: Warn) -> ssl.SSLContext:
 
 def _context(protocol: int, values: ServerValues | ClientValues, warn: Warn) -> ssl.SSLContext:
     versions, library = parse_protocols(values.protocols), values.library
+    load_openssl_configuration(library.tls_config_file, library.tls_config_name)
     context = ssl.SSLContext(protocol)
     context.sslobject_class = TellingTlsObject if values.telling else TlsObject
     if protocol == ssl.PROTOCOL_TLS_CLIENT:

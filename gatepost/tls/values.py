@@ -31,6 +31,8 @@ class LibraryValues(msgspec.Struct, frozen=True, kw_only=True):
     tls_append_default_CA: bool = False
     tls_session_ticket_cipher: str = "aes-256-cbc"
     tls_dane_digests: str = "sha512 sha256"
+    tls_config_file: str = "default"
+    tls_config_name: str = ""
 
     @classmethod
     def of(cls, settings: Any) -> "LibraryValues":

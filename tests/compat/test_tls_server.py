@@ -281,7 +281,7 @@ def _ours(port: int) -> Played:
         server = Gatepost(folder, _main_cf(port), port=ports["plain"], master_cf="".join(lines))
         server.launch()
         try:
-            until(lambda: _listens(ports["probe"]), "a listening server")
+            until(lambda: listens(ports["probe"]), "a listening server")
             until(_ended(server.log, 1), "the end of the first session")
             told = played(ports)
             until(_ended(server.log, 1 + len(told)), "the end of our sessions")
@@ -290,7 +290,7 @@ def _ours(port: int) -> Played:
             server.stop()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
         sock.settimeout(5)
         return sock.recv(10).startswith(b"220")
