@@ -220,7 +220,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("smtpd_tls_wrappermode", "no", since="2.2", owner="smtpd", honoured=True),
     boolean("tls_append_default_CA", "no", since="2.4", owner="tls library tlsproxy", honoured=True),
     text(
-        "tls_config_file", "default", kind="pathname", since="3.9", owner="smtp smtpd tls library tlsproxy", honoured=True
+        "tls_config_file",
+        "default",
+        kind="pathname",
+        since="3.9",
+        owner="smtp smtpd tls library tlsproxy",
+        honoured=True,
     ),
     text("tls_config_name", "", since="3.9", owner="smtp smtpd tls library tlsproxy", honoured=True),
     number("tls_daemon_random_bytes", "32", minimum=1, since="2.2", owner="smtp smtpd tls library tlsproxy"),
