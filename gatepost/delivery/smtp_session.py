@@ -242,11 +242,14 @@ class SmtpSession(asyncio.Protocol):
         if transport is None:
             raise self._gone or SessionLost(Stage.CONTENT, timed_out=False)
         # When sending fails, the loop throws away what the server has said, which may be a refusal.
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as ear:
+        with contextlib.ExitStack() as stack:
+            ear: socket.socket | None = None
+            with contextlib.suppress(OSError):  # no descriptor for that: the content has been opened, and can be sent
+                ear = stack.enter_context(socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())))
             try:
                 await self._send_pieces(content)
             except SessionLost as lost:
-                if not lost.timed_out:
+                if ear is not None and not lost.timed_out:
                     self._listen_once_more(ear)
                 raise
 

@@ -64,6 +64,7 @@ class WaitingClient(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.waiting.pop(self, None)
+        self._connections.on_gone()
 
     def serve(self) -> None:
         """Its turn has come."""
@@ -76,11 +77,15 @@ class WaitingClient(asyncio.Protocol):
 
 
 class Connections:
-    """The open sessions of a listener in this process, and what they wait for. `load` is told of each."""
+    """The open sessions of a listener in this process, and what they wait for. `load` is told of each.
 
-    def __init__(self, load: ListenerLoad) -> None:
+    `on_gone` is called when a client has gone.
+    """
+
+    def __init__(self, load: ListenerLoad, on_gone: Callable[[], None] = lambda: None) -> None:
         self.stressed = load.stressed
-        self.open = OpenSessions(load, self._admit)
+        self.on_gone = on_gone
+        self.open = OpenSessions(load, self._session_gone)
         self.tasks: set[object] = set()
         self.waiting: dict[WaitingClient, None] = {}
         self._load = load
@@ -100,6 +105,10 @@ class Connections:
         if not self._looking:
             self._looking = True
             self._loop.call_later(LOOK_AGAIN, self._look)
+
+    def _session_gone(self) -> None:
+        self._admit()
+        self.on_gone()
 
     def _look(self) -> None:
         """Other workers give sessions back, too, and do not tell."""

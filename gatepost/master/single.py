@@ -11,7 +11,6 @@ deliveries under way are told to it, as by workers that meet a new queue manager
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -23,13 +22,13 @@ from gatepost.ipc.channel import Channel
 from gatepost.ipc.messages import Claim, DeliveryDone, DeliveryRequest, Result
 from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import MailLog
+from gatepost.master.accepting import Accepting
 from gatepost.master.client_counts import Statistics
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
 from gatepost.master.leash import LOG
-from gatepost.master.listeners import BACKLOG, take_waiting
 from gatepost.master.logfile import reopen
 from gatepost.master.plan import Plan
 from gatepost.master.privileges import drop_to
@@ -61,40 +60,28 @@ class DirectDelivery:
 class Generation:
     """What one configuration is made of: queue manager, deliveries, listeners. Raises ConfigError; nothing runs yet."""
 
-    def __init__(self, plan: Plan, parts: QueueParts, worker: DeliveryWorker) -> None:
+    def __init__(self, plan: Plan, parts: QueueParts, worker: DeliveryWorker, accepting: Accepting) -> None:
         self.plan = plan
         self.parts = parts
         self.worker = worker
+        self.accepting = accepting
         self.service: QueueService | None = None
         self.intake = Intake(0, pause)
         self.listeners: list[tuple[Connections, ServerEnvironment]] = []
-        self.servers: list[asyncio.Server] = []
-        self.serving: list[tuple[Callable[[], asyncio.Protocol], socket.socket]] = []
         self.decisions: DecisionLog | None = None
 
     async def listen(self) -> None:
         """Take connections. The sockets stay with the plan: the next generation may want them. Raises OSError, then it
         takes none.
         """
-        loop = asyncio.get_running_loop()
         try:
             for listener, (connections, env) in zip(self.plan.listeners, self.listeners, strict=True):
                 factory = connections.factory(env)
-                for sock in (sock.dup() for row in listener.sockets for sock in row):
-                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
-                    self.serving.append((factory, sock))
+                for sock in (sock for row in listener.sockets for sock in row):
+                    self.accepting.listen(sock.dup(), factory)
         except OSError:
-            await self.close_listeners()
+            await self.accepting.close()
             raise
-
-    async def close_listeners(self) -> None:
-        """Take no more clients; those who are connected already are served."""
-        late = [(factory, client) for factory, sock in self.serving for client in take_waiting(sock)]
-        for server in self.servers:
-            server.close()
-        self.serving.clear()
-        for factory, client in late:
-            await asyncio.get_running_loop().connect_accepted_socket(factory, client)
 
     async def sessions_gone(self, hurry: Callable[[], bool]) -> None:
         await asyncio.gather(*[connections.gone(hurry) for connections, _ in self.listeners])
@@ -161,11 +148,12 @@ class SingleProcess:
 
         agents = make_agents(plan, foundation, "delivery", parts.queue)
         dispatcher.worker = worker = DeliveryWorker("delivery", os.getpid(), agents, self._report)
-        made = Generation(plan, parts, worker)
+        made = Generation(plan, parts, worker, Accepting(self._log.program("smtpd").warning))
         made.intake = Intake(plan.settings.in_flow_delay, pause)
         made.decisions = DecisionLog.of(plan.configuration, 1, self._log.program("smtpd").warning)
         for number, listener in enumerate(plan.listeners):
-            connections = Connections(plan.load_of(number, 0, self._master_log.warning))
+            load = plan.load_of(number, 0, self._master_log.warning)
+            connections = Connections(load, made.accepting.session_gone)
             verify = parts.verification.verifier.verify
             env = server_environment(
                 foundation,
@@ -283,7 +271,7 @@ class SingleProcess:
             return
         self._anvil.time_unit = plan.settings.anvil_rate_time_unit
         self._statistics.interval = plan.settings.anvil_status_update_time
-        await old.close_listeners()
+        await old.accepting.close()
         await self._hand_over(old, new)
         version, directory = plan.settings.mail_version, plan.configuration.directory
         self._master_log.info(f"reload -- version {version}, configuration {directory}")
@@ -325,7 +313,7 @@ class SingleProcess:
 
     async def _stop(self) -> None:
         now = self._now
-        await now.close_listeners()
+        await now.accepting.close()
         await asyncio.gather(now.sessions_gone(lambda: True), *self._draining)
         parts = now.parts
         parts.manager.dispatching = False

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 from gatepost.ipc.messages import Flow, Frame, Hello
+from gatepost.master.accepting import Accepting
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.foundation import Foundation
-from gatepost.master.listeners import BACKLOG, Listener, take_waiting
+from gatepost.master.listeners import Listener
 from gatepost.master.notices import make_cleanup
 from gatepost.master.plan import Plan
 from gatepost.master.queue_link import RANGE, QueueLink
@@ -79,23 +80,18 @@ async def serve_listeners(
     worker: Worker, plan: Plan, slot: int, environment: Callable[[Listener, Connections], ServerEnvironment]
 ) -> None:
     """Take clients until it is over, and serve them until they have gone."""
-    servers = []
-    serving = []
+    accepting = Accepting(worker.log.program("smtpd").warning)
     limits = []
     for number, listener in enumerate(plan.listeners):
-        connections = Connections(plan.load_of(number, slot, worker.log.program("master").warning))
+        load = plan.load_of(number, slot, worker.log.program("master").warning)
+        connections = Connections(load, accepting.session_gone)
         limits.append(connections)
         factory = connections.factory(environment(listener, connections))
         for sock in listener.sockets[slot]:
-            servers.append(await worker.loop.create_server(factory, sock=sock, backlog=BACKLOG))
-            serving.append((factory, sock))
+            accepting.listen(sock, factory)
     gc.collect()
     gc.freeze()  # what is here by now stays for good: the collector need not walk it again and again
     worker.serve()
     await worker.over.wait()
-    late = [(factory, client) for factory, sock in serving for client in take_waiting(sock)]
-    for server in servers:
-        server.close()
-    for factory, client in late:
-        await worker.loop.connect_accepted_socket(factory, client)
+    await accepting.close()
     await asyncio.gather(*[connections.gone(lambda: worker.hurry) for connections in limits])

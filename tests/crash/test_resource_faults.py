@@ -7,13 +7,14 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.scenarios.peers import Peer
-from tests.scenarios.server import Gatepost, owner_name, queue_id_of, temporary_folder, until
+from tests.scenarios.server import WAIT, Gatepost, owner_name, queue_id_of, temporary_folder, until
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("prlimit") is None, reason="util-linux (prlimit) is not installed"),
@@ -42,12 +43,12 @@ LARGE = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 60_000
 
 
 class World:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, run: Sequence[str] = ()) -> None:
         self.peer = Peer()
         spool = folder / "spool"
         spool.mkdir()
         spool.chmod(0o1777)
-        self.server = Gatepost(folder, MAIN_CF.format(port=self.peer.port, spool=spool)).start()
+        self.server = Gatepost(folder, MAIN_CF.format(port=self.peer.port, spool=spool), run=run).start(*options)
 
     def worker(self, kind: str) -> int:
         (found,) = self.server.workers(kind)
@@ -99,8 +100,36 @@ def asleep(pid: int) -> bool:
     return first[0] == "S" and all(look() == first for _ in range(20))
 
 
+NO_DESCRIPTORS = "postfix/smtpd.*: warning: accept connection: Too many open files"
+
+
+def greeting(sock: socket.socket, patience: float) -> bytes | None:
+    """What the server says first; nothing if it has hung up, None if the client waits on after so many seconds."""
+    sock.settimeout(patience)
+    try:
+        return sock.recv(100)
+    except TimeoutError:
+        return None
+    except ConnectionError:
+        return b""
+
+
+def greeted_in_turn(waiting: list[socket.socket]) -> None:
+    """Each client is greeted once those before it have gone, and nobody is hung up on."""
+    end = time.monotonic() + WAIT
+    while waiting:
+        assert time.monotonic() < end, f"{len(waiting)} clients wait on"
+        for sock in list(waiting):
+            said = greeting(sock, 0.02)
+            assert said is None or said.startswith(b"220"), said
+            if said:
+                sock.sendall(b"QUIT\r\n")
+                sock.close()
+                waiting.remove(sock)
+
+
 def test_smtpd_has_no_descriptors(world: World) -> None:
-    """Who is connected is served; others are turned away, or wait; nobody spins; then all are served."""
+    """Who is connected is served; others wait until there is room, and nobody spins; nobody is hung up on."""
     server = world.server
     server.send("before@client.test", TO)
     client = server.client()
@@ -109,23 +138,49 @@ def test_smtpd_has_no_descriptors(world: World) -> None:
     others = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(50)]
     try:
         queue_id_of(client.send("during@client.test", TO))
+        server.wait_log(NO_DESCRIPTORS)
         until(lambda: asleep(pid), "rest")
-        greeted = 0
-        for sock in others:
-            sock.settimeout(0.2)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                greeted += sock.recv(100).startswith(b"220")
-        assert 0 < greeted < 10
+        said = [greeting(sock, 0.1) for sock in others]
+        assert b"" not in said
+        assert 0 < 50 - said.count(None) < 10
         queue_id_of(client.send("still@client.test", TO))
+        for sock, words in zip(others, said, strict=True):
+            if words:
+                sock.close()
+        greeted_in_turn([sock for sock, words in zip(others, said, strict=True) if not words])
     finally:
         for sock in others:
             sock.close()
     client.close()
+    assert len(server.log_lines(NO_DESCRIPTORS)) < 3
     until(server.greets, "somebody is greeted")
     world.limit("smtpd", "nofile", 1000)
     server.send("after@client.test", TO)
     assert world.worker("smtpd") == pid
     world.arrived(4)
+
+
+@pytest.mark.parametrize("options", [(), ("--single-process",)], ids=["processes", "single"])
+def test_more_clients_than_descriptors(options: tuple[str, ...]) -> None:
+    """The system's limit is below gatepost_smtpd_session_limit: clients wait, mail comes in and goes out meanwhile."""
+    with temporary_folder() as folder:
+        world = World(folder, *options, run=["prlimit", "--nofile=120:120"])
+        others: list[socket.socket] = []
+        try:
+            server = world.server
+            client = server.client()
+            others = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(200)]
+            server.wait_log(NO_DESCRIPTORS)
+            queue_id_of(client.send("small@client.test", TO))
+            queue_id_of(client.send("large@client.test", TO, LARGE))
+            until(lambda: len(world.peer.messages) == 2, "two messages")
+            client.close()
+            greeted_in_turn(others)
+            world.arrived(2)
+        finally:
+            for sock in others:
+                sock.close()
+            world.stop()
 
 
 def test_delivery_has_no_descriptors(world: World) -> None:
@@ -139,6 +194,39 @@ def test_delivery_has_no_descriptors(world: World) -> None:
     world.limit("delivery", "nofile", 1000)
     world.arrived(3)
     assert world.worker("delivery") == pid
+
+
+def test_delivery_runs_out_of_descriptors_at_any_step(world: World) -> None:
+    """Content is opened, connections are made: whichever comes to nothing, the mail is deferred, not bounced."""
+    server = world.server
+    pid = world.worker("delivery")
+    used = descriptors(pid)
+    for spare in range(4):
+        world.limit("delivery", "nofile", used + spare)
+        queue_id = server.send(f"ann{spare}@client.test", TO, LARGE)
+        told = server.wait_log(f"{queue_id}: to=<{TO}>")
+        assert re.search(r"status=sent|status=deferred .*(Too many open files|cannot open message content)", told)
+        world.limit("delivery", "nofile", 1000)
+        world.arrived(spare + 1)
+    assert "open content file" in server.log()
+    assert "panic" not in server.log()
+    assert world.worker("delivery") == pid
+
+
+def test_the_queue_manager_takes_no_more_commands(world: World) -> None:
+    """Commands say so and fail; mail goes on; nobody spins; then commands are carried out."""
+    server = world.server
+    pid = world.worker("qmgr")
+    world.limit("qmgr", "nofile", descriptors(pid))
+    for command in (["postqueue", "-j"], ["postqueue", "-f"], ["postsuper", "-h", "ALL"]):
+        done = server.command(*command, check=False)
+        assert done.returncode
+        assert "the queue manager" in done.stderr
+    server.send("ann@client.test", TO, LARGE)
+    until(lambda: len(world.peer.messages) == 1, "the message")
+    until(lambda: asleep(pid), "rest")
+    world.limit("qmgr", "nofile", 1000)
+    world.arrived(1)
 
 
 @pytest.mark.skipif(bool(os.geteuid()), reason="there is a worker for local delivery only as root")
