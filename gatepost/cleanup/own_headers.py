@@ -45,6 +45,7 @@ class OwnHeaders:
         self._myhostname = settings.myhostname
         self._mail_name = settings.mail_name
         self._detect_8bit = settings.detect_8bit_encoding_header
+        self._looks_inside = not settings.disable_mime_input_processing
         self._add_always = settings.always_add_missing_headers
         self._undisclosed = settings.undisclosed_recipients_header
         self._rewrites_remote = bool(settings.remote_header_rewrite_domain)
@@ -90,7 +91,7 @@ class OwnHeaders:
 
     def note_encoding(self, transaction: Transaction, content: list[bytes]) -> None:
         """A part of the message that says it is 8bit makes the message 8bit, too (detect_8bit_encoding_header)."""
-        if self._detect_8bit and transaction.body != "8bitmime":
+        if self._detect_8bit and self._looks_inside and transaction.body != "8bitmime":
             body = content[-1]
             if any(word in body for word in _EIGHT_BIT_WORDS) and _has_eight_bit_part(b"".join(content)):
                 transaction.body = "8bitmime"

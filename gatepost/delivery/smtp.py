@@ -92,6 +92,7 @@ class SmtpAgent:
         self._forwards = params.send_xforward_command
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
+        self._inside = not params.disable_mime_input_processing
         self._transcripts = transcripts
         speaks = self.protocol if login is None else with_login(self.protocol)
         protocol = speaks if transcripts is None else recording(speaks)
@@ -335,7 +336,9 @@ class SmtpAgent:
         keep = keep and self._lasts(session)
         kind = self._probe if request.trace else self._transaction
         transaction = kind(delivery, session.target, session.uses + 1)
-        if not transaction.prepare(session.core.capabilities, content, converts=self._converts, quote=self._quotes):
+        if not transaction.prepare(
+            session.core.capabilities, content, converts=self._converts, quote=self._quotes, look_inside=self._inside
+        ):
             session.quit()
             return True
         if self._forwards and session.core.capabilities.xforward:

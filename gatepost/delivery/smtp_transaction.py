@@ -50,12 +50,18 @@ class SmtpTransaction:
         self.rcpt_lines: list[bytes] = []
 
     def prepare(
-        self, offers: Capabilities, content: bytes | BinaryIO, *, converts: bool = True, quote: bool = True
+        self,
+        offers: Capabilities,
+        content: bytes | BinaryIO,
+        *,
+        converts: bool = True,
+        quote: bool = True,
+        look_inside: bool = True,
     ) -> bool:
         """Make the commands; False if the server cannot take this message, which all recipients then know.
 
         `converts`: content may be converted to 7 bits if need be; then nobody knows its size. `quote`:
-        smtp_quote_rfc821_envelope.
+        smtp_quote_rfc821_envelope. `look_inside`: headers of parts count among those that need SMTPUTF8.
         """
         request = self._delivery.request
         if 0 < offers.size_limit < request.size:
@@ -63,7 +69,7 @@ class SmtpTransaction:
             self._fail_message(Failure("5.3.4", f"message size {request.size} exceeds {limit}"))
             return False
         utf8 = request.smtputf8
-        if utf8 and not offers.smtputf8 and self._needs_smtputf8(content):
+        if utf8 and not offers.smtputf8 and self._needs_smtputf8(content, look_inside):
             text = f"SMTPUTF8 is required, but was not offered by host {self._target.namaddr}"
             self._fail_message(Failure("5.6.7", text))
             return False
@@ -162,14 +168,15 @@ class SmtpTransaction:
         self._done = set(range(len(self._recipients)))
         return found
 
-    def _needs_smtputf8(self, content: bytes | BinaryIO) -> bool:
+    def _needs_smtputf8(self, content: bytes | BinaryIO, look_inside: bool) -> bool:
         request = self._delivery.request
         if not request.sender.isascii() or not all(r.address.isascii() for r in self._recipients):
             return True
         if isinstance(content, bytes):
-            return not content.isascii() and has_header_beyond_ascii((content,))
+            return not content.isascii() and has_header_beyond_ascii((content,), look_inside=look_inside)
         try:
             content.seek(0)
-            return has_header_beyond_ascii(iter(lambda: content.read(_PIECE), b""))
+            pieces = iter(lambda: content.read(_PIECE), b"")
+            return has_header_beyond_ascii(pieces, look_inside=look_inside)
         except OSError:
             return False  # sending it will tell

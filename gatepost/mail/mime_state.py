@@ -129,12 +129,14 @@ class MimeState:
             yield "body", line
 
 
-def has_header_beyond_ascii(content: Iterable[bytes]) -> bool:
-    """Has any header an octet beyond ASCII: of the message, of its parts, of messages within? `content`: in pieces.
+def has_header_beyond_ascii(content: Iterable[bytes], *, look_inside: bool = True) -> bool:
+    """Has any header an octet beyond ASCII: of the message, and with `look_inside` of its parts and of messages within?
+
+    `content`: in pieces.
 
     That is what makes a message that declares SMTPUTF8 need it, beside its addresses.
     """
-    state = MimeState(downgrade=False)
+    state = MimeState(downgrade=False, look_inside=look_inside)
     for piece in content:
         if any(kind != "body" and not text.isascii() for kind, text in state.feed(piece)):
             return True

@@ -143,6 +143,30 @@ def test_contents_for_servers_without_8bitmime() -> None:
     same(cases)
 
 
+_PART = "--b\r\nContent-Type: text/plain\r\n{}\r\n\r\nä\r\n--b--\r\n"
+_MULTIPART = "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + _PART
+_MESSAGE = "Subject: x\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n{}\r\n\r\nä\r\n"
+_EIGHT = "Content-Transfer-Encoding: 8bit"
+INSIDE = {
+    "part": _MULTIPART.format(_EIGHT),
+    "message": _MESSAGE.format(_EIGHT),
+    "whole": f"Subject: x\r\n{_EIGHT}\r\n\r\nä\r\n",
+    "folded": "Subject: x\r\nContent-Transfer-Encoding:\r\n 8bit\r\n\r\nä\r\n",
+    "partutf8": _MULTIPART.format("X: ä"),
+    "messageutf8": _MESSAGE.format("X: ä"),
+    "wholeutf8": "Subject: ä\r\n\r\nx\r\n",
+}
+
+
+@pytest.mark.parametrize("disabled", ["no", "yes"])
+def test_headers_of_parts_say_what_a_message_needs(disabled: str) -> None:
+    contents = CONTENTS | {name: text.encode() for name, text in INSIDE.items()}
+    cases = {name: Case({}, content=content) for name, content in contents.items()}
+    cases |= {f"{name}-7": Case(SEVEN, content=content) for name, content in contents.items()}
+    cases |= {f"{name}-u": Case({}, content=content, mail=" SMTPUTF8") for name, content in contents.items()}
+    same(cases, f"disable_mime_input_processing = {disabled}\n")
+
+
 def test_header_and_body_checks() -> None:
     same({"eight": Case({}, content=CHECKED), "seven": Case(SEVEN, content=CHECKED)}, CHECKS)
 

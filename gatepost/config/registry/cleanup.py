@@ -20,7 +20,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     boolean("cleanup_replace_stray_cr_lf", "yes", since="3.9", owner="cleanup", honoured=True),
     text("cleanup_service_name", "cleanup", kind="service", shortest=1, since="2.0", owner="all"),
     boolean("detect_8bit_encoding_header", "yes", since="2.5", owner="cleanup", honoured=True),
-    boolean("disable_mime_input_processing", "no", since="2.0", owner="cleanup"),
+    boolean("disable_mime_input_processing", "no", since="2.0", owner="cleanup", honoured=True),
     number("duplicate_filter_limit", "1000", since="<2.1", owner="cleanup local showq", honoured=True),
     text(
         "empty_address_recipient",
