@@ -14,6 +14,9 @@ from gatepost.ipc.messages import Ask, Down, Frame, Hello, Part, Sick, framed
 TIMEOUT = 60.0
 """Seconds without a word from the queue manager."""
 
+RESERVED = "use of this command is reserved for the superuser"
+"""Of acts that change mail, in postsuper(1)'s words."""
+
 
 class ControlError(Exception):
     """The request could not be carried out; the text is for people."""
@@ -23,12 +26,20 @@ class NotRunning(ControlError):
     """Nobody listens on the control socket."""
 
 
+class Denied(ControlError):
+    """This user may not ask for that."""
+
+
 class QueueManagerDown(ControlError):
     """master runs, but no queue manager can be started."""
 
 
+class NotYours(Denied, QueueManagerDown):
+    """The mail system is down, and this user may not read its queue."""
+
+
 def control_path(queue_directory: str) -> str:
-    return os.fspath(Path(queue_directory) / "public" / "control")
+    return os.fspath(Path(queue_directory) / "control")
 
 
 class ControlClient:
@@ -47,7 +58,7 @@ class ControlClient:
         except PermissionError as exc:
             self._socket.close()
             raise ControlError(
-                f"{control_path(queue_directory)}: permission denied: be root, mail_owner or in the group setgid_group"
+                f"{control_path(queue_directory)}: permission denied: a folder above it does not let this user in"
             ) from exc
         except OSError as exc:
             self._socket.close()
@@ -76,7 +87,7 @@ class ControlClient:
                 del self._parts[ticket]
             yield from part.lines
             if part.error:
-                raise ControlError(part.error)
+                raise Denied(part.error) if part.denied else ControlError(part.error)
             if part.last:
                 return
 

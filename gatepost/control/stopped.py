@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gatepost.control.acting_as import acting_as, owner_of
-from gatepost.control.client import ControlError
+from gatepost.control.client import ControlError, NotYours
 from gatepost.control.operations import Operations
 from gatepost.ipc.messages import Ask, Part
 from gatepost.queue.selection import Selection
@@ -73,8 +73,10 @@ def stopped_session(directory: str, mail_owner: str) -> Iterator[StoppedSession]
         lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ControlError(f"{directory}: no queue here: the mail system was never started with it") from None
+    except PermissionError as exc:
+        raise NotYours("mail system is down") from exc
     except OSError as exc:
-        raise ControlError(f"the mail system is down, and its queue is not yours: {lock_path}: {exc.strerror}") from exc
+        raise ControlError(f"{lock_path}: {exc.strerror}") from exc
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,8 @@ a queue ID stand in their natural order whichever process writes them.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -42,11 +44,19 @@ class Channel(asyncio.Protocol):
         self._full = False  # the peer is slow to take what was written
         self._steps: list[Callable[[], None]] = []
         self.closed = False
+        self.max_frame = MAX_FRAME
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if self._on_open is not None:
             self._on_open(self)
+
+    def peer_user(self) -> int:
+        """The user ID of the process at the other end of a Unix socket (unix(7), SO_PEERCRED)."""
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return int(uid)
 
     def send(self, frame: Frame) -> None:
         """Queue one frame; it leaves at the end of this turn of the loop. Nothing happens on a closed channel."""
@@ -102,7 +112,7 @@ class Channel(asyncio.Protocol):
         view = memoryview(data)
         while size - position >= 4:
             length = int.from_bytes(view[position : position + 4], "big")
-            if length > MAX_FRAME:
+            if length > self.max_frame:
                 self.close()
                 return
             end = position + 4 + length

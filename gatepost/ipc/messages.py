@@ -182,12 +182,15 @@ class Ask(msgspec.Struct, tag=12, array_like=True):
 
 
 class Part(msgspec.Struct, tag=13, array_like=True):
-    """A piece of the answer to Ask: `lines` (text or JSON), `last` ends it; `error` is for people."""
+    """A piece of the answer to Ask: `lines` (text or JSON), `last` ends it; `error` is for people, `denied`: who asks
+    may not.
+    """
 
     ticket: int
     lines: list[str]
     last: bool = False
     error: str = ""
+    denied: bool = False
 
 
 class Space(msgspec.Struct, tag=14, array_like=True):

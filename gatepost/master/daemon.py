@@ -11,7 +11,6 @@ from gatepost.master.command_listeners import open_command_listeners
 from gatepost.master.listeners import open_listeners, open_unix_socket
 from gatepost.master.logfile import open_log, reopen
 from gatepost.master.plan import Plan
-from gatepost.master.privileges import group_id
 from gatepost.master.reload import reason, renewed
 from gatepost.master.services import smtpd_services
 from gatepost.master.spawn import spawn_lines
@@ -42,7 +41,7 @@ class Daemon:
         if not single_process:
             plan.commands = open_command_listeners(self._configuration, self._owner)
         plan.queue_socket = open_unix_socket(plan.queue_path, 0o600, self._owner)
-        plan.control_socket = open_unix_socket(plan.control_path, 0o660, self._owner, group_id(settings.setgid_group))
+        plan.control_socket = open_unix_socket(plan.control_path, 0o666, self._owner)
         plan.prepare_files()
         self._new_log()
 

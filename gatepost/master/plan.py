@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def control_path(self) -> str:
-        return os.fspath(self.queue_directory / "public" / "control")
+        return os.fspath(self.queue_directory / "control")
 
     def new_log(self) -> MailLog:
         """A log for the calling process."""

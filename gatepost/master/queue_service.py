@@ -106,16 +106,6 @@ class QueueService:
         """For create_unix_server: one Channel per worker."""
         return Channel(self._frame, self._lost, self._flush_log, self._opened)
 
-    def control_protocol(self) -> Channel:
-        """For the control socket: nothing but Ask is heard there."""
-        return Channel(self._control_frame, lambda channel: None, self._flush_log)
-
-    def _control_frame(self, channel: Channel, frame: Frame) -> None:
-        if isinstance(frame, Ask):
-            self._operations.answer(frame, channel.send, channel.later)
-        elif not isinstance(frame, Hello):
-            channel.close()
-
     def _watch(self, pid: int) -> None:
         """A worker that ends, as those of an earlier configuration do, has nothing more to tell."""
         try:

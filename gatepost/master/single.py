@@ -24,6 +24,7 @@ from gatepost.mail.envelope import Message
 from gatepost.maillog.sink import MailLog
 from gatepost.master.accepting import Accepting
 from gatepost.master.client_counts import Statistics
+from gatepost.master.control_door import ControlDoor
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
@@ -66,6 +67,7 @@ class Generation:
         self.worker = worker
         self.accepting = accepting
         self.service: QueueService | None = None
+        self.door: ControlDoor | None = None
         self.intake = Intake(0, pause)
         self.listeners: list[tuple[Connections, ServerEnvironment]] = []
         self.decisions: DecisionLog | None = None
@@ -194,6 +196,7 @@ class SingleProcess:
             monotonic=time.monotonic,
             expected=(),
         )
+        made.door = ControlDoor(self._operations, parts.authority, self._log.flush)
 
     def _later(self, step: Callable[[], object]) -> None:
         """In a later turn of the loop in which there is a queue manager: who acts on mail takes it away from that."""
@@ -227,8 +230,8 @@ class SingleProcess:
             self._missed.append(done)
 
     def _control(self) -> Channel:
-        assert self._now.service is not None
-        return self._now.service.control_protocol()
+        assert self._now.door is not None
+        return self._now.door.protocol()
 
     def _store_failed(self, failure: Exception) -> None:
         if self.failed:

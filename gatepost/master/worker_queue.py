@@ -10,9 +10,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gatepost.anvil import Anvil
+from gatepost.control.authority import Authority
 from gatepost.control.operations import Operations
 from gatepost.maillog.sink import MailLog, ProgramLog
 from gatepost.master.client_counts import Statistics, hand_on
+from gatepost.master.control_door import ControlDoor
 from gatepost.master.destination_memory import DestinationMemory
 from gatepost.master.dispatcher import WorkerDispatcher
 from gatepost.master.foundation import Foundation
@@ -120,6 +122,7 @@ class QueueParts:
             policies=policies,
         )
         self.queue.submit_to = self.manager.submit
+        self.authority = Authority(settings, tables, os.geteuid())
         self.memory = DestinationMemory(
             plan.queue_directory / "private", self.manager.scheduler, policies.health, time.time, time.monotonic,
             program.warning,
@@ -252,10 +255,11 @@ async def serve_queue(plan: Plan, leash: socket.socket, expected: list[int]) -> 
         in_flow=parts.in_flow,
         warn=worker.log.program("qmgr").warning,
     )
+    door = ControlDoor(operations, parts.authority, worker.log.flush)
     assert plan.queue_socket is not None and plan.control_socket is not None
     servers = [
         await loop.create_unix_server(service.protocol, sock=plan.queue_socket, backlog=1024),
-        await loop.create_unix_server(service.control_protocol, sock=plan.control_socket, backlog=100),
+        await loop.create_unix_server(door.protocol, sock=plan.control_socket, backlog=100),
     ]
     parts.begin()
     worker.serve()

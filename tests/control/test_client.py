@@ -10,7 +10,6 @@ from gatepost.ipc.messages import Ask, Frame, Part
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    (tmp_path / "public").mkdir()
     return str(tmp_path)
 
 

@@ -1,7 +1,9 @@
 """Frames arrive whole and in order, however the octets are cut."""
 
 import asyncio
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +156,16 @@ async def test_steps_end_with_the_peer() -> None:
     ends.channel.later(lambda: stepped.append(1))
     await asyncio.sleep(0)
     assert not stepped
+
+
+async def test_the_kernel_tells_whose_the_other_end_is(tmp_path: Path) -> None:
+    found: asyncio.Queue[int] = asyncio.Queue()
+
+    def made() -> Channel:
+        return Channel(lambda *_: None, lambda _: None, on_open=lambda channel: found.put_nowait(channel.peer_user()))
+
+    path = str(tmp_path / "socket")
+    async with await asyncio.get_running_loop().create_unix_server(made, path):
+        _, writer = await asyncio.open_unix_connection(path)
+        assert await found.get() == os.geteuid()
+        writer.close()

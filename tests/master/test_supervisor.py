@@ -160,7 +160,7 @@ def test_who_needs_the_queue_manager_is_told_when_it_is_away(
     world = World(Place("qmgr", queue, awaited=True), Place("one", waiting))
     world.master.on_serving = lambda: None
     with socket.socket(socket.AF_UNIX) as control:
-        control.bind(str(tmp_path / "public" / "control"))
+        control.bind(str(tmp_path / "control"))
         control.listen()
         control.setblocking(False)
         world.master.control = control

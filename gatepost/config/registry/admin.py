@@ -5,14 +5,21 @@ from gatepost.config.declaration import Parameter, boolean, number, text, time
 PARAMETERS: tuple[Parameter, ...] = (
     text("alternate_config_directories", "", kind="list", since="<=1.1", owner="postdrop postqueue sendmail"),
     time("application_event_drain_time", "100s", minimum=1, since="2.1", owner="postkick"),
-    text("authorized_flush_users", "static:anyone", kind="user match list", since="2.2", owner="postqueue sendmail"),
+    text(
+        "authorized_flush_users",
+        "static:anyone",
+        kind="user match list",
+        since="2.2",
+        owner="postqueue sendmail",
+        honoured=True,
+    ),
     text(
         "authorized_mailq_users",
         "static:anyone",
         kind="user match list",
         since="2.2",
         owner="postqueue sendmail",
-        harmless=("static:anyone", "static:all"),
+        honoured=True,
     ),
     text("authorized_submit_users", "static:anyone", kind="user match list", since="2.2", owner="postdrop sendmail"),
     text("command_directory", "/usr/sbin", kind="pathname", shortest=1, since="<=2.0", owner="all"),
