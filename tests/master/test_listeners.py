@@ -6,7 +6,7 @@ import pytest
 
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
-from gatepost.master.listeners import Address, addresses_of, open_listeners, port_number, split_host_port
+from gatepost.master.listeners import Address, addresses_of, open_listeners, open_socket, port_number, split_host_port
 
 
 def configuration(line: str, main: str = "inet_protocols = ipv4\n") -> Configuration:
@@ -64,6 +64,14 @@ def test_one_socket_per_slot_and_address() -> None:
     ports = {sock.getsockname()[1] for row in listener.sockets for sock in row}
     assert ports == {listener.addresses[0].port}
     close(listener.sockets)
+
+
+def test_replies_to_who_connects_go_out_at_once() -> None:
+    with open_socket(Address(socket.AF_INET, "127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_in_use_is_an_error_with_file_and_line() -> None:
