@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ import msgspec
 
 from gatepost.cli.options import CommandLineError, ManualPage
 from gatepost.cli.report import Report
-from gatepost.cli.selecting import SELECTING, add_selecting, selection_of
+from gatepost.cli.selecting import SELECTING, add_selecting, check_queues, selection_of
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.access import Session, queue_session
-from gatepost.control.client import ControlError
+from gatepost.control.client import RESERVED, ControlError, Denied
 from gatepost.control.listing import QUEUES, SAVED
 from gatepost.mail.queue_id import valid_queue_id
 from gatepost.maillog.lines import superuser_act
@@ -125,18 +125,21 @@ def main(arguments: list[str], directory: str) -> int:
         options = _parser().parse_args(arguments)
         settings = Configuration.read(directory).settings
         acts = {letter: getattr(options, letter) for letter in OPTIONS if getattr(options, letter)}
-        others = (*OTHER_QUEUES, SAVED) if acts.keys() == {"d"} else OTHER_QUEUES
-        selection = selection_of(options, options.queues, time.time(), others)
+        selection = selection_of(options, [], time.time())
         if selection is not None:
-            if SAVED in selection.queues:
-                raise CommandLineError(f"invalid directory name: {SAVED}")
-            named = frozenset(_queues_taken_for_ids(acts))
-            selection = msgspec.structs.replace(selection, queues=selection.queues | named)
+            check_queues(options.queues, (*QUEUES, *OTHER_QUEUES))
+            named = frozenset((*_queues_taken_for_ids(acts), *options.queues))
+            selection = msgspec.structs.replace(selection, queues=named)
         _check_ids(acts, selection)
         if selection is not None:
             _act({letter: [] for letter in acts}, sorted(selection.queues), settings, selection)
         elif acts:
             _act({letter: _ids(given) for letter, given in acts.items()}, options.queues, settings, None)
+        else:
+            check_queues(options.queues, [name for name in (*QUEUES, *OTHER_QUEUES) if name != "corrupt"])
+    except Denied:
+        _fatal(RESERVED, settings)
+        return 1
     except (CommandLineError, ConfigError, ControlError) as error:
         _fatal(str(error), settings)
         return 1
@@ -172,7 +175,9 @@ def _check_ids(acts: dict[str, list[str | None]], selection: Selection | None) -
 
 
 def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, selection: Selection | None) -> None:
+    """Raises ControlError, and CommandLineError for a name that is none of a queue."""
     say = Report("postsuper", settings)
+    known = (*QUEUES, *OTHER_QUEUES, SAVED) if wanted.keys() == {"d"} else (*QUEUES, *OTHER_QUEUES)
     counts = {act: 0 for act in ACTS if any(act in OPTIONS[letter] for letter in wanted)}
     try:
         with queue_session(settings) as session:
@@ -183,14 +188,32 @@ def _act(wanted: dict[str, list[str]], queues: list[str], settings: Settings, se
                     for act in OPTIONS[letter]:
                         if asked is not None:
                             _tell(asked, counts, say)
-                        answer = session.ask(act.request, ",".join(queues), *some) if some else iter(())
+                            asked = None
+                        named = _looked_at(act, some, queues, known)
+                        answer = iter(()) if named is None else session.ask(act.request, ",".join(named), *some)
                         asked = Asked(act, some != ["ALL"], answer, bad)
                 if asked is not None:
                     _tell(asked, counts, say)
+    except (CommandLineError, Denied):
+        counts.clear()
+        raise
     finally:
         for act, number in counts.items():
             say.info(f"{act.title}: {number} message{'' if number == 1 else 's'}")
         say.close()
+
+
+def _looked_at(act: Act, some: list[str], queues: list[str], known: Collection[str]) -> list[str] | None:
+    """In which queues `some` are looked for, of those named; None: in none. As Postfix: nobody looks at the names
+    before the first queue ID, and a message that is to be released is looked for on hold, whatever else is named.
+    Raises CommandLineError.
+    """
+    if act is RELEASE and queues and some != ["ALL"]:
+        return ["hold"] if some and "hold" in queues else None
+    if not some:
+        return None
+    check_queues(queues, known)
+    return queues
 
 
 def _tell(asked: Asked, counts: dict[Act, int], say: Report) -> None:

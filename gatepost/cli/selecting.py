@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -42,9 +43,7 @@ def selection_of(
     names of queues too that are none, and not among `other_queues`.
     """
     domains = ["@" + domain.removeprefix("@") for domain in options.domain]
-    for name in queues:
-        if name not in QUEUES and name not in other_queues:
-            raise CommandLineError(f"invalid directory name: {name}")
+    check_queues(queues, (*QUEUES, *other_queues))
     selection = Selection(
         senders=tuple(options.sender),
         recipients=(*options.recipient, *domains),
@@ -59,6 +58,13 @@ def selection_of(
     if selection == Selection():
         return None
     return msgspec.structs.replace(selection, queues=frozenset(queues))
+
+
+def check_queues(queues: Iterable[str], known: Collection[str]) -> None:
+    """Raises CommandLineError for the first name that is none of a queue."""
+    for name in queues:
+        if name not in known:
+            raise CommandLineError(f"invalid directory name: {name}")
 
 
 def _ago(now: float, seconds: int | None) -> float | None:

@@ -88,6 +88,9 @@ def test_all_messages_are_counted_not_named(
         (["-d", "ALL", "defer", "bounce", "trace", "flush", "maildrop"], "Deleted: 0 messages"),
         (["-d", "deferred"], "warning: invalid mail queue id: deferred\npostsuper: Deleted: 0 messages"),
         (["-h", "x!"], "warning: invalid mail queue id: x!\npostsuper: Placed on hold: 0 messages"),
+        (["-h", "x!", "nosuch"], "warning: invalid mail queue id: x!\npostsuper: Placed on hold: 0 messages"),
+        (["-H", HELD, "saved", "deferred"], "Released from hold: 0 messages"),
+        (["-r", "x!", "saved"], "warning: invalid mail queue id: x!\npostsuper: Requeued: 0 messages"),
     ],
 )
 def test_nothing_to_be_done_is_no_failure(
@@ -97,6 +100,23 @@ def test_nothing_to_be_done_is_no_failure(
     assert queue.run("postsuper", *arguments) == 0
     assert capsys.readouterr().err == f"postsuper: {said}\n"
     assert queue.stored() == before
+
+
+def test_names_of_queues_count_from_the_first_queue_id_on(
+    queue: StoppedQueue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queue.run("postsuper", "-d", "x!", "-d", NEW, "-d", "y!", "nosuch") == 1
+    told = "postsuper: warning: invalid mail queue id: x!\npostsuper: fatal: invalid directory name: nosuch\n"
+    assert capsys.readouterr().err == told
+    assert len(queue.stored()) == 3
+
+
+def test_what_is_to_be_released_is_on_hold_whatever_else_is_named(
+    queue: StoppedQueue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queue.run("postsuper", "-H", HELD, "-H", NEW, "nosuch", "hold") == 0
+    told = f"postsuper: {HELD}: released from hold\npostsuper: Released from hold: 1 message\n"
+    assert capsys.readouterr().err == told
 
 
 def test_queue_ids_on_standard_input(
@@ -114,6 +134,14 @@ def test_queue_ids_on_standard_input(
     ("arguments", "text"),
     [
         (["-d", "ALL", "nosuch"], "invalid directory name: nosuch"),
+        (["-d", NEW, "hold", "nosuch"], "invalid directory name: nosuch"),
+        (["-s", "nosuch"], "invalid directory name: nosuch"),
+        (["-p", "corrupt"], "invalid directory name: corrupt"),
+        (["-S", "saved"], "invalid directory name: saved"),
+        (["-r", NEW, "saved"], "invalid directory name: saved"),
+        (["-e", "ALL", "saved"], "invalid directory name: saved"),
+        (["-H", "ALL", "saved", "hold"], "invalid directory name: saved"),
+        (["-f", HELD, "saved", "hold"], "invalid directory name: saved"),
         (["-d"], "argument -d: expected one argument"),
         (["-h", "ALL", "saved"], "invalid directory name: saved"),
         (["-d", "ALL", "-e", "ALL", "saved"], "invalid directory name: saved"),

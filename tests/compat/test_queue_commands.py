@@ -68,6 +68,23 @@ postsuper -S -s deferred
 postsuper -s nosuch
 postsuper -d ALL defer bounce trace flush maildrop
 postsuper -h ALL saved
+postsuper -H A saved
+postsuper -h A
+postsuper -H A saved incoming
+postsuper -H A nosuch hold
+postsuper -H ALL saved hold
+postsuper -f A saved
+postsuper -r A saved
+postsuper -e AAAAAAAAAA saved
+postsuper -f ALL saved hold
+postsuper -s saved
+postsuper -p corrupt
+postsuper -S trace
+postsuper -r bad! saved
+postsuper -d bad! nosuch
+postsuper -d bad! -d AAAAAAAAAA nosuch
+postsuper -d A ../deferred
+postsuper -d bad! -h AAAAAAAAAA nosuch
 postsuper -d -
 postsuper -d D -h D
 postqueue -s bad!
