@@ -23,6 +23,7 @@ import apsw
 
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.content_file import CONTENT_FOLDER
+from gatepost.queue.log_file import refuse_damaged_log
 from gatepost.queue.queue_file import (
     DAMAGED,
     SALVAGED,
@@ -102,6 +103,7 @@ def _mended_in_place(path: Path) -> str:
         return ""
     try:
         with contextlib.closing(open_connection(path)) as connection:
+            refuse_damaged_log(path, connection)
             if _sound(connection):
                 return _LOOKED_THROUGH
             connection.execute("BEGIN IMMEDIATE")
@@ -146,6 +148,8 @@ def _told(found: Salvaged, unclaimed: int, kept: str) -> str:
         f"queue, {found.held} were put on hold because their state is lost; {found.unreadable} pages of the "
         f"damaged file ({kept}) could not be read"
     )
+    if found.frames:
+        text += f"; {found.frames} frames of its log could not be used, {found.old} pages may be older than they were"
     return text + (f"; {unclaimed} large contents without a message are in {kept}-content" if unclaimed else "")
 
 

@@ -1,7 +1,7 @@
 """The pages of a queue file as they lie on the disk, for when SQLite cannot read it any more (queue/salvage.py).
 
 Nothing is changed, and no page is needed to read another one. Source: "Database File Format" of SQLite, sections 1.3
-(header), 1.5 (free pages), 1.7 (overflow), 1.8 (pointer maps), and "WAL-mode File Format", section 2.
+(header), 1.5 (free pages), 1.7 (overflow) and 1.8 (pointer maps). Of the write-ahead log: queue/log_frames.py.
 
 Queue files have a pointer map (`auto_vacuum`): for each page what it is, and to which page it belongs. It tells pages
 in use from those of mail that was removed, though nothing may lead to them any more.
@@ -9,13 +9,10 @@ in use from those of mail that was removed, though nothing may lead to them any 
 
 import os
 import struct
-from array import array
 from pathlib import Path
-from sys import byteorder
-from typing import Final
 
-PAGE: Final = 4096
-"""Octets, in each queue file (queue/schema.py, open_connection)."""
+from gatepost.queue.log_file import PAGE, log_of
+from gatepost.queue.log_frames import IN_THE_FILE, LogPages, read_log
 
 UNKNOWN, ROOT, FREE, FIRST_OVERFLOW, OVERFLOW, TREE = range(6)
 """What a page is. A tree page belongs to the one above it, an overflow page to the one that leads to it."""
@@ -23,13 +20,13 @@ UNKNOWN, ROOT, FREE, FIRST_OVERFLOW, OVERFLOW, TREE = range(6)
 _MAPPED = PAGE // 5  # pages that a page of the pointer map tells of
 _NEVER_USED = 0x40000000 // PAGE + 1
 _DEPTH = 32  # of a tree; more is a circle
-_WORD = 0xFFFFFFFF
 
 
 class PageFile:
     """`count` is how many pages there should be; `errors` how many the disk could not give, as far as was asked.
 
-    Raises OSError if the file cannot be opened.
+    `logged` is what the log has; if that was damaged, some pages are not the newest. Raises OSError if the file cannot
+    be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,13 +34,13 @@ class PageFile:
         self._log = -1
         self.errors = 0
         try:
-            self._log = os.open(path.with_name(f"{path.name}-wal"), os.O_RDONLY | os.O_CLOEXEC)
+            self._log = os.open(log_of(path), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             pass
-        self._logged, self.count = _read_log(self._log) if self._log >= 0 else ({}, 0)
+        there = os.fstat(self._file).st_size // PAGE
+        self.logged = read_log(self._log, there) if self._log >= 0 else LogPages({}, 0)
         self._maps: dict[int, bytes | None] = {}
-        if not self.count:
-            self.count = self._counted(os.fstat(self._file).st_size // PAGE)
+        self.count = self.logged.count or self._counted(there)
         self._listed_free = self._free_list()
 
     def close(self) -> None:
@@ -55,10 +52,13 @@ class PageFile:
         """A page; None if it cannot be read."""
         if not 1 <= number <= self.count:
             return None
-        logged = self._logged.get(number)
+        return self.read_at(number, self.logged.pages.get(number, IN_THE_FILE))
+
+    def read_at(self, number: int, at: int) -> bytes | None:
+        """Its image that stands there in the log, or IN_THE_FILE."""
         try:
-            if logged is not None:
-                data = os.pread(self._log, PAGE, logged)
+            if at != IN_THE_FILE:
+                data = os.pread(self._log, PAGE, at)
             else:
                 data = os.pread(self._file, PAGE, (number - 1) * PAGE)
         except OSError:  # a sector that is bad
@@ -77,6 +77,12 @@ class PageFile:
         if entries is not None:
             return _entry(entries, place - 1) if place else (FREE, 0)  # the map itself holds no rows
         return (FREE if number in self._listed_free else UNKNOWN), 0
+
+    def link(self, number: int) -> tuple[int, int]:
+        """As `kind`, but UNKNOWN if what the map says of that page may be old."""
+        if number - (number - 2) % (_MAPPED + 1) in self.logged.doubtful:
+            return UNKNOWN, 0
+        return self.kind(number)
 
     def root(self, number: int) -> int | None:
         """The topmost page of the tree that a page belongs to; None if that is not known."""
@@ -133,51 +139,3 @@ class PageFile:
 def _entry(entries: bytes, place: int) -> tuple[int, int]:
     kind, owner = struct.unpack_from(">BI", entries, place * 5)
     return kind, owner
-
-
-def _read_log(log: int) -> tuple[dict[int, int], int]:
-    """Where the pages of whole transactions stand in the write-ahead log, and the number of pages after the last."""
-    header = os.pread(log, 32, 0)
-    if len(header) < 32:
-        return {}, 0
-    magic, _, page, _, salt, salt_2, *sums = struct.unpack(">8I", header)
-    order = {0x377F0682: "little", 0x377F0683: "big"}.get(magic, "")
-    if not order or page != PAGE or _sum(header[:24], order, 0, 0) != tuple(sums):
-        return {}, 0
-    pages: dict[int, int] = {}
-    uncommitted: dict[int, int] = {}
-    count, at = 0, 32
-    first, second = sums
-    while True:
-        try:
-            frame = os.pread(log, 24 + PAGE, at)
-        except OSError:
-            break
-        if len(frame) < 24 + PAGE:
-            break
-        number, committed, *salts = struct.unpack_from(">4I", frame)
-        if salts != [salt, salt_2]:
-            break
-        first, second = _sum(frame[:8], order, first, second)
-        first, second = _sum(frame[24:], order, first, second)
-        if struct.unpack_from(">2I", frame, 16) != (first, second):
-            break
-        uncommitted[number] = at + 24
-        if committed:
-            pages.update(uncommitted)
-            uncommitted.clear()
-            count = committed
-        at += 24 + PAGE
-    return pages, count
-
-
-def _sum(data: bytes, order: str, first: int, second: int) -> tuple[int, int]:
-    """The log's checksum, continued ("WAL-mode File Format", 4.2)."""
-    words = array("I", data)
-    if order != byteorder:
-        words.byteswap()
-    each = iter(words)
-    for word in each:
-        first = (first + word + second) & _WORD
-        second = (second + next(each) + first) & _WORD
-    return first, second

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from gatepost.queue.page_file import FIRST_OVERFLOW, OVERFLOW, PAGE, UNKNOWN, PageFile
+from gatepost.queue.log_file import PAGE
+from gatepost.queue.page_file import FIRST_OVERFLOW, OVERFLOW, UNKNOWN, PageFile
 
 TABLE_LEAF: Final = 13
 INDEX_LEAF: Final = 10
@@ -24,15 +25,22 @@ class BadPage(Exception):
 
 
 class Row(NamedTuple):
-    """`number` is the rowid, None in tables without. Of the last columns something is missing if it is not `whole`."""
+    """`number` is the rowid, None in tables without. Of the last columns something is missing if it is not `whole`.
+
+    `pages`: the further ones on which it stands.
+    """
 
     number: int | None
     columns: tuple[Value, ...]
     whole: bool
+    pages: tuple[int, ...] = ()
 
 
-def rows_in(file: PageFile, page: int, data: bytes) -> Iterator[Row | None]:
-    """The rows that a page holds, None for one that makes no sense. Raises BadPage, if no row can be told."""
+def rows_in(file: PageFile, page: int, data: bytes, *, newest: bool = True) -> Iterator[Row | None]:
+    """The rows that a page holds, None for one that makes no sense. Raises BadPage, if no row can be told.
+
+    `newest`: the map of pages tells which further pages belong to it.
+    """
     start = 100 if page == 1 else 0
     kind, cells = data[start], int.from_bytes(data[start + 3 : start + 5])
     if kind == _TABLE_INNER:
@@ -44,7 +52,7 @@ def rows_in(file: PageFile, page: int, data: bytes) -> Iterator[Row | None]:
         raise BadPage
     for at in struct.unpack_from(f">{cells}H", data, start):
         try:
-            yield _row(file, page, data, at, kind)
+            yield _row(file, page if newest else 0, data, at, kind)
         except (IndexError, ValueError, struct.error):
             yield None
 
@@ -70,20 +78,26 @@ def _row(file: PageFile, page: int, data: bytes, at: int, kind: int) -> Row:
     payload = data[at : at + here]
     if len(payload) < here:
         raise ValueError("a row that leaves its page")
+    pages: list[int] = []
     if here < length:
         following = int.from_bytes(data[at + here : at + here + 4])
-        payload = _continued(file, page, payload, following, length)
-    return Row(number, *_columns(payload, length))
+        payload = _continued(file, page, payload, following, length, pages)
+    return Row(number, *_columns(payload, length), tuple(pages))
 
 
-def _continued(file: PageFile, page: int, payload: bytes, following: int, length: int) -> bytes:
-    """With what stands on further pages; cut where one cannot be read, or belongs to another row."""
+def _continued(file: PageFile, page: int, payload: bytes, following: int, length: int, pages: list[int]) -> bytes:
+    """With what stands on further `pages`; cut where one cannot be read, or belongs to another row.
+
+    `page`: to which the first belongs; 0: that is not to be asked.
+    """
     parts, have, expected = [payload], len(payload), FIRST_OVERFLOW
+    mapped = bool(page)
     while have < length:
-        kind, owner = file.kind(following) if 1 < following <= file.count else (0, 0)
+        kind, owner = file.link(following) if mapped and 1 < following <= file.count else (UNKNOWN, 0)
         data = file.read(following)
         if data is None or (kind != UNKNOWN and (kind, owner) != (expected, page)):
             break
+        pages.append(following)
         parts.append(data[4 : 4 + length - have])
         have += len(parts[-1])
         page, following, expected = following, int.from_bytes(data[:4]), OVERFLOW

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from gatepost.queue.log_file import refuse_damaged_log
 from gatepost.queue.schema import BUSY_MILLISECONDS, FILE_NAME, NotAQueueFile, check_file
 
 _TABLES = ("message", "fresh", "waiting", "recipient_chunk", "content_file", "reserved")
@@ -114,6 +115,7 @@ def check_queue_file(folder: Path) -> str:
         try:
             connection.set_busy_timeout(BUSY_MILLISECONDS)
             check_file(connection)
+            refuse_damaged_log(path, connection)
             for table in _TABLES:
                 connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
         finally:

@@ -3,8 +3,13 @@
 Each page is looked at by itself, and a row is known by the types of its columns: so neither the list of tables nor the
 pages that lead to others are needed. Of a message that is not whole, or not there any more though something else tells
 of it, the corrupt queue tells; mail whose state is lost, so that nobody knows whether it was held, is held.
+
+If the log was damaged in its middle (queue/log_frames.py), the newest image of some pages is lost. Then what only
+their earlier images have is carried over, too: messages, which never change, and their checksums tell that they are
+whole; and states, which may be old, so that this mail is held. What was removed last may come back that way, on hold.
 """
 
+import contextlib
 import re
 import zlib
 from collections.abc import Callable
@@ -83,7 +88,8 @@ DELETE FROM recipient_chunk WHERE id NOT IN (SELECT id FROM message);
 class Salvaged(msgspec.Struct):
     """How many messages are in the new file: all, those in its corrupt queue, those on hold for want of their state.
 
-    `unreadable`: pages that should hold rows, and rows, of which nothing could be made. `errors` of the disk.
+    `unreadable`: pages that should hold rows, and rows, of which nothing could be made. `errors` of the disk. `frames`
+    of the log that could not be used; of `old` pages they may have been the newest.
     """
 
     messages: int = 0
@@ -91,6 +97,8 @@ class Salvaged(msgspec.Struct):
     held: int = 0
     unreadable: int = 0
     errors: int = 0
+    frames: int = 0
+    old: int = 0
 
 
 def salvage(path: Path, new: Path, first_number: int, warn: Callable[[str], None]) -> Salvaged:
@@ -123,19 +131,26 @@ class _Salvage:
         self._connection = connection
         self._execute = connection.execute
         self._warn = warn
-        self._hurt: dict[int, None] = {}  # numbers of messages
+        self._hurt: dict[int, str] = {}  # by the number of the message, what is to be told
         self._lost: list[int] = []  # pages of which rows may be missing
         self._unreadable = 0
+        self._old = file.logged.doubtful
+        self._doubting = False  # the page that is read may be old
+        self._doubted: dict[int, None] = {}  # numbers of messages whose state may be
         self._reserved = 0
         self._waiting_whole = True
         self._waiting_root: int | None = None
 
     def carry_over(self) -> Salvaged:
         for page in range(1, self._file.count + 1):
-            self._page(page)
+            if page not in self._old:
+                self._page(page)
+        self._carry_over_old()
         self._check_many_recipients()
         self._tell_of_lost()
-        held = self._without_state()
+        for line in self._hurt.values():
+            self._warn(line)
+        held = self._without_state() + self._in_doubt()
         self._execute(_SET_ASIDE, ("corrupt", json_text(list(self._hurt))))
         self._execute(_CLEAN)
         self._set_numbers()
@@ -145,7 +160,32 @@ class _Salvage:
             held,
             self._unreadable,
             self._file.errors,
+            self._file.logged.lost,
+            len(self._old),
         )
+
+    def _carry_over_old(self) -> None:
+        """What is only in images that may be old, newest first."""
+        self._doubting = True
+        for page in sorted(page for page in self._old if page <= self._file.count):
+            self._page(page)
+        self._lost += self._old
+        for page, at, after in self._file.logged.images:
+            gone = self._messages_in(page, after)
+            for row in self._messages_in(page, at):
+                if row not in gone:
+                    self._row(page, row)
+        self._doubting = False
+
+    def _messages_in(self, page: int, at: int) -> list[Row]:
+        """The rows of messages, and of their recipients, in an image of a page; 0: none."""
+        data = self._file.read_at(page, at) if at else None
+        found = []
+        with contextlib.suppress(BadPage):
+            for row in rows_in(self._file, page, data, newest=False) if data is not None else ():
+                if row is not None and _kind(row) in ("message", "recipient_chunk"):
+                    found.append(row)
+        return found
 
     # Pages and rows
 
@@ -155,8 +195,9 @@ class _Salvage:
             return
         data = self._file.read(page)
         whole = data is not None
+        newest = not self._doubting
         try:
-            for row in rows_in(self._file, page, data) if data is not None else ():
+            for row in rows_in(self._file, page, data, newest=newest) if data is not None else ():
                 whole = self._row(page, row) and whole
         except BadPage:
             whole = False
@@ -166,10 +207,9 @@ class _Salvage:
 
     def _row(self, page: int, row: Row | None) -> bool:
         """False if it is lost, or a part of it."""
-        found = _KIND.fullmatch("".join([_LETTERS[type(column)] for column in row.columns])) if row else None
-        if row is None or found is None:
+        table = _kind(row) if row else ""
+        if row is None or not table:
             return False
-        table = str(found.lastgroup)
         columns = row.columns if row.number is None else (row.number, *row.columns[1:])
         if table == "message":
             return self._message(columns, row.whole)
@@ -177,8 +217,11 @@ class _Salvage:
             return False
         if table == "waiting":
             return self._state(page, columns)
+        if table == "recipient_chunk" and (self._doubting or not self._old.isdisjoint(row.pages)):
+            self._doubted[_number(columns[0])] = None
         if table == "reserved":
-            self._reserved = max(self._reserved, _number(columns[0]))
+            if not self._doubting:
+                self._reserved = max(self._reserved, _number(columns[0]))
         elif table == "sqlite_schema" and columns[1] == "waiting":
             self._waiting_root = _number(columns[3])
         elif table == "fresh" or table == "content_file":
@@ -196,6 +239,8 @@ class _Salvage:
             self._waiting_whole = False
             return False
         self._execute(_INSERT["waiting"], columns)
+        if self._doubting:
+            self._doubted[_number(columns[0])] = None
         return True
 
     def _message(self, columns: tuple[Value, ...], whole: bool) -> bool:
@@ -204,6 +249,11 @@ class _Salvage:
         assert isinstance(checksum, int) and isinstance(envelope, bytes) and isinstance(content, bytes)
         if queue_id_number(queue_id) != number:
             return False
+        if self._doubting and self._execute("SELECT 1 FROM message WHERE id = ?", (number,)).get:
+            if number not in self._hurt or not whole:
+                return True
+            self._execute("DELETE FROM message WHERE id = ?", (number,))
+            del self._hurt[number]
         self._execute(_INSERT["message"], columns)
         if recipients <= CHUNK or not whole:
             row = MessageRow(
@@ -216,8 +266,7 @@ class _Salvage:
         try:
             found: Stored = stored(row, chunks, check_content=True)
         except Damaged as damage:
-            self._hurt[number] = None
-            self._warn(f"{row.queue_id}: damaged message, moved to the corrupt queue: {damage}")
+            self._hurt[number] = f"{row.queue_id}: damaged message, moved to the corrupt queue: {damage}"
         else:
             if name := found.message.content_file:
                 self._execute("INSERT OR REPLACE INTO content_file VALUES(?, ?, ?)", (number, name, found.message.size))
@@ -238,8 +287,9 @@ class _Salvage:
         for number, queue_id in self._named(_LOST):
             envelope = (number, queue_id, 0, zlib.crc32(_NO_ENVELOPE), _NO_ENVELOPE, b"")
             self._execute(_INSERT["message"], envelope)
-            self._hurt[number] = None
-            self._warn(f"{queue_id}: damaged message, moved to the corrupt queue: nothing of it can be read")
+            removed = ", if it was not removed before" if self._old else ""
+            self._hurt[number] = f"{queue_id}: damaged message, moved to the corrupt queue: nothing of it can be read"
+            self._hurt[number] += removed
 
     def _without_state(self) -> int:
         """Mail that was never tried has no state; the number of those that had one, which is lost."""
@@ -249,13 +299,24 @@ class _Salvage:
             self._execute(_MAKE_FRESH, (numbers,))
             return 0
         self._execute(_SET_ASIDE, ("hold", numbers))
-        for _, queue_id in found:
-            self._warn(f"{queue_id}: what has become of this message is not known: moved to the hold queue")
+        self._tell_of_held(found)
         return len(found)
 
+    def _in_doubt(self) -> int:
+        """Mail whose state may be an old one is held."""
+        numbers = json_text([number for number in self._doubted if number not in self._hurt])
+        found = self._named("SELECT id, queue_id FROM message WHERE id IN (SELECT value FROM json_each(?))", numbers)
+        self._execute(_SET_ASIDE, ("hold", json_text([number for number, _ in found])))
+        self._tell_of_held(found)
+        return len(found)
+
+    def _tell_of_held(self, messages: list[tuple[int, str]]) -> None:
+        for _, queue_id in messages:
+            self._warn(f"{queue_id}: what has become of this message is not known: moved to the hold queue")
+
     def _waiting_lost(self) -> bool:
-        """May a state be missing?"""
-        if not self._waiting_whole:
+        """May a state be missing, or mail have come back that was removed?"""
+        if not self._waiting_whole or self._old:
             return True
         trees = {self._file.root(page) for page in self._lost} - {1}
         return bool(trees) if self._waiting_root is None else not trees.isdisjoint({None, self._waiting_root})
@@ -265,6 +326,12 @@ class _Salvage:
         if not 0 < self._reserved < _NONSENSE:
             self._reserved = max(highest, self._execute("SELECT number FROM reserved").get) + NUMBERS_SKIPPED
         self._execute("UPDATE reserved SET number = ?", (max(self._reserved, highest + 1),))
+
+
+def _kind(row: Row) -> str:
+    """The table that it is of; empty if there is no such."""
+    found = _KIND.fullmatch("".join([_LETTERS[type(column)] for column in row.columns]))
+    return str(found.lastgroup) if found else ""
 
 
 def _number(value: Value) -> int:

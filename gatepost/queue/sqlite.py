@@ -27,6 +27,7 @@ from gatepost.net.allocation import keep_freed_memory
 from gatepost.queue.acts import acts_in, carry_out_acts, numbers_text
 from gatepost.queue.checkpoint import Checkpointer
 from gatepost.queue.content_file import CONTENT_FOLDER, content_path, require_files
+from gatepost.queue.log_file import refuse_damaged_log
 from gatepost.queue.numbers import Numbers
 from gatepost.queue.queue_file import emptied, finish_swap, is_damage, refuse_missing, suspect, sync_folder
 from gatepost.queue.reader import Reader
@@ -124,6 +125,7 @@ class SqliteStore:
             # SQLite gives its other files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._writer = open_connection(self._path, vfs)
+        refuse_damaged_log(self._path, self._writer)
         self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE // 1024}")
         prepare_file(self._writer, first_number(clock()))
         sync_folder(self._folder)

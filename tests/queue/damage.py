@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 import apsw
 
 from gatepost.mail.queue_id import queue_id_number, short_queue_id
-from gatepost.queue.page_file import PAGE
+from gatepost.queue.log_file import PAGE
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, Deferral, QueueName, Stored
 from tests.queue.messages import a_message

@@ -11,8 +11,8 @@ import pytest
 
 from gatepost.mail.queue_id import short_queue_id
 from gatepost.queue import salvage
+from gatepost.queue.log_file import PAGE
 from gatepost.queue.mending import open_mended
-from gatepost.queue.page_file import PAGE
 from gatepost.queue.queue_file import SUSPECT, check_queue_file, suspect, suspicions
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, StoreFailure, StoreFull

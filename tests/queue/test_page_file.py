@@ -6,7 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gatepost.queue.page_file import FREE, PAGE, ROOT, TREE, UNKNOWN, PageFile
+from gatepost.queue.log_file import PAGE
+from gatepost.queue.page_file import FREE, ROOT, TREE, UNKNOWN, PageFile
 from tests.queue.damage import damage, noise, sample, zeros
 
 

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from gatepost.mail.queue_id import queue_id_number, short_queue_id
-from gatepost.queue.page_file import PAGE
+from gatepost.queue.log_file import PAGE
 from gatepost.queue.salvage import NUMBERS_SKIPPED, Salvaged, salvage
 from gatepost.queue.sqlite import SqliteStore
 from gatepost.queue.store import Batch, Stored
