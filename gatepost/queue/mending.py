@@ -10,6 +10,10 @@ read is carried over into a new file (queue/salvage.py):
 4. the new one gets their place.
 
 Until the third step the damaged file is as it was, and afterwards, too, but for its name. It is never deleted.
+
+A disk that damages each new file would be filled with them: after some within a week (queue/queue_file.py, COPIES) no
+other is made, nor one that would leave too little space (SPACE_LEFT). Then the queue manager does not start, and the
+damaged file waits, with all that is in it, for somebody to look at the disk.
 """
 
 import contextlib
@@ -28,20 +32,26 @@ from gatepost.queue.queue_file import (
     DAMAGED,
     SALVAGED,
     SUSPECT,
+    TOO_OFTEN,
     emptied,
     finish_swap,
+    kept_since,
+    refuse_another_copy,
     suspect,
     suspicions,
     sync_folder,
 )
 from gatepost.queue.salvage import Salvaged, salvage
-from gatepost.queue.schema import FILE_NAME, open_connection
+from gatepost.queue.schema import FILE_NAME, LARGE_OCTETS, NotAQueueFile, open_connection
 from gatepost.queue.sqlite import SqliteStore, first_number
 from gatepost.queue.store import StoreFailure, StoreFull
 
 _UNFINISHED = f"{FILE_NAME}.salvaging"
 _LOOKED_THROUGH = "looked through: nothing wrong was found"
 _LATELY = 86400.0
+SPACE_LEFT = LARGE_OCTETS
+"""Octets that a new file leaves on the disk: what the log may take. On a small one a part of it."""
+_PART = 20
 _ATTEMPTS = 3  # to open the file: as it is, looked through, and replaced
 
 Warn = Callable[[str], None]
@@ -65,6 +75,8 @@ def open_mended(
             except StoreFailure:
                 if _to_look_at(folder) is None:
                     raise
+    except NotAQueueFile as error:
+        raise StoreFailure(str(error)) from error
     except (apsw.Error, OSError) as error:
         raise _failure(folder, error) from error
     return SqliteStore(folder, warn, clock=clock, on_failure=on_failure)
@@ -77,9 +89,12 @@ def _to_look_at(folder: Path) -> list[str] | None:
 
 
 def _mend(folder: Path, noted: list[str], warn: Warn, clock: Callable[[], float]) -> None:
-    """Raises StoreFailure, StoreFull, apsw.Error, OSError."""
+    """Raises StoreFailure, StoreFull, NotAQueueFile, apsw.Error, OSError."""
     path = folder / FILE_NAME
-    warn(f"{path}: {noted[-1]}: looking through the whole file, which may take some time")
+    if noted[-1] == TOO_OFTEN:
+        refuse_another_copy(folder, clock())
+    why = [line for line in noted if line != TOO_OFTEN]
+    warn(f"{path}: {(why or noted)[-1]}: looking through the whole file, which may take some time")
     found = _mended_in_place(path)
     if not found or (found == _LOOKED_THROUGH and found in noted and not _replaced_lately(folder, clock())):
         # What came again, though nothing is wrong with the order of the file, is in its rows.
@@ -94,7 +109,7 @@ def _mend(folder: Path, noted: list[str], warn: Warn, clock: Callable[[], float]
 
 def _replaced_lately(folder: Path, now: float) -> bool:
     """If that did not help, another copy would not either, and they would fill the disk."""
-    return any(kept.stat().st_ctime > now - _LATELY for kept in folder.glob(f"{DAMAGED}*"))
+    return bool(kept_since(folder, now - _LATELY))
 
 
 def _mended_in_place(path: Path) -> str:
@@ -122,12 +137,17 @@ def _sound(connection: apsw.Connection) -> bool:
 
 def _replace(folder: Path, warn: Warn, clock: Callable[[], float]) -> None:
     path, new = folder / FILE_NAME, folder / _UNFINISHED
+    try:
+        refuse_another_copy(folder, clock())
+    except NotAQueueFile:
+        suspect(folder, TOO_OFTEN)
+        raise
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(clock()))
     while any(folder.glob(f"{DAMAGED}{stamp}*")):
         stamp += "+"
     try:
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-        found = salvage(path, new, first_number(clock()), warn)
+        found = salvage(path, new, first_number(clock()), warn, _room(folder))
         if found.errors and not found.messages:
             raise StoreFailure(f"{path}: the disk cannot be read; the file was left as it is")
         _sync(new)
@@ -140,6 +160,12 @@ def _replace(folder: Path, warn: Warn, clock: Callable[[], float]) -> None:
     sync_folder(folder)
     (folder / SUSPECT).unlink(missing_ok=True)
     finish_swap(folder, warn)
+
+
+def _room(folder: Path) -> int:
+    """Octets that the new file may have."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize - min(SPACE_LEFT, disk.f_blocks * disk.f_frsize // _PART)
 
 
 def _told(found: Salvaged, unclaimed: int, kept: str) -> str:
@@ -183,8 +209,10 @@ def _sync(path: Path) -> None:
 def _failure(folder: Path, error: Exception) -> StoreFailure | StoreFull:
     full = isinstance(error, apsw.FullError) or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
     if full:
+        kept = ", ".join(path.name for path in kept_since(folder, 0))
         return StoreFull(
-            f"{folder}: no space to carry over what can be read of the damaged {FILE_NAME} (up to its size is "
-            f"needed); it was left as it is: {error}"
+            f"{folder}: no space to carry over what can be read of the damaged {FILE_NAME} (up to its size is needed, "
+            f"and {SPACE_LEFT >> 20} MiB are left free); it was left as it is: {error}"
+            + (f"; damaged files of before take space, too: {kept}" if kept else "")
         )
     return StoreFailure(f"{folder}: {error}")

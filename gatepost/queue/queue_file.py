@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,12 @@ SALVAGED = f"{FILE_NAME}.salvaged-"
 """Beside the queue file, with the time: the file that is to take its place, complete and synced."""
 DAMAGED = f"{FILE_NAME}.damaged-"
 """What was the queue file until that time."""
+
+COPIES = 3
+"""So many damaged files are kept within COPIES_WITHIN; after that the queue file is not replaced any more."""
+COPIES_WITHIN = 7 * 86400.0
+TOO_OFTEN = "not replaced again"
+"""Noted then, so that a start knows it."""
 
 _READ_ERRORS = (
     apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS,
@@ -52,6 +59,29 @@ def suspicions(folder: Path) -> list[str]:
         return (folder / SUSPECT).read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
+
+
+def kept_since(folder: Path, moment: float) -> list[Path]:
+    """The damaged files that were put aside since then, without their logs. `moment`: wall-clock seconds."""
+    found = []
+    for path in sorted(folder.glob(f"{DAMAGED}*")):
+        if not path.name.endswith(("-wal", "-shm", "-content")) and path.stat().st_ctime > moment:
+            found.append(path)
+    return found
+
+
+def refuse_another_copy(folder: Path, now: float) -> None:
+    """Raises NotAQueueFile if a disk that fails again and again would be filled with damaged files.
+
+    Nothing is lost by that: the queue file is left as it is until somebody has looked.
+    """
+    kept = kept_since(folder, now - COPIES_WITHIN)
+    if len(kept) >= COPIES:
+        names = ", ".join(path.name for path in kept)
+        raise NotAQueueFile(
+            f"{folder / FILE_NAME} is damaged, and was replaced {len(kept)} times within a week: its disk may be "
+            f"failing, so it is left as it is. When the disk is in order, move away {names}, and what belongs to them"
+        )
 
 
 def finish_swap(folder: Path, warn: Callable[[str], None]) -> None:
@@ -95,16 +125,18 @@ def emptied(path: Path) -> bool:
     return log.exists() and path.exists() and not path.stat().st_size
 
 
-def check_queue_file(folder: Path) -> str:
+def check_queue_file(folder: Path, clock: Callable[[], float] = time.time) -> str:
     """Asked at a start, before anything runs; nothing is changed. What is wrong, if the queue manager can mend it.
 
-    Raises NotAQueueFile if the file in `folder` cannot be read and written, is none of ours, or is missing.
-    Damage deep inside is found when it is read. To be called as the user who will use the file.
+    Raises NotAQueueFile if the file in `folder` cannot be read and written, is none of ours, or is missing, or was
+    replaced too often. Damage deep inside is found when it is read. To be called as the user who will use the file.
     """
     path = folder / FILE_NAME
     if any(folder.glob(f"{SALVAGED}*")):
         return ""
     refuse_missing(path)
+    if suspicions(folder)[-1:] == [TOO_OFTEN]:
+        refuse_another_copy(folder, clock())
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         if emptied(path):

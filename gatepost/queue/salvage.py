@@ -21,6 +21,7 @@ import msgspec
 
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK, decode_state
+from gatepost.queue.log_file import PAGE
 from gatepost.queue.page_file import ROOT, TREE, UNKNOWN, PageFile
 from gatepost.queue.page_rows import BadPage, Row, Value, rows_in
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, MessageRow, json_text, message_row, stored
@@ -101,11 +102,14 @@ class Salvaged(msgspec.Struct):
     old: int = 0
 
 
-def salvage(path: Path, new: Path, first_number: int, warn: Callable[[str], None]) -> Salvaged:
+def salvage(
+    path: Path, new: Path, first_number: int, warn: Callable[[str], None], room: int | None = None
+) -> Salvaged:
     """Make the file `new` of what is in the queue file `path` and its log, which are left as they are.
 
     `first_number`: for queue IDs, if there is none to be found. `warn` gets a line per message that is not whole.
-    Raises apsw.Error, OSError. The new file is not synced.
+    `room`: octets that the new file may have. Raises apsw.Error (FullError, if that is not enough), OSError. The new
+    file is not synced.
     """
     file = PageFile(path)
     try:
@@ -114,6 +118,8 @@ def salvage(path: Path, new: Path, first_number: int, warn: Callable[[str], None
             # There is nothing to go back to: what is not finished is begun anew.
             for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}").fetchall()
+            if room is not None:
+                connection.execute(f"PRAGMA max_page_count = {max(1, room // PAGE)}").fetchall()
             connection.execute("BEGIN")
             prepare_file(connection, first_number)
             result = _Salvage(file, connection, warn).carry_over()

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from gatepost.mail.queue_id import short_queue_id
-from gatepost.queue import salvage
+from gatepost.queue import mending, salvage
 from gatepost.queue.log_file import PAGE
 from gatepost.queue.mending import open_mended
 from gatepost.queue.queue_file import SUSPECT, check_queue_file, suspect, suspicions
@@ -282,6 +282,7 @@ def test_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(salvage, "_SETTINGS", (*salvage._SETTINGS, "max_page_count = 20"))
+        patch.setattr(mending, "_room", lambda folder: None)
         with pytest.raises(StoreFull, match="no space to carry over what can be read"):
             opened(folder)
     assert file.read_bytes() == before
