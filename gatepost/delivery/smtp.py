@@ -96,7 +96,7 @@ class SmtpAgent:
         self._transcripts = transcripts
         speaks = self.protocol if login is None else with_login(self.protocol)
         protocol = speaks if transcripts is None else recording(speaks)
-        self._handshake = Handshake(params, log, warn)
+        self._handshake = Handshake(params, log, warn, self.fallback_parameter[:4])
         at_data = params.address_verify_target == "data"
         self._transaction = self._transaction_type()
         connector = Connector(params, protocol, log, warn, tables, tls, logs_in=login is not None, writes=writes)

@@ -10,10 +10,11 @@ from gatepost.protocol.smtp_reply import SmtpReply
 
 
 class Handshake:
-    """`log`, `warn`: lines of the mail log."""
+    """`log`, `warn`: lines of the mail log. `prefix`: smtp or lmtp."""
 
-    def __init__(self, params: SmtpParams, log: Log, warn: Log) -> None:
+    def __init__(self, params: SmtpParams, log: Log, warn: Log, prefix: str = "smtp") -> None:
         self._params = params
+        self._prefix = prefix
         self._log = log
         self._warn = warn
 
@@ -56,14 +57,25 @@ class Handshake:
         for kind, text in core.oddities:
             if kind == "long line":
                 self._warn(f"{where}: response longer than 2048: {text}...")
+            elif kind == "filter":
+                self._warn(f"{queue_id}: {text}")
             elif kind == "refused":
                 self._warn(f"host {where} said: {text}")
             elif kind == "long reply":
                 self._warn(f"{where}: multi-line response longer than 2048 {text}...")
             elif core.capabilities.pipelining:
-                self._warn(f"{queue_id}: non-ESMTP response from {where}: {text}")
+                self._out_of_step(session, queue_id, text)
         core.warnings.clear()
         core.oddities.clear()
+
+    def _out_of_step(self, session: SmtpSession, queue_id: str, text: str) -> None:
+        """A line that is no reply: where commands are sent ahead, replies may be taken for those of other commands."""
+        kind, verb = ("LMTP", "lhlo") if self._prefix == "lmtp" else ("ESMTP", "ehlo")
+        self._warn(f"{queue_id}: non-{kind} response from {session.target.namaddrport}: {text}")
+        if self._params.helpful_warnings:
+            parameter = f"{self._prefix}_discard_{verb}_keyword_address_maps"
+            what = f"turn off command pipelining for {session.target.address} with the {parameter} parameter"
+            self._warn(f"to prevent loss of mail, {what}")
 
 
 def port_hint(params: SmtpParams, prefix: str) -> str:

@@ -66,6 +66,7 @@ class SessionOpener:
             await self._fail_without_tls(delivery, session, unable.failure)
             return None
         except LocalDataError:
+            self._handshake.warn_about(session, delivery.request.queue_id)
             delivery.attempt.connected()
             self._transaction(delivery, target, 0).local_error()
             self._leave(session, delivery, data_error=True)

@@ -256,6 +256,8 @@ class SmtpClientProtocol:
             self.greeting = reply
             self._greet(self._hello(reply))
         elif (stage is Stage.EHLO or stage is Stage.LHLO) and positive:
+            # Of lines that are no replies nothing is said before we know that they upset the order of replies.
+            self._reader.oddities[:] = [odd for odd in self._reader.oddities if odd[0] != "stray"]
             self.capabilities = parse_capabilities(reply, self._ignored, self.warnings.append)
             self._protect()
         elif stage is Stage.HELO and positive:

@@ -139,6 +139,11 @@ def make_reply(last_line: str, text: str) -> SmtpReply:
     return SmtpReply(int(last_line[:3]), dsn, text)
 
 
+def printable_line(line: bytes) -> str:
+    """The first LINE_LIMIT octets of a line, with or without its end, without unprintable characters."""
+    return _printable(line.rstrip(b"\r\n")[:LINE_LIMIT])
+
+
 def _printable(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     return text if text.isprintable() else _UNPRINTABLE.sub("?", text)

@@ -112,6 +112,17 @@ class World:
         ordered = [rcpt.pop(0) if command.startswith("RCPT") else command for command in commands]
         return Told(sorted(lines), ordered, [_body(message) for message in sink.messages])
 
+    def about_servers(self, text: str) -> dict[str, list[str]]:
+        """The log lines about each sink, beside those that tell what became of mail."""
+        found: dict[str, list[str]] = {name: [] for name in self.sinks}
+        lines = re.findall(r"postfix/(?:smtp|lmtp)\[\d+\]: (?!\w+: to=)(.*)", text)
+        for name, sink in self.sinks.items():
+            said = [line for line in lines if re.search(rf":{sink.port}(?!\d)", line)]
+            found[name] = sorted(re.sub(r"\b[0-9A-F]{10,}: ", "ID: ", line) for line in said)
+        general = [line for line in lines if re.match(r"warning: (to prevent|\w+: table)", line)]
+        found["*"] = sorted({re.sub(r"\b[0-9A-F]{10,}: ", "ID: ", line) for line in general})
+        return found
+
     def stop(self) -> None:
         for sink in self.sinks.values():
             sink.stop()
@@ -170,20 +181,37 @@ def same(cases: Mapping[str, Case], main_cf: str = "") -> None:
     assert not different, "\n".join(f"{name}:\n  {ours[name]}\n  {theirs[name]}" for name in different)
 
 
-def compare(cases: Mapping[str, Case], more: str = "") -> tuple[dict[str, Told], dict[str, Told]]:
-    """(Postfix, Gatepost): the same mail through both, one after the other. `more`: lines of main.cf."""
+def same_with_log(cases: Mapping[str, Case], main_cf: str = "") -> None:
+    """As `same`; what is logged of servers has to be the same, too."""
+    logs: list[dict[str, list[str]]] = []
+    theirs, ours = compare(cases, main_cf, logs)
+    different = [name for name in cases if ours[name].without("RSET") != theirs[name].without("RSET")]
+    assert not different, "\n".join(f"{name}:\n  {ours[name]}\n  {theirs[name]}" for name in different)
+    assert logs[1] == logs[0]
+
+
+def compare(
+    cases: Mapping[str, Case], more: str = "", logs: list[dict[str, list[str]]] | None = None
+) -> tuple[dict[str, Told], dict[str, Told]]:
+    """(Postfix, Gatepost): the same mail through both, one after the other. `more`: lines of main.cf; `logs` gets
+    what both have logged about servers.
+    """
     with temporary_folder() as folder:
         world = World(cases, folder)
         try:
             with RealPostfix({"real": {}}, world.main_cf + more) as postfix:
                 theirs = world.play(postfix.ports["real"], postfix.log)
+                their_log = postfix.log()
             port = free_port()
             master_cf = MASTER_CF.format(listen=f"127.0.0.1:{port}") + "lmtp unix - - n - - lmtp\n"
             gatepost = Gatepost(folder, world.main_cf + more, port=port, master_cf=master_cf)
             try:
                 gatepost.start()
-                return theirs, world.play(gatepost.port, gatepost.log)
+                ours = world.play(gatepost.port, gatepost.log)
             finally:
                 gatepost.stop()
+            if logs is not None:  # when it has stopped, all that it has to say is there
+                logs += [world.about_servers(their_log), world.about_servers(gatepost.log())]
+            return theirs, ours
         finally:
             world.stop()

@@ -513,6 +513,8 @@ async def test_strange_replies_are_warned_of(make: Callable[..., Bench]) -> None
         assert bench.warnings == [
             f'bad EHLO SIZE limit "abc" from {where}',
             f"ABC: non-ESMTP response from {where}: what?",
+            "to prevent loss of mail, turn off command pipelining for 127.0.0.1 with the"
+            " smtp_discard_ehlo_keyword_address_maps parameter",
         ]
         assert "MAIL FROM:<s@me.example>" in it.commands
 

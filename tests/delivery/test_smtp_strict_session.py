@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import random
+import re
 import time
 from typing import Any
 
@@ -144,3 +145,30 @@ async def test_a_table_that_cannot_tell_what_to_overlook() -> None:
         done = await agent(lines, SmtpTables(discard_maps=maps)).deliver(request("a@there.example", nexthop=it.nexthop))
         assert done.statuses[0].text == f"local data error while talking to {it.name}"
         assert lines[0] == "4A1B2C3D4E: smtp_discard_ehlo_keyword_address_maps map lookup error for 127.0.0.1"
+
+
+@pytest.mark.parametrize("flood", [b"x" * 2_000_000, b"220-more\r\n" * 200_000])
+async def test_a_server_that_never_comes_to_an_end_fills_no_memory(flood: bytes) -> None:
+    """Neither with one line, nor with many while the table takes its time."""
+
+    class Undecided:
+        name, fixed = "slow:", True
+
+        async def lookup(self, key: str) -> str | None:
+            await asyncio.sleep(3600)
+            return None
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(flood)
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    bench = agent([], SmtpTables(reply_filter=Maps("smtp_reply_filter", [Undecided()], print)))
+    done = await asyncio.wait_for(bench.deliver(request("a@there.example", nexthop=f"[127.0.0.1]:{port}")), 30)
+    assert re.search("lost connection with .* while receiving the initial server greeting", done.statuses[0].text)
+    server.close()
+    await bench.close()
