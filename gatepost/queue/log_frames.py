@@ -32,14 +32,14 @@ from gatepost.queue.log_file import (
 )
 
 IN_THE_FILE = -1
-_NEITHER = 0
+NONE = 0
 _WORD = 0xFFFFFFFF
 
 
 class Image(NamedTuple):
     """An image of a page that is not its newest, or was lost in part.
 
-    `at`: where it stands in the log, or IN_THE_FILE. What is not in the image at `after` (0: none), though it is in
+    `at`: where it stands in the log, or IN_THE_FILE. What is not in the image at `after` (or NONE), though it is in
     this one, was moved to another page, or removed.
     """
 
@@ -92,7 +92,7 @@ def _taken(log: int, header: LogHeader, found: dict[int, Head]) -> list[Head]:
 
 
 def _newest(good: dict[int, Head]) -> dict[int, int]:
-    return {head.page: place(frame) + FRAME_HEADER for frame, head in sorted(good.items())}
+    return {head.page: _image(frame) for frame, head in sorted(good.items())}
 
 
 class _Damaged:
@@ -157,47 +157,63 @@ class _Damaged:
 
     def pages(self) -> LogPages:
         doubtful: set[int] = set()
-        images: dict[Image, None] = {}
+        missed: list[int] = []  # frames that no later one makes up for
+        latest: dict[range, int] = {}  # of the frames that may have held one of those pages
         for frame in self._lost:
-            doubts = {page for page in self._candidates(frame) if self._last_good.get(page, -1) < frame}
-            if doubts:
-                doubtful |= doubts
-                images.update(dict.fromkeys(self._images(frame, doubts)))
+            candidates = self._candidates(frame)
+            latest.update(dict.fromkeys(candidates, frame))
+            if any(self._is_last(page, frame) for pages in candidates for page in pages):
+                missed.append(frame)
+        for pages, frame in latest.items():
+            doubtful.update(page for page in pages if self._is_last(page, frame))
+        images = self._images(missed, doubtful) if missed else []
         return LogPages(_newest(self._good), self._count, len(self._lost), frozenset(doubtful), tuple(images))
+
+    def _is_last(self, page: int, frame: int) -> bool:
+        return self._last_good.get(page, -1) < frame
 
     def _transaction(self, frame: int) -> range:
         start = max((end for end in self._ends if end < frame), default=-1) + 1
         return range(start, min((end for end in self._ends if end >= frame), default=self._last) + 1)
 
-    def _candidates(self, frame: int) -> set[int]:
+    def _candidates(self, frame: int) -> list[range]:
         """Pages that the frame may have held."""
         if frame in self._known:
-            return {self._known[frame].page, self._else[frame]} - {0}
+            return [range(page, page + 1) for page in (self._known[frame].page, self._else[frame]) if page]
         transaction = self._transaction(frame)
         order = [self._known[at].page for at in transaction if at in self._known]
         low, high = 0, self._count + 1
         if all(one < other for one, other in pairwise(order)):
             low = max((self._known[at].page for at in transaction if at in self._known and at < frame), default=low)
             high = min((self._known[at].page for at in transaction if at in self._known and at > frame), default=high)
-        return set(range(low + 1, high))
+        return [range(low + 1, high)]
 
-    def _images(self, frame: int, doubts: set[int]) -> list[Image]:
-        """Where rows may be that the frame took from other pages, or should have brought."""
-        transaction = self._transaction(frame)
+    def _images(self, missed: list[int], doubtful: set[int]) -> list[Image]:
+        """Where rows may be that those frames took from other pages, or should have brought."""
         images = []
-        if any((page - 2) % (PAGE // 5 + 1) == 0 for page in doubts):
-            # The map of pages is old: it calls pages unused that the log has, from here on.
-            since = {page for page, at in self._last_good.items() if at >= transaction.start}
-            images += [Image(page, place(self._last_good[page]) + FRAME_HEADER, _NEITHER) for page in sorted(since)]
-        page = self._known[frame].page if frame in self._known else 0
-        images.append(Image(page, place(frame) + FRAME_HEADER, _NEITHER))
+        if any((page - 2) % (PAGE // 5 + 1) == 0 for page in doubtful):
+            # The map of pages is old: it calls pages unused that the log has, from there on.
+            since = self._transaction(missed[0]).start
+            images += [Image(page, _image(at), NONE) for page, at in self._last_good.items() if at >= since]
+        for frame in reversed(missed):
+            images.append(Image(self._known[frame].page if frame in self._known else 0, _image(frame), NONE))
+        for start in sorted({self._transaction(frame).start for frame in missed}, reverse=True):
+            images += self._before(self._transaction(start), doubtful)
+        return images
+
+    def _before(self, transaction: range, doubtful: set[int]) -> list[Image]:
+        """Of the pages that it changed, or may have changed, as they were."""
         changed = {self._known[at].page: at for at in transaction if at in self._known}
-        before = {head.page: at for at, head in sorted(self._good.items()) if at < transaction.start}
+        before = {head.page: at for at, head in self._good.items() if at < transaction.start and head.page in changed}
+        images = []
         for page, at in changed.items():
-            after = place(at) + FRAME_HEADER if at in self._good else _NEITHER
-            images.append(
-                Image(page, place(before[page]) + FRAME_HEADER if page in before else IN_THE_FILE, after)
-            )
-            if page in before and page in doubts:
+            after = _image(at) if at in self._good else NONE
+            if page in before:
+                images.append(Image(page, _image(before[page]), after))
+            if page not in before or page in doubtful:
                 images.append(Image(page, IN_THE_FILE, after))
         return images
+
+
+def _image(frame: int) -> int:
+    return place(frame) + FRAME_HEADER

@@ -22,6 +22,7 @@ import msgspec
 from gatepost.mail.queue_id import queue_id_number
 from gatepost.queue.chunks import CHUNK, decode_state
 from gatepost.queue.log_file import PAGE
+from gatepost.queue.log_frames import NONE
 from gatepost.queue.page_file import ROOT, TREE, UNKNOWN, PageFile
 from gatepost.queue.page_rows import BadPage, Row, Value, rows_in
 from gatepost.queue.rows import COLUMNS, FROM, Damaged, MessageRow, json_text, message_row, stored
@@ -184,8 +185,8 @@ class _Salvage:
         self._doubting = False
 
     def _messages_in(self, page: int, at: int) -> list[Row]:
-        """The rows of messages, and of their recipients, in an image of a page; 0: none."""
-        data = self._file.read_at(page, at) if at else None
+        """The rows of messages, and of their recipients, in an image of a page, or of NONE."""
+        data = self._file.read_at(page, at) if at != NONE else None
         found = []
         with contextlib.suppress(BadPage):
             for row in rows_in(self._file, page, data, newest=False) if data is not None else ():
