@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tests.crash.sessions import kept
+from tests.crash.sessions import kept, leave
 
 
 class RecordingSink:
@@ -96,7 +96,7 @@ class Load:
             writer.write(b"QUIT\r\n")
             await self._expect(reader, b"221")
         finally:
-            writer.close()
+            leave(writer)
 
     async def _message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ident: str) -> None:
         async with self.progress:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from tests.crash.sessions import kept
+from tests.crash.sessions import kept, leave
 
 LIMIT = 8 << 20
 
@@ -62,7 +62,7 @@ class Refilter:
         except (OSError, asyncio.IncompleteReadError):
             return b"451 4.3.0 Not now\r\n"
         finally:
-            writer.close()
+            leave(writer)
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
         while line := await reader.readline():

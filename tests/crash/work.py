@@ -11,7 +11,7 @@ import ssl
 from collections import Counter
 
 from tests.certificates import certificates
-from tests.crash.sessions import kept
+from tests.crash.sessions import kept, leave
 
 LARGE = 1_300_000
 """Octets of a large message."""
@@ -165,7 +165,7 @@ class Sender:
             self.acknowledged[ident] = recipients
             self.ids[ident] = reply.rsplit(b" ", 1)[1].strip().decode()
         finally:
-            writer.close()
+            leave(writer)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._expect(reader, b"220")
