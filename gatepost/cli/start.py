@@ -23,6 +23,7 @@ PATIENCE = 30.0
 """Seconds that a start waits for the processes of a mail system whose master was killed."""
 
 _SERVING = "serving"
+_RUNNING = "running"
 
 
 def _parser() -> ManualPage:
@@ -32,7 +33,7 @@ def _parser() -> ManualPage:
         "[-c DIR] [--foreground] [--single-process]",
         "Reads and proves the configuration, opens ports and log, and returns when the mail system serves. What "
         "`gatepost check` calls an error keeps it from starting, a fault is told on standard error.",
-        "0: it serves. 1: it does not; standard error tells why.",
+        "0: it runs, and serves unless standard error tells why not yet. 1: it does not run; standard error tells why.",
     )
     parser.add_argument("--foreground", action="store_true", help="stay in the foreground; end at SIGTERM or Ctrl-C")
     parser.add_argument("--single-process", action="store_true", help="one process for all (small machines, tests)")
@@ -124,14 +125,18 @@ def write_pid(lock: int) -> None:
 
 
 def _background(daemon: Daemon, lock: int, single_process: bool) -> int:
-    """Fork; the parent returns when the child serves, has failed, or goes on without a queue manager."""
+    """Fork; the parent returns when the child serves, has failed, or goes on without a queue manager.
+
+    The last is no failure, as with Postfix: the mail system runs, and who takes it for stopped would start it twice.
+    """
     read, write = os.pipe()
     if os.fork():
         os.close(write)
-        told = os.read(read, 4096).decode(errors="replace")
-        if told != _SERVING:
-            reason = told or "the mail system did not come up; see the log"
-            print(f"gatepost start: fatal: {reason}", file=sys.stderr)
+        word, _, reason = os.read(read, 4096).decode(errors="replace").partition(" ")
+        if word == _RUNNING:
+            print(f"gatepost start: warning: {reason}", file=sys.stderr, flush=True)
+        elif word != _SERVING:
+            print("gatepost start: fatal: the mail system did not come up; see the log", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
     os.close(read)
@@ -151,5 +156,5 @@ def _background(daemon: Daemon, lock: int, single_process: bool) -> int:
             os.close(descriptor)
 
     daemon.on_serving = lambda: tell(_SERVING)
-    daemon.on_outage = lambda reason: tell(f"mail system is down: {reason}; it is tried again and again")
+    daemon.on_outage = lambda reason: tell(f"{_RUNNING} mail system is down: {reason}; it is tried again and again")
     return daemon.run(single_process=single_process)

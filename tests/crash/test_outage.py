@@ -149,7 +149,7 @@ def test_a_reload_that_no_queue_manager_follows(world: World) -> None:
 
 
 def test_a_start_without_a_queue_manager(world: World) -> None:
-    """It tells why, and the mail system comes to serve by itself."""
+    """As with Postfix the mail system runs: the start tells why nothing goes in or out yet, and has not failed."""
     server = world.server
     server.stop()
     server.process = None
@@ -158,9 +158,25 @@ def test_a_start_without_a_queue_manager(world: World) -> None:
     done = server.command("start", check=False)
     try:
         reason = f"mail system is down: qmgr: fatal: {world.file}: Permission denied; it is tried again and again"
-        assert (done.returncode, done.stderr) == (1, f"gatepost start: fatal: {reason}\n")
+        assert (done.returncode, done.stderr) == (0, f"gatepost start: warning: {reason}\n")
+        assert server.command("status").stdout.startswith("the mail system is running")
+        again = server.command("start", check=False)
+        assert (again.returncode, again.stderr) == (1, "gatepost start: fatal: the mail system is already running\n")
         world.mend_queue()
         until(lambda: server.command("postqueue", "-f", check=False).returncode == 0, "a queue manager")
         queue_id_of(world.client().send("ann@client.test", TO))
     finally:
         server.command("stop")
+
+
+def test_a_single_process_that_cannot_open_its_queue_does_not_stay(world: World) -> None:
+    """There is nobody who would try again: the start has failed."""
+    server = world.server
+    server.stop()
+    server.process = None
+    world.file = server.queue / "private" / "store.lock"
+    world.spoil()
+    done = server.command("start", "--single-process", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gatepost start: fatal: ")
+    assert server.command("status", check=False).returncode == 1
