@@ -3,6 +3,7 @@
 A bounced original is removed only after its notice is on stable storage.
 """
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -24,6 +25,8 @@ from gatepost.queue.store import Batch, Deferral, Store
 from gatepost.tables.table import LookupTemporaryFailure
 
 NoticeKind = Literal["failed", "delayed", "told"]
+
+_FOR_NOW = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 class Conclusion:
@@ -162,7 +165,12 @@ class Conclusion:
         message = entry.message
         known = message.recipients
         results = [(known[s.index] if s.index >= 0 else message.expanded[~s.index], s) for s in statuses]
-        content = message.content or self._stored_content(message)
+        try:
+            content = message.content or self._stored_content(message)
+        except OSError:
+            if kind != "told":  # which is told once or never
+                return False
+            content = b""
         try:
             if kind == "failed":
                 return await self._notices.failed(message, results, content)
@@ -174,7 +182,10 @@ class Conclusion:
             return False
 
     def _stored_content(self, message: Message) -> bytes:
-        """Content that is not at hand: of a large one, as much as a notice returns, and its headers at least."""
+        """Content that is not at hand: of a large one, as much as a notice returns, and its headers at least.
+
+        Empty if it cannot be read. Raises OSError if it cannot be read for now.
+        """
         if not message.content_file:
             stored = self._store.load(message.queue_id)
             return stored.message.content if stored is not None else b""
@@ -184,6 +195,8 @@ class Conclusion:
                 return file.read(wanted)
         except OSError as error:
             self._log.warning(f"{message.queue_id}: content file {message.content_file}: {error.strerror}")
+            if error.errno in _FOR_NOW:
+                raise
             return b""
 
 

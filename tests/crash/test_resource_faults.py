@@ -229,6 +229,21 @@ def test_the_queue_manager_takes_no_more_commands(world: World) -> None:
     world.arrived(1)
 
 
+def test_a_notice_waits_until_content_can_be_read(world: World) -> None:
+    """Its sender gets back what he has sent, and not a notice without it."""
+    server, peer = world.server, world.peer
+    world.limit("qmgr", "nofile", descriptors(world.worker("qmgr")))
+    peer.replies[f"RCPT TO:<{TO}>"] = "550 5.1.1 No such user"
+    queue_id = server.send("ann@client.test", TO, LARGE)
+    server.wait_log(f"{queue_id}: to=<{TO}>.*status=bounced")
+    server.wait_log(f"warning: {queue_id}: content file {queue_id}: Too many open files")
+    world.limit("qmgr", "nofile", 1000)
+    world.arrived(1)
+    (notice,) = peer.messages
+    assert notice.recipients == ["ann@client.test"]
+    assert "\nSubject: large\n" in notice.content
+
+
 @pytest.mark.skipif(bool(os.geteuid()), reason="there is a worker for local delivery only as root")
 def test_local_has_no_descriptors(world: World) -> None:
     server = world.server
