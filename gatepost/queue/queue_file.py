@@ -65,8 +65,9 @@ def kept_since(folder: Path, moment: float) -> list[Path]:
     """The damaged files that were put aside since then, without their logs. `moment`: wall-clock seconds."""
     found = []
     for path in sorted(folder.glob(f"{DAMAGED}*")):
-        if not path.name.endswith(("-wal", "-shm", "-content")) and path.stat().st_ctime > moment:
-            found.append(path)
+        with contextlib.suppress(FileNotFoundError):  # moved away just now
+            if not path.name.endswith(("-wal", "-shm", "-content")) and path.stat().st_ctime > moment:
+                found.append(path)
     return found
 
 
