@@ -118,7 +118,7 @@ def _mended_in_place(path: Path) -> str:
         return ""
     try:
         with contextlib.closing(open_connection(path)) as connection:
-            refuse_damaged_log(path, connection)
+            refuse_damaged_log(path, connection, cut=True)
             if _sound(connection):
                 return _LOOKED_THROUGH
             connection.execute("BEGIN IMMEDIATE")
@@ -165,7 +165,11 @@ def _replace(folder: Path, warn: Warn, clock: Callable[[], float]) -> None:
 def _room(folder: Path) -> int:
     """Octets that the new file may have."""
     disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize - min(SPACE_LEFT, disk.f_blocks * disk.f_frsize // _PART)
+    return disk.f_bavail * disk.f_frsize - _left_free(disk)
+
+
+def _left_free(disk: os.statvfs_result) -> int:
+    return min(SPACE_LEFT, disk.f_blocks * disk.f_frsize // _PART)
 
 
 def _told(found: Salvaged, unclaimed: int, kept: str) -> str:
@@ -212,7 +216,7 @@ def _failure(folder: Path, error: Exception) -> StoreFailure | StoreFull:
         kept = ", ".join(path.name for path in kept_since(folder, 0))
         return StoreFull(
             f"{folder}: no space to carry over what can be read of the damaged {FILE_NAME} (up to its size is needed, "
-            f"and {SPACE_LEFT >> 20} MiB are left free); it was left as it is: {error}"
+            f"and {_left_free(os.statvfs(folder)) >> 20} MiB are left free); it was left as it is: {error}"
             + (f"; damaged files of before take space, too: {kept}" if kept else "")
         )
     return StoreFailure(f"{folder}: {error}")

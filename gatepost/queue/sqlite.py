@@ -125,7 +125,7 @@ class SqliteStore:
             # SQLite gives its other files the mode of this one.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._writer = open_connection(self._path, vfs)
-        refuse_damaged_log(self._path, self._writer)
+        refuse_damaged_log(self._path, self._writer, cut=True)
         self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE // 1024}")
         prepare_file(self._writer, first_number(clock()))
         sync_folder(self._folder)
