@@ -1,4 +1,4 @@
-"""What power cuts leave of a transaction behind the log's end, once and again, is no damage: nobody got `250` for it."""
+"""What power cuts leave of a transaction behind the log's end, once and again, is no damage: nobody got `250`."""
 
 from pathlib import Path
 from shutil import copytree
