@@ -3,6 +3,7 @@
 from zlib import crc32
 
 from gatepost.cleanup.data_size import DataSize
+from gatepost.cleanup.eight_bit import EightBitParts
 from gatepost.cleanup.header_pass import HeaderPass
 from gatepost.cleanup.interface import LargeContent, Outcome, QueueFull, QueueUnavailable, QueueWriter, Transaction
 from gatepost.cleanup.own_headers import OwnHeaders
@@ -35,6 +36,7 @@ class LargeStream:
         self._arrival = arrival
         self._limit = limit
         self._headers = headers
+        self._parts = own.parts(transaction) if headers is not None else None
         self._pending = b""
         self._skipping = False
         self._line_start = True
@@ -52,6 +54,9 @@ class LargeStream:
             self._take(self._headers, b"", last=True)
         if self._last != b"\n":
             self._put(b"\n")
+        if self._parts is not None:
+            self._parts.end()
+            self._look_at(self._parts)
 
     def abandon(self) -> None:
         """Give the file up."""
@@ -108,6 +113,9 @@ class LargeStream:
         if self._limit and (self.octets > self._limit or self.records.size > self._limit):
             self._fail("size")
             return
+        if self._parts is not None:
+            self._parts.feed(data)
+            self._look_at(self._parts)
         self.checksum = crc32(data, self.checksum)
         self._last = data[-1:]
         try:
@@ -119,6 +127,11 @@ class LargeStream:
         except QueueUnavailable as error:
             self.reason = str(error)
             self._fail("write")
+
+    def _look_at(self, parts: EightBitParts) -> None:
+        if parts.found:
+            self._transaction.body = "8bitmime"
+            self._parts = None
 
     def _fail(self, outcome: Outcome) -> None:
         self.outcome = outcome

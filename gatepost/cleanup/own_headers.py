@@ -1,8 +1,7 @@
 """What cleanup itself puts into the header section: trace, prepended and missing headers; and what it logs of it."""
 
-import re
-
 from gatepost.cleanup.address_headers import AddressHeaders
+from gatepost.cleanup.eight_bit import EIGHT_BIT, EightBitParts
 from gatepost.cleanup.header_pass import (
     CONTENT_ENCODING,
     DATE,
@@ -20,18 +19,11 @@ from gatepost.cleanup.received import Dates, received_header
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.headers import header_name
-from gatepost.mail.mime_state import MimeState
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
 
-_EIGHT_BIT = re.compile(rb"^content-transfer-encoding[ \t]*:\s*(?:8bit|binary)$", re.I | re.M)
 _EIGHT_BIT_WORDS = (b"8bit", b"8BIT", b"binary", b"Binary", b"BINARY")
-
-
-def _has_eight_bit_part(content: bytes) -> bool:
-    state = MimeState(downgrade=False)
-    return any(kind != "body" and _EIGHT_BIT.match(text) for kind, text in state.feed(content))
 
 
 class OwnHeaders:
@@ -78,7 +70,7 @@ class OwnHeaders:
         if headers.hops >= self._hopcount_limit:
             return False
         self.log_message_ids(headers, queue_id)
-        if headers.seen & CONTENT_ENCODING and self._detect_8bit and any(map(_EIGHT_BIT.search, headers.out)):
+        if headers.seen & CONTENT_ENCODING and self._detect_8bit and any(map(EIGHT_BIT.search, headers.out)):
             transaction.body = "8bitmime"
         if transaction.origin.context == "local" or self._add_always or self._rewrites_remote:
             self._add_missing(headers, sender, queue_id, arrival)
@@ -91,10 +83,17 @@ class OwnHeaders:
 
     def note_encoding(self, transaction: Transaction, content: list[bytes]) -> None:
         """A part of the message that says it is 8bit makes the message 8bit, too (detect_8bit_encoding_header)."""
-        if self._detect_8bit and self._looks_inside and transaction.body != "8bitmime":
-            body = content[-1]
-            if any(word in body for word in _EIGHT_BIT_WORDS) and _has_eight_bit_part(b"".join(content)):
+        body = content[-1]
+        if any(word in body for word in _EIGHT_BIT_WORDS) and (parts := self.parts(transaction)) is not None:
+            parts.feed(b"".join(content))
+            parts.end()
+            if parts.found:
                 transaction.body = "8bitmime"
+
+    def parts(self, transaction: Transaction) -> EightBitParts | None:
+        """To be fed with the content; None if the parts decide nothing."""
+        wanted = self._detect_8bit and self._looks_inside and transaction.body != "8bitmime"
+        return EightBitParts() if wanted else None
 
     def log_message_ids(self, headers: HeaderPass, queue_id: str) -> None:
         """The ones that came with the message."""

@@ -17,6 +17,9 @@ Event = tuple[Kind, bytes]
 
 _ENCODING_SPECIALS = re.compile(rb"[\s()<>@,;:\\\"/\[\]?=]")
 _EIGHT = frozenset((b"8bit", b"binary"))
+_DASH = ord("-")
+_LINE, _LINES = 2100, 100
+"""Octets of a line, and lines of a header, that `headers` looks at; a boundary is no longer."""
 
 
 class MimeState:
@@ -57,6 +60,28 @@ class MimeState:
         yield from self._end_header()
         if self._kind != "body":
             yield from self._converted_encoding()
+
+    def headers(self, piece: bytes) -> Iterator[bytes]:
+        """In the place of `feed`, from the first piece on: the headers only, the first _LINES lines of each.
+
+        Lines that can be no boundary are passed over quickly.
+        """
+        at = 0
+        while at < len(piece):
+            if self._kind == "body" and not self._rest and piece[at] != _DASH:
+                found = piece.find(b"\n-", at)
+                if found < 0:
+                    if not piece.endswith(b"\n"):
+                        self._rest = [b"."]  # the next piece goes on with a line that is no boundary
+                    return
+                at = found + 1
+            end = piece.find(b"\n", at)
+            line = piece[at : end if end >= 0 else None]
+            at = end + 1 or len(piece)
+            line = b"".join((*self._rest, line))[:_LINE]
+            self._rest = [line] if end < 0 else []
+            if end >= 0 and (len(self._header) < _LINES or line[:1] not in (b" ", b"\t")):
+                yield from (text for kind, text in self._line(line) if kind != "body")
 
     def _line(self, line: bytes) -> Iterator[Event]:
         if self._kind != "body":

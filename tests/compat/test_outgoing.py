@@ -161,6 +161,9 @@ INSIDE = {
 @pytest.mark.parametrize("disabled", ["no", "yes"])
 def test_headers_of_parts_say_what_a_message_needs(disabled: str) -> None:
     contents = CONTENTS | {name: text.encode() for name, text in INSIDE.items()}
+    contents |= {f"large-{name}": (text + "filler\r\n" * 20_000).encode() for name, text in INSIDE.items()}
+    behind = "--b\r\n\r\n" + "QUJD" * 19 + "\r\n"
+    contents["behind"] = INSIDE["part"].replace("--b\r\n", behind + "filler\r\n" * 20_000 + "--b\r\n", 1).encode()
     cases = {name: Case({}, content=content) for name, content in contents.items()}
     cases |= {f"{name}-7": Case(SEVEN, content=content) for name, content in contents.items()}
     cases |= {f"{name}-u": Case({}, content=content, mail=" SMTPUTF8") for name, content in contents.items()}

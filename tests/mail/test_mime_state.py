@@ -182,3 +182,45 @@ def test_headers_beyond_ascii(text: str, has: bool) -> None:
     content = text.encode()
     assert has_header_beyond_ascii((content,)) is has
     assert has_header_beyond_ascii(content[at : at + 3] for at in range(0, len(content), 3)) is has
+
+
+def headers(content: bytes, pieces: list[int]) -> list[bytes]:
+    """What MimeState.headers tells of content in pieces of these lengths, over and over."""
+    state = MimeState(downgrade=False)
+    found, at, turn = [], 0, 0
+    while at < len(content):
+        step = pieces[turn % len(pieces)]
+        found += list(state.headers(content[at : at + step]))
+        at, turn = at + step, turn + 1
+    return found + [text for kind, text in state.end() if kind != "body"]
+
+
+_SCRAPS = ["--b1", "--b2", "--", "-", "\n", "\n\n", " ", "X: 1", "Content-Type: message/rfc822\n\n", "text", "--b1--",
+           "Content-Type: multipart/mixed; boundary=b2\n", "Content-Transfer-Encoding:\n 8bit\n"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_SCRAPS), max_size=40), st.lists(st.integers(1, 20), min_size=1, max_size=5))
+def test_headers_alone_are_those_of_all(scraps: list[str], pieces: list[int]) -> None:
+    content = ("Content-Type: multipart/mixed; boundary=b1\n" + "".join(scraps)).encode()
+    state = MimeState(downgrade=False)
+    wanted = [text for kind, text in [*state.feed(content), *state.end()] if kind != "body"]
+    assert headers(content, pieces) == wanted
+
+
+def test_headers_alone_of_a_known_message() -> None:
+    content = MULTIPART.encode()
+    state = MimeState(downgrade=False)
+    wanted = [text for kind, text in [*state.feed(content), *state.end()] if kind != "body"]
+    assert len(wanted) > 10
+    for step in range(1, 60):
+        assert headers(content, [step]) == wanted
+
+
+def test_headers_without_end_fill_no_memory() -> None:
+    state = MimeState(downgrade=False)
+    assert not list(state.headers(b"X: 1\n"))
+    for _ in range(1000):
+        assert not list(state.headers(b" " + b"y" * 10_000 + b"\n"))
+    (header,) = state.headers(b"Y: 2\n")
+    assert len(header) < 250_000
+    assert [len(text) < 5000 for text in state.headers(b"Z: " + b"z" * 100_000 + b"\n\n")] == [True, True]
