@@ -44,7 +44,8 @@ class Accepting:
         self._rest_over: asyncio.TimerHandle | None = None
 
     def listen(self, sock: socket.socket, factory: Factory) -> None:
-        """Serve those who come to this socket, which does not block, by what `factory` makes. Raises OSError."""
+        """Serve those who come to this socket by what `factory` makes. Raises OSError."""
+        sock.setblocking(False)
         self._sockets[sock] = factory
         if not self.resting:
             self._loop.add_reader(sock.fileno(), self._accept, sock)
