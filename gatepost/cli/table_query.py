@@ -20,6 +20,7 @@ Find = Callable[[str], Awaitable[str | None]]
 
 # Types that are one file, with what Postfix says when it cannot be opened.
 _FILES = {"texthash": "open database", "regexp": "open", "pcre": "open", "cidr": "open"}
+_CONFIGURED = ("sqlite", "pgsql", "mysql", "ldap", "memcache")
 
 
 class _Asked:
@@ -121,6 +122,8 @@ class Questions:
             return _Asked(spec, self._indexed(file, spec), self._value(spec, kind))
         if kind in _FILES and not name.startswith("{"):
             _try(name, _FILES[kind])
+        if kind in _CONFIGURED and name.startswith(("/", ".")):
+            _try(name, "open")
         return _Asked(spec, self._opened(spec).lookup, self._value(spec, kind))
 
     def _indexed(self, file: TableFile, spec: str) -> Find:

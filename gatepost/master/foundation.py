@@ -66,18 +66,20 @@ class Foundation:
         self.mail_log = log
         self.writes = GatheredWrites()
         settings = self.settings
-        warn = log.program("trivial-rewrite").warning
+        rewrite, cleanup, local = log.program("trivial-rewrite"), log.program("cleanup"), log.program("local")
         self.files = files or access_here(configuration)
-        self.tables = open_tables(table_environment(settings, warn, self.files))
+        self.tables = open_tables(table_environment(settings, rewrite.warning, self.files, rewrite.error))
         self.own_addresses = _own_addresses(settings)
         services = address_services(
             settings,
             self.tables,
             self.own_addresses | frozenset(split_list(settings.proxy_interfaces)),
             clock=time.monotonic,
-            warn=warn,
-            cleanup_warn=log.program("cleanup").warning,
-            local_warn=log.program("local").warning,
+            warn=rewrite.warning,
+            cleanup_warn=cleanup.warning,
+            local_warn=local.warning,
+            cleanup_error=cleanup.error,
+            local_error=local.error,
         )
         self.rewriter = services.rewriter
         self.classes = services.classes
@@ -113,11 +115,11 @@ class Foundation:
     @cached_property
     def sasl(self) -> BackEnds:
         """Who knows the passwords of those who log in."""
-        warn = self.mail_log.program("smtpd").warning
+        log = self.mail_log.program("smtpd")
         return BackEnds(
-            self.tables.logged_by(warn),
+            self.tables.logged_by(log.warning, log.error),
             configuration=self.configuration.directory,
-            warn=warn,
+            warn=log.warning,
             secret=_host_secret(),
         )
 
@@ -131,13 +133,17 @@ class Foundation:
 
 
 def table_environment(
-    settings: Settings, warn: Callable[[str], None], files: FileAccess | None = None
+    settings: Settings,
+    warn: Callable[[str], None],
+    files: FileAccess | None = None,
+    error: Callable[[str], None] | None = None,
 ) -> TableEnvironment:
     """What the tables of a process need: of the mail system, and of commands that look into tables."""
     files = files or FileAccess()
     return TableEnvironment(
         clock=time.monotonic,
         warn=warn,
+        error=error,
         smtputf8=settings.smtputf8_enable,
         alias_tables=frozenset(split_list(settings.alias_maps) + split_list(settings.alias_database)),
         environ=dict(os.environ),

@@ -12,7 +12,7 @@ from gatepost.master.notices import make_cleanup
 def local_agent(foundation: Foundation, settings: Settings, log: ProgramLog, writer: QueueWriter) -> LocalAgent:
     """The agent of a `local` transport; `writer` takes what aliases send on."""
     cleanup = make_cleanup(foundation, writer, foundation.mail_log)
-    tables = foundation.tables.logged_by(log.warning)
+    tables = foundation.tables.logged_by(log.warning, log.error)
     statuses = tables.maps("local_delivery_status_filter", settings.local_delivery_status_filter)
     parts = LocalParts(
         foundation.aliases,

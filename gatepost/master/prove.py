@@ -311,7 +311,7 @@ class _Prover:
         places = [self.settings, *map(self.configuration.settings_for, self.configuration.master)]
         told = set()
         for problem in foundation.tables.problems():
-            told.add(problem.text)
+            told.add(_subject(problem.text))
             if problem.text.endswith(self._refused):
                 continue  # told already, as an error
             placed = place_of_table(problem.text, places)
@@ -325,13 +325,14 @@ class _Prover:
             )
         self.log.flush()
         for line in self.output.lines:
-            self._said(line.removeprefix("warning: "), told)
+            if not line.startswith("error: open "):  # of a table, which is among the problems
+                self._said(line.removeprefix("warning: "), told)
 
     def _said(self, text: str, told: Container[str]) -> None:
         """A line that would have gone to the log. One about an item in a file gives a fault its line."""
         found = _IN_FILE.fullmatch(text)
         if found is None:
-            if text not in told:
+            if _subject(text) not in told:
                 self.proof.remarks.append(text)
             return
         parameter, where, what = found.groups()
@@ -339,3 +340,8 @@ class _Prover:
         for number, fault in enumerate(faults):
             if f"parameter {parameter}: " in fault and fault.endswith(what) and where not in fault:
                 faults[number] = f"{where}: parameter {parameter}: {what}"
+
+
+def _subject(text: str) -> str:
+    """What a line is about: of a table that cannot be opened its name, for the log says it otherwise."""
+    return text.partition(" is unavailable. ")[0]

@@ -45,7 +45,7 @@ def _ports(foundation: Foundation, syslog_name: str, verifier: AddressVerifier |
         foundation.resolver,
         foundation.rewriter,
         foundation.local_domains.is_local_or_origin,
-        foundation.tables.logged_by(log.warning),
+        foundation.tables.logged_by(log.warning, log.error),
         foundation.dns,
         log,
         own_addresses=foundation.own_addresses,
@@ -92,7 +92,7 @@ def server_environment(
         return await client_name(address, foundation.dns, foundation.hosts)
 
     log = foundation.mail_log.program("smtpd", settings.syslog_name)
-    tables = foundation.tables.logged_by(log.warning)
+    tables = foundation.tables.logged_by(log.warning, log.error)
     # Whoever explains has a policy of his own, and lets nobody log in.
     sasl = listener_sasl(settings, tables, foundation.sasl) if policy is None else None
     policy = policy or compile_policy(foundation, service, verifier)

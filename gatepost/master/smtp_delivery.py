@@ -49,7 +49,7 @@ def smtp_agent(
     """The agent of a transport; `program`: `smtp` or `lmtp`. `writer` takes the postmaster's transcripts. Raises
     ConfigError.
     """
-    tables, parts = foundation.tables.logged_by(log.warning), (foundation.rewriter, foundation.local_domains)
+    tables, parts = foundation.tables.logged_by(log.warning, log.error), (foundation.rewriter, foundation.local_domains)
     generic = generic_maps(settings, tables, *parts, prefix=program)
     params, smtp_tables = SmtpParams.of(settings, program), SmtpTables.of(settings, tables, log, program)
     dns = foundation.dnssec if params.dns_support_level == "dnssec" else foundation.dns

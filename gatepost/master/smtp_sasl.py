@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def smtp_login(foundation: Foundation, settings: Settings, program: str, log: ProgramLog) -> "SmtpLogin | None":
     """Of a transport; `program`: `smtp` or `lmtp`. Raises ConfigError."""
-    params = SaslParams.of(settings, foundation.tables.logged_by(log.warning), program)
+    params = SaslParams.of(settings, foundation.tables.logged_by(log.warning, log.error), program)
     if params is None:
         return None
     from gatepost.delivery.smtp_sasl import SmtpLogin

@@ -82,7 +82,7 @@ class QueueParts:
         self.verification: VerifyService = VerifyService(
             foundation, self.cleanup, log, None if earlier is None else earlier.verification
         )
-        tables = foundation.tables.logged_by(program.warning)
+        tables = foundation.tables.logged_by(program.warning, program.error)
         self.fast_flush = FastFlush(settings, tables, self.store, time.time)
         services = transports(plan.configuration)
         policies = destination_policies(

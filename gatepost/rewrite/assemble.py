@@ -41,12 +41,15 @@ def address_services(
     warn: Callable[[str], None],
     cleanup_warn: Callable[[str], None] | None = None,
     local_warn: Callable[[str], None] | None = None,
+    cleanup_error: Callable[[str], None] | None = None,
+    local_error: Callable[[str], None] | None = None,
 ) -> AddressServices:
     """Compile the lists and open the tables. Raises ConfigError.
 
     `own_addresses`: of inet_interfaces and proxy_interfaces, as
     numbers. `clock`: monotonic seconds. `warn`: takes the text of a log warning of
-    trivial-rewrite(8), the other two what cleanup(8) and local(8) have to say of their tables, if that goes elsewhere.
+    trivial-rewrite(8), the other two what cleanup(8) and local(8) have to say of their tables, if that goes elsewhere;
+    the errors, why such a table cannot be opened.
     """
     parents = split_items(settings.parent_domain_matches_subdomains)
     cleanup_warn, local_warn = cleanup_warn or warn, local_warn or warn
@@ -76,7 +79,7 @@ def address_services(
         )
 
     propagated = split_items(settings.propagate_unmatched_extensions)
-    cleanup_tables = tables.logged_by(cleanup_warn)
+    cleanup_tables = tables.logged_by(cleanup_warn, cleanup_error)
     maps = cleanup_tables.maps("virtual_alias_maps", settings.virtual_alias_maps)
     virtual_aliases = VirtualAliases(
         AddressMaps(maps, rewriter, local_domains, delimiters, propagate="virtual" in propagated),
@@ -84,7 +87,9 @@ def address_services(
         warn=cleanup_warn,
     )
     aliases = Aliases(
-        tables.logged_by(local_warn).maps("alias_maps", _without_nis(settings.alias_maps), syntax="aliases"),
+        tables.logged_by(local_warn, local_error).maps(
+            "alias_maps", _without_nis(settings.alias_maps), syntax="aliases"
+        ),
         rewriter,
         local_domains,
         delimiters,

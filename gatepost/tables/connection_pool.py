@@ -57,12 +57,24 @@ class ConnectionFailure(Exception):
     """The host cannot be reached, or has gone away; another one may do."""
 
 
+class NoConnection(ConnectionFailure):
+    """The host cannot be reached. `reason`: why, without its name."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class QuestionFailure(Exception):
     """The server has refused the question; its connection is as good as before."""
 
 
 class NoAnswer(Exception):
     """No host has answered. The text says what the last one said."""
+
+
+class NotReached(NoAnswer):
+    """The last host could not be reached."""
 
 
 @dataclass(slots=True)
@@ -97,10 +109,12 @@ class ConnectionPool(Generic[C]):
         limits: PoolLimits,
         *,
         in_order: bool = False,
+        no_connection: Callable[[str], NoConnection] | None = None,
     ) -> None:
         """`hosts`: (text, is it a Unix socket?). `connect` takes the text and raises ConnectionFailure.
 
-        `in_order`: the first host that works, not any.
+        `in_order`: the first host that works, not any. `no_connection` finds words of its own for a failure to connect,
+        given its reason.
         """
         self.hosts: list[Host[C]] = [Host(text, is_local) for text, is_local in hosts]
         self._env = env
@@ -108,6 +122,7 @@ class ConnectionPool(Generic[C]):
         self._connect = connect
         self._limits = limits
         self._in_order = in_order
+        self._no_connection = no_connection
         self._turns: asyncio.Semaphore | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -138,6 +153,7 @@ class ConnectionPool(Generic[C]):
 
     async def _ask_each(self, question: Callable[[C], Awaitable[T]]) -> T:
         reason = "all hosts have failed lately"
+        why: ConnectionFailure | None = None
         tried: list[Host[C]] = []
         while (host := self._next_host(tried)) is not None:
             tried.append(host)
@@ -146,17 +162,20 @@ class ConnectionPool(Generic[C]):
                     return await self._ask_one(host, question)
             except TimeoutError:
                 reason = f"{self._kind} server {host.text}: no answer within {self._limits.timeout:g} s"
+                self._env.warn(reason)
             except ConnectionFailure as failure:
-                reason = str(failure)
+                self._env.warn(str(failure))
+                reason, why = str(failure), failure
             except QuestionFailure as failure:
                 # The next server may know better, yet this one is up: a key that it refuses must not take it away.
                 reason = f"{self._kind} query failed: {failure}"
                 self._env.warn(reason)
                 continue
-            self._env.warn(reason)
             self._close_idle(host)
             if len(self.hosts) > 1:
                 host.failed_until = self._env.clock() + self._limits.retry_interval
+        if isinstance(why, NoConnection):
+            raise NotReached(why.reason)
         raise NoAnswer(reason)
 
     def _next_host(self, tried: list[Host[C]]) -> Host[C] | None:
@@ -187,6 +206,8 @@ class ConnectionPool(Generic[C]):
         try:
             connection = await self._connect(host.text)
         except ConnectionFailure as failure:
+            if self._no_connection is not None:
+                raise self._no_connection(str(failure)) from None
             raise ConnectionFailure(f"connect to {self._kind} server {host.text}: {failure}") from None
         except TimeoutError:
             raise

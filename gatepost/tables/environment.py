@@ -39,7 +39,8 @@ def error_text(error: OSError) -> str:
 class TableEnvironment:
     """Surroundings of all tables of one process.
 
-    `clock` gives monotonic seconds. `warn` takes the text of a log line, without the word `warning: `.
+    `clock` gives monotonic seconds. `warn` takes the text of a log line, without the word `warning: `; `error` why a
+    table cannot be opened, without the word `error: ` (None: `warn` is told).
     `directory` is where relative file names start. `alias_tables` names the tables of alias_maps and
     alias_database (`hash:/etc/aliases`): their sources have the syntax of aliases(5), whichever parameter
     opens them. `parameter` gives the value of any name in main.cf, None if it is not set there. `stat_file`,
@@ -58,6 +59,7 @@ class TableEnvironment:
     stat_file: Callable[[str], os.stat_result] = os.stat
     read_file: Callable[[str], bytes] = read_file
     open_file: Callable[[str], int] = open_file
+    error: Callable[[str], None] | None = None
     choose: Callable[[list[str]], str] = random.choice
 
     def path(self, name: str) -> str:

@@ -225,7 +225,7 @@ class IndexTable:
             self._file = None
 
     def _words(self, error: Exception) -> str:
-        return f"open {self._path}: {error_text(error) if isinstance(error, OSError) else error}"
+        return f"open database {self._path}: {error_text(error) if isinstance(error, OSError) else error}"
 
     def _current(self) -> IndexFile:
         """The file; if it has gone or been replaced by what is none, the one that was there before."""

@@ -10,6 +10,7 @@ from gatepost.tables.connection_pool import (
     ConnectionFailure,
     ConnectionPool,
     NoAnswer,
+    NotReached,
     PoolLimits,
     QuestionFailure,
     Shared,
@@ -56,21 +57,27 @@ def percent_decode(data: bytes) -> str:
 class _Asked:
     """What the two types share: whole keys as they are, and three answers."""
 
-    __slots__ = ("_pool", "fixed", "name")
+    __slots__ = ("_pool", "_warn", "fixed", "name")
 
-    def __init__(self, name: str, pool: ConnectionPool[StreamConnection]) -> None:
+    def __init__(self, name: str, pool: ConnectionPool[StreamConnection], warn: Callable[[str], None]) -> None:
         self.name = name
         self.fixed = False
         self._pool = pool
+        self._warn = warn
 
     async def lookup(self, key: str) -> str | None:
         try:
             value = await in_own_task(self._pool.ask(lambda connection: self._ask(connection, key)))
         except NoAnswer as failure:
+            if isinstance(failure, NotReached):
+                self._not_reached(str(failure))
             raise LookupTemporaryFailure(self.name, key, str(failure)) from None
         if value == "":
             raise EmptyResult(self.name, key)
         return value
+
+    def _not_reached(self, reason: str) -> None:
+        """Tell of it, besides what the connection has told."""
 
     async def _ask(self, connection: StreamConnection, key: str) -> str | None:
         raise NotImplementedError
@@ -106,9 +113,14 @@ class SocketmapTable(_Asked):
 
     __slots__ = ("_map",)
 
-    def __init__(self, name: str, pool: ConnectionPool[StreamConnection], map_name: str) -> None:
-        super().__init__(name, pool)
+    def __init__(
+        self, name: str, pool: ConnectionPool[StreamConnection], map_name: str, warn: Callable[[str], None]
+    ) -> None:
+        super().__init__(name, pool, warn)
         self._map = map_name
+
+    def _not_reached(self, reason: str) -> None:
+        self._warn(f"table {self.name} lookup error: {reason}")
 
     async def _ask(self, connection: StreamConnection, key: str) -> str | None:
         request = f"{self._map} {key}".encode()
@@ -147,15 +159,17 @@ def opener(env: TableEnvironment, shared: Shared) -> Callable[[str], TcpTable | 
     limits = PoolLimits(connections=CONNECTIONS, timeout=timeout)
 
     def pool(kind: str, server: str) -> ConnectionPool[StreamConnection]:
-        return shared.get((kind, server), lambda: stream_pool(env, kind, server, limits))
+        place = server.partition(":")[2]
+        connect_to = f"TCP map {place}" if kind == "tcp" else place
+        return shared.get((kind, server), lambda: stream_pool(env, kind, server, limits, connect_to))
 
     def open_table(name: str) -> TcpTable | SocketmapTable:
         kind, _, server = name.partition(":")
         if kind == "tcp":
-            return TcpTable(name, pool(kind, f"inet:{server}"))
+            return TcpTable(name, pool(kind, f"inet:{server}"), env.warn)
         server, colon, map_name = server.rpartition(":")
         if not colon or not map_name:
             raise ConfigError(f"{name} requires server:socketmap argument")
-        return SocketmapTable(name, pool(kind, server), map_name)
+        return SocketmapTable(name, pool(kind, server), map_name, env.warn)
 
     return open_table

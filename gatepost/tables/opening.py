@@ -35,12 +35,13 @@ class Tables:
         self._shared = Shared()
         self._openers = self._all_openers(env)
 
-    def logged_by(self, warn: Callable[[str], None]) -> Self:
-        """The same tables, for a program with warnings of its own. A table that two programs have tells the one that
-        had it first what is wrong with it; each tells itself which of its lookups fail.
+    def logged_by(self, warn: Callable[[str], None], error: Callable[[str], None] | None = None) -> Self:
+        """The same tables, for a program with warnings and errors (TableEnvironment) of its own. A table that two
+        programs have tells the one that had it first what is wrong with it; each tells itself which of its lookups
+        fail.
         """
         other = copy(self)
-        other.env = replace(self.env, warn=warn)
+        other.env = replace(self.env, warn=warn, error=error)
         other._openers = other._all_openers(other.env)
         return other
 

@@ -1,11 +1,12 @@
 """Servers that are asked over a plain stream: `inet:host:port` and `unix:path`, for tcp, socketmap and memcache."""
 
 import asyncio
+import errno
 import os
 import socket
 
 from gatepost.config.errors import ConfigError
-from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, PoolLimits
+from gatepost.tables.connection_pool import ConnectionFailure, ConnectionPool, NoConnection, PoolLimits
 from gatepost.tables.environment import TableEnvironment
 from gatepost.tables.source import printable
 
@@ -123,8 +124,12 @@ def port_number(service: str) -> int:
         raise ConfigError(f"unknown service: {service}") from None
 
 
-def stream_pool(env: TableEnvironment, kind: str, server: str, limits: PoolLimits) -> ConnectionPool[StreamConnection]:
-    """Connections to one server. Raises ConfigError for a server that cannot be one."""
+def stream_pool(
+    env: TableEnvironment, kind: str, server: str, limits: PoolLimits, connect_to: str = ""
+) -> ConnectionPool[StreamConnection]:
+    """Connections to one server. `connect_to`: the words (and the server's name) of Postfix's own clients for a failure
+    to connect. Raises ConfigError for a server that cannot be one.
+    """
     host, port, path = parse_server(server)
     path = env.path(path) if path else ""
 
@@ -135,8 +140,14 @@ def stream_pool(env: TableEnvironment, kind: str, server: str, limits: PoolLimit
                 _, connection = await loop.create_unix_connection(StreamConnection, path)
             else:
                 _, connection = await loop.create_connection(StreamConnection, host, port)
+        except socket.gaierror as error:
+            if not connect_to:
+                raise ConnectionFailure(_words(error)) from None
+            env.warn(f"host or service {host}:{port} not found: {error.strerror}")
+            raise ConnectionFailure(os.strerror(errno.EADDRNOTAVAIL)) from None
         except OSError as error:
             raise ConnectionFailure(_words(error)) from None
         return connection
 
-    return ConnectionPool(env, kind, [(server, bool(path))], connect, limits)
+    words = (lambda why: NoConnection(f"connect to {connect_to}: {why}", why)) if connect_to else None
+    return ConnectionPool(env, kind, [(server, bool(path))], connect, limits, no_connection=words)

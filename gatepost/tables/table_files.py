@@ -156,7 +156,8 @@ class TextFile(TableFile):
                     f"open database {self.path}: only the index {index} is there, and tables are read from their "
                     f"source text; write it anew with Postfix's own command: postmap -s {self.kind}:{self.path}"
                 ) from None
-            raise self._cannot_open(error) from None
+            index = self.path + INDEX_SUFFIXES[self.kind][0]
+            raise TableFileError(f"open database {index}: {error_text(error)}") from None
         except OSError as error:
             raise self._cannot_open(error) from None
 

@@ -1,6 +1,7 @@
 """Tables read from their source text: texthash, and hash, btree, lmdb, cdb, dbm, sdbm without their index."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from gatepost.tables.environment import TableEnvironment
@@ -20,6 +21,21 @@ INDEX_SUFFIXES = {
 }
 
 
+def _unreadable(kind: str, path: str, why: str, missing: bool) -> str:
+    """As Postfix, which looks for the index: where neither is there its words are as true of the source.
+
+    An index without its source: say what to do, for the file that was opened is not the one people see.
+    """
+    suffixes = INDEX_SUFFIXES.get(kind, ()) if missing else ()
+    for suffix in suffixes:
+        if os.path.exists(path + suffix):  # noqa: PTH110 (Path.exists raises where the folder may not be searched)
+            return (
+                f"open database {path}: only the index {Path(path + suffix).name} is there, and tables are read from "
+                f"their source text; restore it, or write it anew with: postmap -s {kind}:{path}"
+            )
+    return f"open database {path}{suffixes[0] if suffixes else ''}: {why}"
+
+
 class TextTable:
     """`texthash:/file` and kin: one dict get a lookup, one stat() now and then."""
 
@@ -32,19 +48,8 @@ class TextTable:
         self._fold = env.fold
         self.source = (env.path(path), syntax, env)
         """Path, syntax and environment: for who wants to know where an entry stands."""
-        self._file = WatchedFile(env, name, path, parser(syntax, env.path(path), env.fold))
-        if self._file.content is None:
-            self._explain_index(name.partition(":")[0])
-
-    def _explain_index(self, kind: str) -> None:
-        """An index without its source: say what to do, for the file that was opened is not the one people see."""
-        for suffix in INDEX_SUFFIXES.get(kind, ()):
-            index = Path(self._file.path + suffix)
-            if os.path.exists(index):  # noqa: PTH110 (Path.exists raises where the folder may not be searched)
-                self._file.explain(
-                    f"open {self._file.path}: only the index {index.name} is there, and tables are read from their "
-                    f"source text; restore it, or write it anew with: postmap -s {kind}:{self._file.path}"
-                )
+        kind = name.removeprefix("proxy:").partition(":")[0]
+        self._file = WatchedFile(env, name, path, parser(syntax, env.path(path), env.fold), partial(_unreadable, kind))
 
     @property
     def entries(self) -> dict[str, str]:

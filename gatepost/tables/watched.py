@@ -32,7 +32,17 @@ class WatchedFile(Generic[T]):
     an edit that cannot be read, or in which more is broken than before, does not replace it; that is said once.
     """
 
-    def __init__(self, env: TableEnvironment, name: str, path: str, parse: Callable[[str], Parsed[T]]) -> None:
+    def __init__(
+        self,
+        env: TableEnvironment,
+        name: str,
+        path: str,
+        parse: Callable[[str], Parsed[T]],
+        unreadable: Callable[[str, str, bool], str] = lambda path, why, missing: f"open {path}: {why}",
+    ) -> None:
+        """`unreadable`: what lookups say of a file that cannot be read, made of its path, the system's reason, and
+        whether it is not there.
+        """
         self.name = name
         self.path = env.path(path)
         self.content: T | None = None
@@ -41,6 +51,8 @@ class WatchedFile(Generic[T]):
         self.next_check = 0.0
         self._env = env
         self._parse = parse
+        self._words = unreadable
+        self._plain = ""
         self._looked_at: Signature | None = None  # taken, or refused: not to be read again
         self._pending: Signature | None = None
         self._pending_since = 0.0
@@ -59,13 +71,12 @@ class WatchedFile(Generic[T]):
     def all_problems(self) -> list[Problem]:
         """What is wrong with the content, or why there is none."""
         if self.content is None:
-            return [Problem(f"{self.name} is unavailable. {self.reason}")]
+            return [Problem(f"{self.name} is unavailable. {self._plainly()}")]
         return self.problems
 
-    def explain(self, reason: str) -> None:
-        """Put a better reason in place of the system's, and say it."""
-        self.reason = reason
-        self._env.warn(f"{self.name} is unavailable. {reason}")
+    def _plainly(self) -> str:
+        """Of the very file that is read, unless `reason` has more to say than the system."""
+        return self._plain if self.reason.endswith(self._plain.rpartition(": ")[2]) else self.reason
 
     def _open(self) -> None:
         self.next_check = self._env.clock() + CHECK_INTERVAL
@@ -73,7 +84,7 @@ class WatchedFile(Generic[T]):
             signature = signature_of(self._env.stat_file(self.path))
             data = self._env.read_file(self.path)
         except (OSError, ValueError) as error:
-            self._unreadable(error)
+            self._unreadable(error, at_first=True)
             return
         self._take(signature, self._parse(decode(data)))
 
@@ -138,14 +149,17 @@ class WatchedFile(Generic[T]):
         self.content, self.problems, self.reason = parsed.content, parsed.problems, ""
         self._looked_at = signature
 
-    def _unreadable(self, error: OSError | ValueError) -> None:
+    def _unreadable(self, error: OSError | ValueError, *, at_first: bool = False) -> None:
         why = error_text(error) if isinstance(error, OSError) else str(error)
-        complaint = f"open {self.path}: {why}"
+        complaint = self._plain = f"open {self.path}: {why}"
         if complaint == self._complaint:
             return
         self._complaint = complaint
         if self.content is None:
-            self.reason = complaint
-            self._env.warn(f"{self.name} is unavailable. {complaint}")
+            self.reason = complaint = self._words(self.path, why, isinstance(error, FileNotFoundError))
+            if at_first and self._env.error is not None:
+                self._env.error(complaint)
+            else:
+                self._env.warn(f"{self.name} is unavailable. {complaint}")
         else:
             self._env.warn(f"{self.name}: {complaint}, using the content it had before")

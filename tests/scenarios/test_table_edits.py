@@ -213,7 +213,7 @@ def test_an_index_without_text_goes_away(world: World, kind: str, fault: Callabl
 
     def still_good() -> bool:
         assert world.ask(f"{kind}-index") == reply_for(kind)
-        return world.warned(f"open {path}: ", since)
+        return world.warned(f"open database {path}: ", since)
 
     until(still_good, "the warning", 10)
     world.others.go_on()
@@ -240,7 +240,8 @@ def test_an_index_without_text_is_overwritten_in_its_place(world: World, kind: s
     cannot_tell = "451 4.3.5 <listed@ours.example>: Recipient address rejected: Server configuration error"
     for _ in range(3):
         assert world.ask(f"{kind}-index") == cannot_tell
-    until(lambda: world.warned(f"{kind}:{world.folder}/index is unavailable. open {path}: ", since), "the warning", 10)
+    unavailable = f"{kind}:{world.folder}/index is unavailable. open database {path}: "
+    until(lambda: world.warned(unavailable, since), "the warning", 10)
     world.others.go_on()
     if kind == "cdb":
         path.write_bytes(cdb_bytes([(b"listed@ours.example\0", b"REJECT mended\0")]))

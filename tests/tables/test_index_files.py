@@ -98,7 +98,7 @@ async def test_index_goes_away(tmp_path: Path, kind: str) -> None:
     for _ in range(2):
         world.later(1)
         assert await table.lookup("ann") == "three"
-    complaint = f"{kind}:table: open {tmp_path}/table.{kind}: No such file or directory"
+    complaint = f"{kind}:table: open database {tmp_path}/table.{kind}: No such file or directory"
     assert world.take_warnings() == [f"{complaint}, using the content it had before"]
     assert world.tables.problems()[0].text == complaint
     make(tmp_path, kind, "ann five\n")

@@ -115,4 +115,32 @@ async def test_folder_that_must_not_be_searched(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         folder.chmod(0o700)
-    assert surroundings.warnings[0] == f"hash:{folder}/map is unavailable. open {folder}/map: Permission denied"
+    said = f"open database {folder}/map: Permission denied"
+    assert surroundings.warnings[0] == f"hash:{folder}/map is unavailable. {said}"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("hash:{}/nosuch", "open database {}/nosuch.db: No such file or directory"),
+        ("cdb:{}/nosuch", "open database {}/nosuch.cdb: No such file or directory"),
+        ("texthash:{}/nosuch", "open database {}/nosuch: No such file or directory"),
+        ("pcre:{}/nosuch", "open {}/nosuch: No such file or directory"),
+        ("sqlite:{}/nosuch", "open {}/nosuch: No such file or directory"),
+    ],
+)
+async def test_why_a_table_cannot_be_opened_is_an_error(table: str, said: str, tmp_path: Path) -> None:
+    """Postfix's words, in the log; the file that we look for, for who checks his configuration."""
+    errors: list[str] = []
+    surroundings = Surroundings(error=errors.append)
+    spec, said = table.format(tmp_path), said.format(tmp_path)
+    opened = surroundings.tables.open(spec)
+    assert (errors, surroundings.take_warnings()) == ([said], [])
+    for _ in range(2):
+        with pytest.raises(LookupTemporaryFailure) as failure:
+            await opened.lookup("x")
+        assert failure.value.reason == said
+        assert surroundings.take_warnings() == [f"{spec} is unavailable. {said}"]
+    (problem,) = surroundings.tables.problems()
+    assert problem.text == f"{spec} is unavailable. open {tmp_path}/nosuch: No such file or directory"
+    assert len(errors) == 1
