@@ -118,6 +118,14 @@ _WARNINGS: tuple[tuple[str, str], ...] = (
         "A table could not be asked: a database is down, a file cannot be read. Mail is put off meanwhile.",
     ),
     (
+        "error: open ",
+        "A table cannot be opened: wherever it is needed, clients are put off. `gatepost check` says more.",
+    ),
+    (
+        "connect to TCP map",
+        "The server of a tcp: table cannot be reached: where its answer is needed, clients are put off.",
+    ),
+    (
         "is unavailable",
         "A table cannot be opened. Wherever it is needed, clients are put off: `gatepost check` says more.",
     ),

@@ -42,6 +42,8 @@ def test_another_server_has_refused() -> None:
         ("disconnect from c.example[192.0.2.7] ehlo=1 quit=1 commands=2", "The connection is over"),
         ("lost connection after DATA from c.example[192.0.2.7]", "hung up without goodbye, after DATA"),
         ("warning: hostname c.example does not resolve to address 192.0.2.7", "counts as `unknown`"),
+        ("error: open database /etc/postfix/access.db: No such file or directory", "A table cannot be opened"),
+        ("warning: connect to TCP map 127.0.0.1:9: Connection refused", "The server of a tcp: table"),
         ("warning: something new", "Something is not as it should be"),
         ("A1B2C3: removed", "has left the queue"),
         ("A1B2C3: from=<>, size=99, nrcpt=1 (queue active)", "without a sender (a notice), 99 octets"),
