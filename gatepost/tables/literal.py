@@ -25,6 +25,8 @@ class InlineTable:
                 self.entries[env.fold(key)] = value
         except BraceError as error:
             raise ConfigError(f"{error}: {need}") from None
+        if not self.entries:
+            raise ConfigError(f"empty table: {need}" if text[1:-1] else f"bad syntax: {need}")
 
     async def lookup(self, key: str) -> str | None:
         value = self.entries.get(key.lower() if key.isascii() else self._fold(key))

@@ -169,7 +169,7 @@ def opener(env: TableEnvironment, shared: Shared) -> Callable[[str], TcpTable | 
             return TcpTable(name, pool(kind, f"inet:{server}"), env.warn)
         server, colon, map_name = server.rpartition(":")
         if not colon or not map_name:
-            raise ConfigError(f"{name} requires server:socketmap argument")
+            raise ConfigError(f"{kind} requires server:socketmap argument")
         return SocketmapTable(name, pool(kind, server), map_name, env.warn)
 
     return open_table

@@ -106,9 +106,15 @@ def parse_server(text: str) -> tuple[str, int, str]:
     kind, colon, rest = text.partition(":")
     if kind in ("unix", "local") and rest:
         return "", 0, rest
+    if not colon or not rest:
+        raise ConfigError(f'need service transport:endpoint instead of "{text}"')
+    if kind != "inet":
+        raise ConfigError(f"invalid transport name: {kind} in service: {text}")
     host, _, service = rest.rpartition(":")
-    if kind != "inet" or not colon or not service:
-        raise ConfigError(f'need "inet:host:port" or "unix:path" instead of "{text}"')
+    if not service:
+        raise ConfigError(f"{rest}: missing service information")
+    if service[0].isdigit() and not service.isdigit():
+        raise ConfigError(f"{rest}: garbage after numerical service")
     return host.removeprefix("[").removesuffix("]") or "localhost", port_number(service), ""
 
 

@@ -66,7 +66,8 @@ class Both:
         ]
 
     def asked(self, name: str) -> list[tuple[int, list[str]]]:
-        table = self.tables[name]
+        """postmap, of one of the tables, or of another."""
+        table = self.tables.get(name, name)
         done = self._server.command("postmap", "-q", "k", table, check=False)
         theirs = asked(["postmap", "-c", str(self._postfix.folder / "config"), "-q", "k", table])
         return [theirs, (done.returncode, list(dict.fromkeys(done.stderr.splitlines())))]
@@ -105,6 +106,17 @@ def both() -> Iterator[Both]:
 def test_what_client_and_log_are_told(name: str, both: Both) -> None:
     theirs, ours = both.rejected(name)
     assert ours[0].startswith("451 4.3.5 <k@ours.example>: ")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["inline:{}", "inline:{ }", "inline:{,}", "tcp:25x", "tcp:localhost:", "socketmap:foo:a:25:n", "socketmap:n",
+     "socketmap:inet:n", "socketmap:inet:localhost:25x:n", "nosuchtype:x", "unix:nosuch", "static:"],
+)  # fmt: skip
+def test_names_that_make_no_sense(table: str, both: Both) -> None:
+    theirs, ours = both.asked(table)
+    assert theirs[0] == 1
     assert ours == theirs
 
 

@@ -117,7 +117,7 @@ async def test_server_that_is_none(asked: Asked, talk: object) -> None:
 @pytest.mark.parametrize(
     ("setting", "what"),
     [
-        ("memcache = localhost:11211", "inet:host:port"),
+        ("memcache = localhost:11211", "invalid transport name: localhost in service: localhost:11211"),
         ("key_format = %q", "% expansion"),
         ("backup = nothing:x", "unsupported dictionary type"),
         ("ttl = -1", "ttl"),
