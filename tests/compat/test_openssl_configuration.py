@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.certificates import certificates, placed, unplaced
 from tests.compat.real_postfix import RealPostfix, need_postfix
-from tests.compat.test_tls_server import MAIN_CF, Client, listens
+from tests.compat.test_tls_server import MAIN_CF, Client, listens, master_cf
 from tests.scenarios.server import Gatepost, free_port, temporary_folder, until
 from tests.tls.test_openssl_configuration import CONFIGURATION
 
@@ -83,13 +83,8 @@ def test_postfix_says_does_and_writes_the_same() -> None:
             theirs = played(postfix.ports)
             their_log = postfix.log()
         ports = {name: free_port() for name in wanted}
-        lines = []
-        for name, more in wanted.items():
-            options = "".join(f"\n  -o {{ {key} = {value} }}" for key, value in more.items())
-            lines.append(f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n  -o syslog_name={name}{options}\n")
-        lines.append("smtp unix - - n - - smtp\nlocal unix - n n - - local\n")
         (top / "ours").mkdir()
-        server = Gatepost(top / "ours", MAIN_CF, port=ports["case0"], master_cf="".join(lines))
+        server = Gatepost(top / "ours", MAIN_CF, port=ports["case0"], master_cf=master_cf(ports, wanted))
         server.launch()
         try:
             until(lambda: listens(ports["case0"]), "a listening server")

@@ -272,13 +272,8 @@ def _theirs(port: int) -> Played:
 
 def _ours(port: int) -> Played:
     ports = {name: free_port() for name in LISTENERS}
-    lines = []
-    for name, more in LISTENERS.items():
-        options = "".join(f"\n  -o {{ {key} = {placed(value)} }}" for key, value in more.items())
-        lines.append(f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n  -o syslog_name={name}{options}\n")
-    lines.append("smtp unix - - n - - smtp\nlocal unix - n n - - local\n")
     with temporary_folder() as folder:
-        server = Gatepost(folder, _main_cf(port), port=ports["plain"], master_cf="".join(lines))
+        server = Gatepost(folder, _main_cf(port), port=ports["plain"], master_cf=master_cf(ports, LISTENERS))
         server.launch()
         try:
             until(lambda: listens(ports["probe"]), "a listening server")
@@ -288,6 +283,15 @@ def _ours(port: int) -> Played:
             return told, said(server.log(), ports), scanned(ports["scanned"])
         finally:
             server.stop()
+
+
+def master_cf(ports: Mapping[str, int], listeners: Mapping[str, Mapping[str, str]]) -> str:
+    """Our lines for listeners with parameters of their own, which go by their names in the log."""
+    lines = []
+    for name, more in listeners.items():
+        options = "".join(f"\n  -o {{ {key} = {placed(value)} }}" for key, value in more.items())
+        lines.append(f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n  -o syslog_name={name}{options}\n")
+    return "".join(lines) + "smtp unix - - n - - smtp\nlocal unix - n n - - local\n"
 
 
 def listens(port: int) -> bool:
