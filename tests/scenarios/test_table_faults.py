@@ -130,7 +130,7 @@ class World:
 
     def told(self, kind: str) -> list[str]:
         """Warnings that name the table or its server, without numbers of processes."""
-        name = rf"{re.escape(self.tables[kind])}|{kind} server|{kind} query"
+        name = rf"{re.escape(self.tables[kind])}|{kind} server|{kind} query|{kind.upper()} map"
         return [line.partition(": warning: ")[2] for line in self.server.log_lines(f": warning: .*({name})")]
 
     def names(self, kind: str, recipient: str, since: int, reason: str = "server|query") -> None:
