@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.certificates import certificates, placed, unplaced
 from tests.compat.real_postfix import RealPostfix, need_postfix
-from tests.compat.test_tls_server import MAIN_CF, Client, listens, master_cf
+from tests.compat.test_tls_server import MAIN_CF, Client, ended, listens, master_cf
 from tests.scenarios.server import Gatepost, free_port, temporary_folder, until
 from tests.tls.test_openssl_configuration import CONFIGURATION
 
@@ -81,6 +81,7 @@ def test_postfix_says_does_and_writes_the_same() -> None:
         wanted = listeners(top)
         with RealPostfix(wanted, MAIN_CF) as postfix:
             theirs = played(postfix.ports)
+            until(ended(postfix.log, len(CASES)), "the end of Postfix's sessions")
             their_log = postfix.log()
         ports = {name: free_port() for name in wanted}
         (top / "ours").mkdir()
@@ -89,6 +90,7 @@ def test_postfix_says_does_and_writes_the_same() -> None:
         try:
             until(lambda: listens(ports["case0"]), "a listening server")
             ours = played(ports)
+            until(ended(server.log, 1 + len(CASES)), "the end of our sessions")
         finally:
             server.stop()
         our_log = server.log()

@@ -228,7 +228,7 @@ def _headers(messages: list[str]) -> dict[str, str]:
     return found
 
 
-def _ended(log: Callable[[], str], sessions: int) -> Callable[[], bool]:
+def ended(log: Callable[[], str], sessions: int) -> Callable[[], bool]:
     return lambda: log().count("disconnect from") >= sessions
 
 
@@ -266,7 +266,7 @@ def _theirs(port: int) -> Played:
     listeners = {name: {key: placed(value) for key, value in more.items()} for name, more in LISTENERS.items()}
     with RealPostfix(listeners, _main_cf(port)) as postfix:
         told = played(postfix.ports)
-        until(_ended(postfix.log, len(told)), "the end of Postfix's sessions")
+        until(ended(postfix.log, len(told)), "the end of Postfix's sessions")
         return told, said(postfix.log(), postfix.ports), scanned(postfix.ports["scanned"])
 
 
@@ -277,9 +277,9 @@ def _ours(port: int) -> Played:
         server.launch()
         try:
             until(lambda: listens(ports["probe"]), "a listening server")
-            until(_ended(server.log, 1), "the end of the first session")
+            until(ended(server.log, 1), "the end of the first session")
             told = played(ports)
-            until(_ended(server.log, 1 + len(told)), "the end of our sessions")
+            until(ended(server.log, 1 + len(told)), "the end of our sessions")
             return told, said(server.log(), ports), scanned(ports["scanned"])
         finally:
             server.stop()
