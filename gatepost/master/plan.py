@@ -13,6 +13,7 @@ from pathlib import Path
 from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
+from gatepost.control.client import control_path
 from gatepost.maillog.sink import LogOutput, MailLog
 from gatepost.master.command_listeners import CommandListener
 from gatepost.master.file_access import FileAccess, asked_access, needs_root
@@ -57,7 +58,7 @@ class Plan:
 
     @property
     def control_path(self) -> str:
-        return os.fspath(self.queue_directory / "control")
+        return control_path(self.settings.gatepost_queue_directory)
 
     def new_log(self) -> MailLog:
         """A log for the calling process."""

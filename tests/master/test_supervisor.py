@@ -154,7 +154,6 @@ def test_who_needs_the_queue_manager_is_told_when_it_is_away(
 ) -> None:
     monkeypatch.setattr(supervisor, "RESTART_PAUSE", (pause, 60.0))
     monkeypatch.setattr(supervisor, "BACK_WAIT", back)
-    (tmp_path / "public").mkdir()
     waiting = Waiting(tmp_path)
     queue = Queue(tmp_path / "mark", serves_first=served, told=waiting.told if told else None)
     world = World(Place("qmgr", queue, awaited=True), Place("one", waiting))
