@@ -128,8 +128,23 @@ def greeted_in_turn(waiting: list[socket.socket]) -> None:
                 waiting.remove(sock)
 
 
-def test_smtpd_has_no_descriptors(world: World) -> None:
-    """Who is connected is served; others wait until there is room, and nobody spins; nobody is hung up on."""
+@pytest.mark.parametrize(("limit", "earlier"), [(4096, 0), (8400, 192)], ids=["few", "plenty-at-first"])
+def test_smtpd_has_no_descriptors(limit: int, earlier: int) -> None:
+    """Who is connected is served; others wait until there is room, and nobody spins; nobody is hung up on.
+
+    So it is from the start where the system's limit is low; elsewhere, once sessions have taken what there was.
+    """
+    with temporary_folder() as folder, contextlib.ExitStack() as stack:
+        world = World(folder, run=["prlimit", f"--nofile={limit}:{limit}"])
+        stack.callback(world.stop)
+        greeted = []
+        for _ in range(earlier):
+            greeted.append(stack.enter_context(socket.create_connection(("127.0.0.1", world.server.port), 10)))
+            assert (greeting(greeted[-1], WAIT) or b"").startswith(b"220")
+        no_descriptors(world, greeted)
+
+
+def no_descriptors(world: World, greeted: list[socket.socket]) -> None:
     server = world.server
     server.send("before@client.test", TO)
     client = server.client()
@@ -144,9 +159,8 @@ def test_smtpd_has_no_descriptors(world: World) -> None:
         assert b"" not in said
         assert 0 < 50 - said.count(None) < 10
         queue_id_of(client.send("still@client.test", TO))
-        for sock, words in zip(others, said, strict=True):
-            if words:
-                sock.close()
+        for sock in greeted + [sock for sock, words in zip(others, said, strict=True) if words]:
+            sock.close()
         greeted_in_turn([sock for sock, words in zip(others, said, strict=True) if not words])
     finally:
         for sock in others:

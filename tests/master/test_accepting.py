@@ -32,8 +32,9 @@ class Greeter(asyncio.Protocol):
 
 class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(accepting, "_room", lambda: self.room)
         self.room = True
+        self.plenty = False
+        monkeypatch.setattr(accepting, "_room", lambda spare: self.plenty if spare else self.room)
         self.warnings: list[str] = []
         self.accepting = Accepting(self.warnings.append)
         self.sock = Poor(socket.AF_INET, socket.SOCK_STREAM)
@@ -68,7 +69,7 @@ async def test_a_client_for_whom_there_is_no_descriptor_waits_until_a_session_ha
     world.room = False
     world.accepting.session_gone()  # but what it has given back is taken already
     await asyncio.sleep(0.05)
-    assert world.accepting.resting and world.sock.asked == 1
+    assert (world.accepting.resting, world.sock.asked) == (True, 1)
     world.room = True
     world.accepting.session_gone()
     await world.until_asked(2)
@@ -115,6 +116,86 @@ async def test_who_waits_at_the_end_is_served_and_the_others_are_refused(monkeyp
         assert await asyncio.get_running_loop().sock_recv(client, 10) == b"220\r\n"
     with pytest.raises(ConnectionRefusedError), socket.create_connection(world.address):
         pass
+
+
+@pytest.mark.parametrize("plenty", [True, False])
+async def test_the_loop_takes_clients_itself_only_while_there_are_plenty_of_descriptors(
+    monkeypatch: pytest.MonkeyPatch, plenty: bool
+) -> None:
+    monkeypatch.setattr(accepting, "AT_ONCE", 3)
+    monkeypatch.setattr(accepting, "AT_A_TIME", 0.0)
+    world = World(monkeypatch)
+    world.plenty = plenty
+    world.accepting.listen(world.sock, Greeter)
+
+    async def times_asked() -> int:
+        """How often this socket is asked for the next client: by the loop's own server, never."""
+        before = world.sock.asked
+        assert await world.greeting() == b"220\r\n"
+        return world.sock.asked - before
+
+    assert bool(await times_asked()) is not plenty
+    world.plenty = not plenty
+    assert bool(await times_asked()) is not plenty
+    await times_asked()  # after this one, it is looked at
+    assert bool(await times_asked()) is plenty
+    assert bool(await times_asked()) is plenty
+    await world.accepting.close()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(world.address):
+        pass
+
+
+async def test_those_who_come_at_a_time_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "AT_A_TIME", float("inf"))
+    world = World(monkeypatch)
+    world.plenty = True
+    world.accepting.listen(world.sock, Greeter)
+    for _ in range(accepting.IN_A_ROW):
+        await world.greeting()
+    assert world.sock.asked == 0
+    assert await asyncio.gather(*[world.greeting() for _ in range(20)]) == [b"220\r\n"] * 20
+    assert world.sock.asked
+    monkeypatch.setattr(accepting, "AT_A_TIME", 0.0)
+    for _ in range(accepting.IN_A_ROW):
+        await world.greeting()
+    asked = world.sock.asked
+    await world.greeting()
+    assert world.sock.asked == asked
+    await world.accepting.close()
+
+
+async def test_who_connects_while_it_is_changed_who_takes_clients_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "AT_ONCE", 2)
+    world = World(monkeypatch)
+    world.accepting.listen(world.sock, Greeter)
+    for _ in range(20):
+        world.plenty = not world.plenty
+        assert await asyncio.gather(*[world.greeting() for _ in range(5)]) == [b"220\r\n"] * 5
+    await world.accepting.close()
+
+
+async def test_who_waits_for_the_loop_s_server_at_the_end_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.plenty = True
+    world.accepting.listen(world.sock, Greeter)
+    with socket.create_connection(world.address) as client:
+        await world.accepting.close()
+        client.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(client, 10) == b"220\r\n"
+
+
+async def test_without_descriptors_for_a_server_clients_are_taken_nevertheless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(sock: Poor) -> socket.socket:
+        raise OSError(errno.ENFILE, "")
+
+    monkeypatch.setattr(Poor, "dup", none)
+    world = World(monkeypatch)
+    world.plenty = True
+    world.accepting.listen(world.sock, Greeter)
+    assert await world.greeting() == b"220\r\n"
+    await world.accepting.close()
 
 
 async def test_a_connection_that_cannot_be_made_is_told_of_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
