@@ -70,7 +70,9 @@ class QueueParts:
                 log_at_once(log, program),
                 on_failure=lambda failure: loop.call_soon_threadsafe(on_failure, failure),
             )
-            self.commit = GroupCommit(self.store, loop.call_soon_threadsafe, on_failure)
+            self.commit = GroupCommit(
+                self.store, loop.call_soon_threadsafe, on_failure, in_this_loop=loop.call_soon
+            )
             self.in_flow = InFlow(program.warning, program.info)
             self.commit.on_backlog = self.in_flow.writer_behind
             self.jumps = Jumps(plan.queue_directory / "private", self.commit, program.warning)
