@@ -32,6 +32,7 @@ from gatepost.ipc.messages import (
 from gatepost.mail.envelope import Message
 from gatepost.mail.queue_id import long_queue_id, short_queue_id
 from gatepost.master.large_content import LargeFile
+from gatepost.master.unanswered import Unanswered
 from gatepost.net.stepping import Signal
 
 RANGE = 4000
@@ -97,8 +98,10 @@ class QueueLink:
         flush_log: Callable[[], None],
         on_frame: Callable[[Frame], None] | None = None,
         on_welcome: Callable[[Welcome], None] | None = None,
+        on_unanswered: Callable[[bool, int, int], object] = lambda too_much, messages, octets: None,
     ) -> None:
         self._path = path
+        self._unanswered = Unanswered(on_unanswered)
         self._hello = hello
         self._queue_directory = queue_directory
         self._content_owner = content_owner
@@ -190,6 +193,7 @@ class QueueLink:
             waiting = self._waiting
             for ticket in frame.tickets:
                 future = waiting.pop(ticket, None)
+                self._unanswered.answered(ticket)
                 if future is not None and not future.done():
                     future.set_result(None)
             if self._leaving is not None:
@@ -243,6 +247,7 @@ class QueueLink:
 
     def _fail(self, ticket: int, failure: Exception) -> None:
         future = self._waiting.pop(ticket, None)
+        self._unanswered.answered(ticket)
         if future is not None and not future.done():
             future.set_exception(failure)
 
@@ -272,6 +277,7 @@ class QueueLink:
         self._ticket = ticket = self._ticket + 1
         future = Signal()
         self._waiting[ticket] = future
+        self._unanswered.given(ticket, len(message.content))
         if self._channel is not None:
             self._channel.send(Submit(ticket, message))
         elif self.out:

@@ -33,6 +33,16 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         if isinstance(frame, Flow):
             intake.told(frame.behind, frame.full)
 
+    warn = worker.log.program("smtpd").warning
+
+    def unanswered(too_much: bool, messages: int, octets: int) -> None:
+        if too_much:
+            what = f"{messages} messages ({octets} octets) wait for its answer"
+            warn(f"the queue manager is slow: {what}; new mail has to wait")
+        else:
+            worker.log.program("smtpd").info("the queue manager answers: new mail is taken in again")
+        intake.silent(too_much)
+
     link = QueueLink(
         plan.queue_path,
         lambda: Hello("smtpd", os.getpid(), ids=RANGE),
@@ -42,6 +52,7 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         flush_log=worker.log.flush,
         on_frame=told,
         on_welcome=lambda welcome: intake.told(False, False),  # a new queue manager: it will tell what it thinks
+        on_unanswered=unanswered,
     )
     cleanup = make_cleanup(foundation, link, worker.log)
     rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
@@ -49,7 +60,6 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
     worker.on_outage = link.outage
     link.start()
     await worker.before_over(link.ready)
-    warn = worker.log.program("smtpd").warning
     decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), warn)
 
     def environment(listener: Listener, connections: Connections) -> ServerEnvironment:

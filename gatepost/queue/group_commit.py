@@ -4,10 +4,11 @@ The batch grows by itself with load: while one is being synced, the next one gat
 once. Marks (done, deferred, removed, moved) ride with the next message, or go after `MARK_DELAY` of quiet: losing one
 means a second delivery, never a loss. Requests with a callback are written at once as well.
 
-While messages come one by one and the disk is quick, the event loop writes them itself. It has nothing else to do
+While messages come one by one and the disk is quick, the event loop writes them itself. It has little else to do
 meanwhile, and to wake the thread, and be woken by it, costs more than the writing: with one session, measured in turn,
 1.36 times the messages per second at 0.80 of the CPU. With 50 sessions it is the other way round (0.93 to 0.95 of the
-messages), so the thread takes over as soon as two wait together, or a commit takes longer than QUICK.
+messages), so the thread takes over as soon as two wait together, or a commit takes longer than QUICK. A disk that comes
+to a stand in a commit of the loop's holds up the loop, that once: see master/unanswered.py.
 """
 
 import contextlib

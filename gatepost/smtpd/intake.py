@@ -14,22 +14,30 @@ PATIENCE = 90.0
 class Intake:
     """`delay` is in_flow_delay, seconds. `sleep` waits for seconds, in a task of its own."""
 
-    __slots__ = ("_behind", "_delay", "_full", "_open", "_patience", "_sleep", "busy")
+    __slots__ = ("_behind", "_delay", "_full", "_open", "_patience", "_silent", "_sleep", "busy")
 
     def __init__(self, delay: float, sleep: Callable[[float], Awaitable[Any]], patience: float = PATIENCE) -> None:
         self.busy = False  # if not, nothing needs to be asked
         self._delay = delay
         self._sleep = sleep
         self._patience = patience
-        self._behind = self._full = False
+        self._behind = self._full = self._silent = False
         self._open = asyncio.Event()
         self._open.set()
 
     def told(self, behind: bool, full: bool) -> None:
         """What the queue manager says of itself (qmgr/inflow.py)."""
         self._behind, self._full = behind, full
-        self.busy = behind or (full and self._delay > 0)
-        if behind:
+        self._changed()
+
+    def silent(self, silent: bool) -> None:
+        """The queue manager says nothing of itself, and not whether it has stored what it was given."""
+        self._silent = silent
+        self._changed()
+
+    def _changed(self) -> None:
+        self.busy = self._behind or self._silent or (self._full and self._delay > 0)
+        if self._behind or self._silent:
             self._open.clear()
         else:
             self._open.set()
@@ -38,7 +46,7 @@ class Intake:
         """Wait until content may be sent; `first`: it is the message's first. False: it has been too long."""
         if first and self._full and self._delay > 0:
             await self._sleep(self._delay)
-        if not self._behind:
+        if self._open.is_set():
             return True
         return await asyncio.get_running_loop().create_task(self._opened())
 

@@ -29,6 +29,22 @@ async def test_content_waits_while_the_writer_is_behind() -> None:
         assert world.slept == []
 
 
+async def test_content_waits_while_the_queue_manager_is_silent_whatever_it_said_before() -> None:
+    async with World() as world:
+        talk = await begun(world)
+        world.intake.silent(True)
+        world.intake.told(behind=False, full=False)
+        waiting = asyncio.ensure_future(talk.say("DATA"))
+        await begun(world)
+        assert not waiting.done()
+        world.intake.told(behind=True, full=False)
+        world.intake.silent(False)
+        await begun(world)
+        assert not waiting.done()
+        world.intake.told(behind=False, full=False)
+        assert (await waiting).startswith("354")
+
+
 async def test_a_chunk_waits_too() -> None:
     async with World() as world:
         talk = await begun(world)
