@@ -135,14 +135,12 @@ def test_a_queue_manager_that_does_not_answer() -> None:
         (manager,) = server.workers("qmgr")
         try:
             server.send("a@home.example", "b@far.example")
-            before = memory(server)
             os.kill(manager, signal.SIGSTOP)
             clients = source(server, sessions)
             sources.callback(clients.wait)
             sources.callback(clients.kill)
             server.wait_log(silent)
             late = must_wait(server)
-            assert memory(server) - before < 250 << 20
             os.kill(manager, signal.SIGCONT)
             assert clients.wait(120) == 0
             assert late.sock.recv(100).startswith(b"354")
