@@ -33,14 +33,14 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         if isinstance(frame, Flow):
             intake.told(frame.behind, frame.full)
 
-    warn = worker.log.program("smtpd").warning
+    program = worker.log.program("smtpd")
 
     def unanswered(too_much: bool, messages: int, octets: int) -> None:
         if too_much:
             what = f"{messages} messages ({octets} octets) wait for its answer"
-            warn(f"the queue manager is slow: {what}; new mail has to wait")
+            program.warning(f"the queue manager is slow: {what}; new mail has to wait")
         else:
-            worker.log.program("smtpd").info("the queue manager answers: new mail is taken in again")
+            program.info("the queue manager answers: new mail is taken in again")
         intake.silent(too_much)
 
     link = QueueLink(
@@ -55,12 +55,12 @@ async def serve_smtpd(plan: Plan, slot: int, leash: socket.socket) -> None:
         on_unanswered=unanswered,
     )
     cleanup = make_cleanup(foundation, link, worker.log)
-    rates = LinkedRates(link.count, link.tell, worker.log.program("smtpd").warning)
+    rates = LinkedRates(link.count, link.tell, program.warning)
     verification = LinkedServices(link)
     worker.on_outage = link.outage
     link.start()
     await worker.before_over(link.ready)
-    decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), warn)
+    decisions = DecisionLog.of(plan.configuration, plan.smtpd_processes(), program.warning)
 
     def environment(listener: Listener, connections: Connections) -> ServerEnvironment:
         env = server_environment(

@@ -72,7 +72,6 @@ class GroupCommit:
         self._failure: StoreFailure | None = None
         self._in_this_loop = in_this_loop
         self._one_by_one = False  # messages come, and are written quickly: the loop does it
-        self._loop_writes = False  # in this turn
         self._loop_has_written = False  # since the thread looked last
         self._writing = threading.Lock()  # held while a batch is taken and written
         self._stopping = False
@@ -94,8 +93,7 @@ class GroupCommit:
         if self._asleep:
             if not self._one_by_one or self._in_this_loop is None:
                 self._rouse()
-            elif not self._loop_writes:
-                self._loop_writes = True
+            elif len(self._messages) == 1:  # the first one in this turn
                 self._in_this_loop(self._write_in_loop)
         elif self._given - self._taken_octets > BACKLOG_OCTETS or len(self._messages) > BACKLOG_MESSAGES:
             self._fell_behind()
@@ -153,7 +151,6 @@ class GroupCommit:
 
     def _write_in_loop(self) -> None:
         """What has come in this turn of the loop, if it is one message."""
-        self._loop_writes = False
         if not self._asleep or not self._messages:
             return  # the thread will write it, or has done so
         if len(self._messages) > 1:
@@ -164,8 +161,7 @@ class GroupCommit:
         with self._writing:
             answers, spacious = self._write_batch()
         self._loop_has_written = True
-        if not spacious or time.monotonic() - began > QUICK:
-            self._one_by_one = False
+        self._one_by_one = spacious and time.monotonic() - began <= QUICK
         if not spacious:
             self._rouse()  # it tries again
         _call_all(answers)
