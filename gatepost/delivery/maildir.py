@@ -60,7 +60,7 @@ def _deliver(path: str, copy: MailCopy, size_limit: int, hostname: str, now: flo
         unique = f"{int(seconds)}.V{found.st_dev:x}I{found.st_ino:x}M{int(fraction * 1e6)}.{hostname}"
         target = f"{path}new/{unique}"
         with failing_as(f"create maildir file {target}"):
-            os.link(temporary, target)
+            _link(path, temporary, target)
             sync_folder(f"{path}new")
     finally:
         try:
@@ -77,6 +77,15 @@ def _create(path: str, temporary: str) -> int:
         except FileNotFoundError:
             _make_folders(path)
             return os.open(temporary, flags, 0o600)
+
+
+def _link(path: str, temporary: str, target: str) -> None:
+    try:
+        os.link(temporary, target)
+    except FileNotFoundError:
+        # Another delivery has made `tmp` and not yet `new`, or was killed between them.
+        _make_folders(path)
+        os.link(temporary, target)
 
 
 def _make_folders(path: str) -> None:

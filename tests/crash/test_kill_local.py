@@ -67,6 +67,11 @@ def found(path: Path, kind: str) -> tuple[Counter[str], int]:
     return whole, cut
 
 
+def not_sent(log: str) -> list[str]:
+    """What tells why a message is not there."""
+    return [line for line in log.splitlines() if "warning: " in line or ("status=" in line and "=sent" not in line)]
+
+
 @pytest.mark.parametrize("kind", ["mbox", "maildir"])
 def test_mailboxes(kind: str, long_form: bool, request: pytest.FixtureRequest) -> None:
     chance = random.Random(request.config.getoption("--crash-seed") or int(time.time()))
@@ -98,9 +103,9 @@ def test_mailboxes(kind: str, long_form: bool, request: pytest.FixtureRequest) -
         finally:
             stopping.set()
             server.stop()
+        log = server.log()
         whole, cut = found(path, kind)
-        assert set(whole) == set(acknowledged)
+        assert set(whole) == set(acknowledged), (cut, not_sent(log))
         assert sum(whole.values()) - len(whole) <= kills * AT_ONCE
         assert cut <= (kills if kind == "mbox" else 0)
-        log = server.log()
         assert "panic:" not in log and "Traceback" not in log

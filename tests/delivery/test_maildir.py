@@ -32,6 +32,15 @@ def test_delivery_makes_the_folders(tmp_path: Path) -> None:
     assert (box / "new").stat().st_mode & 0o777 == 0o700
 
 
+def test_half_of_the_folders(tmp_path: Path) -> None:
+    # Another delivery is just making them, or was killed at it.
+    (tmp_path / "tmp").mkdir()
+    assert deliver(tmp_path) == "2.0.0 delivered to maildir"
+    assert len(list((tmp_path / "new").iterdir())) == 1
+    assert (tmp_path / "cur").is_dir()
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 def test_two_in_the_same_moment(tmp_path: Path) -> None:
     for _ in range(2):
         assert deliver(tmp_path).startswith("2.0.0")
