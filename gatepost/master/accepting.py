@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 
 from gatepost.master.listeners import BACKLOG, take_waiting
+from gatepost.net.company import Company
 from gatepost.net.stepping import carry_on, carry_out_taskless
 
 REST = 1.0
@@ -30,12 +31,6 @@ AT_ONCE = 64
 """Clients that are taken from one socket before the loop does something else, or that come between two looks at what
 is free.
 """
-
-AT_A_TIME = 0.001
-"""Seconds between clients who come at a time."""
-
-IN_A_ROW = 4
-"""Clients who come at a time with those before, from which on all who wait are taken; who come alone, to end that."""
 
 PLENTY = 2 * BACKLOG
 """Free descriptors with which the loop's own servers may take clients: most take all who wait, and those who come
@@ -62,9 +57,7 @@ class Accepting:
         self._servers: list[asyncio.AbstractServer] = []
         self._plenty = False  # it is the servers that take clients
         self._until_look = AT_ONCE
-        self._several = False  # come at a time
-        self._row = 0
-        self._last = 0.0
+        self._company = Company()
         self._beginning: set[object] = set()  # connections between their acceptance and their first turn
         self._rest_over: asyncio.TimerHandle | None = None
 
@@ -128,32 +121,19 @@ class Accepting:
         factory = self._sockets[sock]
 
         def taken() -> asyncio.Protocol:
-            if self._several:
+            if self._company.expected:
                 self._loop.call_soon(self._take_others, sock)
             else:
-                self._alone()
+                self._company.came(self._loop.time())
             return factory()
 
         server = await self._loop.create_server(taken, sock=servers_own, backlog=BACKLOG, start_serving=False)
         self._servers.append(server)
         await server.start_serving()
 
-    def _alone(self) -> None:
-        """A client has come by himself, as far as we know."""
-        now = self._loop.time()
-        self._row = self._row + 1 if now - self._last < AT_A_TIME else 0
-        self._last = now
-        if self._row == IN_A_ROW:
-            self._several, self._row = True, 0
-
     def _take_others(self, sock: socket.socket) -> None:
         """Those who came with the one that a server has taken."""
-        if self._accept(sock):
-            self._row = 0
-            return
-        self._row += 1
-        if self._row == IN_A_ROW:
-            self._several, self._row = False, 0
+        self._company.had(self._accept(sock) > 0)
 
     def _pause(self) -> None:
         """Take nobody for now."""

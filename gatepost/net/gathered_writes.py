@@ -13,13 +13,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from gatepost.net.company import Company
 from gatepost.net.linux_aio import SocketSends
 
 LARGEST = 64 * 1024
 """Octets; what is larger is written by itself."""
-
-IN_A_ROW = 4
-"""Writes at the same time as those before, from which on writes are gathered; turns with one write, to end that."""
 
 
 class GatheredWrites:
@@ -29,10 +27,8 @@ class GatheredWrites:
         self._sends: SocketSends | None = None
         self._able = True
         self._waiting: dict[GatheringTransport, None] = {}  # each once, however often it was flushed meanwhile
-        self.gathering = False
-        self._row = 0
+        self.company = Company()
         self._last = -1
-        self._last_time = 0.0
 
     def over(self, transport: asyncio.Transport) -> asyncio.Transport:
         """The same transport, with its writes gathered; it must belong to the running loop."""
@@ -57,22 +53,16 @@ class GatheredWrites:
 
     def alone(self, descriptor: int) -> None:
         """This one writes while nothing is gathered."""
-        now = asyncio.get_running_loop().time()  # on uvloop that of the turn, in milliseconds
-        self._row = self._row + 1 if descriptor != self._last and now - self._last_time < 0.001 else 0
-        self._last, self._last_time = descriptor, now
-        if self._row == IN_A_ROW:
-            self.gathering, self._row = True, 0
+        self.company.came(asyncio.get_running_loop().time(), another=descriptor != self._last)
+        self._last = descriptor
 
     def _send_all(self) -> None:
         waiting, self._waiting = self._waiting, {}
+        self.company.had(len(waiting) > 1)
         if len(waiting) == 1:
             for one in waiting:
                 one.flush()
-            self._row += 1
-            if self._row == IN_A_ROW:
-                self.gathering, self._row = False, 0
             return
-        self._row = 0
         sends = self._sends
         assert sends is not None
         added: list[GatheringTransport] = []
@@ -121,7 +111,7 @@ class GatheringTransport:
             self.wire.write(data)
         elif self.unsent:
             self.unsent += data
-        elif not self._writes.gathering:
+        elif not self._writes.company.expected:
             self._writes.alone(self.descriptor)
             self.wire.write(data)
         elif data:

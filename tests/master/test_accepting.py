@@ -9,6 +9,7 @@ import pytest
 
 from gatepost.master import accepting
 from gatepost.master.accepting import Accepting
+from gatepost.net import company
 
 
 class Poor(socket.socket):
@@ -123,7 +124,7 @@ async def test_the_loop_takes_clients_itself_only_while_there_are_plenty_of_desc
     monkeypatch: pytest.MonkeyPatch, plenty: bool
 ) -> None:
     monkeypatch.setattr(accepting, "AT_ONCE", 3)
-    monkeypatch.setattr(accepting, "AT_A_TIME", 0.0)
+    monkeypatch.setattr(company, "AT_A_TIME", 0.0)
     world = World(monkeypatch)
     world.plenty = plenty
     world.accepting.listen(world.sock, Greeter)
@@ -146,17 +147,17 @@ async def test_the_loop_takes_clients_itself_only_while_there_are_plenty_of_desc
 
 
 async def test_those_who_come_at_a_time_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "AT_A_TIME", float("inf"))
+    monkeypatch.setattr(company, "AT_A_TIME", float("inf"))
     world = World(monkeypatch)
     world.plenty = True
     world.accepting.listen(world.sock, Greeter)
-    for _ in range(accepting.IN_A_ROW):
+    for _ in range(company.IN_A_ROW + 1):
         await world.greeting()
     assert world.sock.asked == 0
     assert await asyncio.gather(*[world.greeting() for _ in range(20)]) == [b"220\r\n"] * 20
     assert world.sock.asked
-    monkeypatch.setattr(accepting, "AT_A_TIME", 0.0)
-    for _ in range(accepting.IN_A_ROW):
+    monkeypatch.setattr(company, "AT_A_TIME", 0.0)
+    for _ in range(company.IN_A_ROW):
         await world.greeting()
     asked = world.sock.asked
     await world.greeting()

@@ -10,7 +10,8 @@ from typing import cast
 import pytest
 
 from gatepost.net import gathered_writes
-from gatepost.net.gathered_writes import IN_A_ROW, LARGEST, GatheredWrites, GatheringTransport
+from gatepost.net.company import IN_A_ROW
+from gatepost.net.gathered_writes import LARGEST, GatheredWrites, GatheringTransport
 from gatepost.net.linux_aio import SocketSends
 from tests.net.counted_sends import count_sends
 
@@ -46,7 +47,7 @@ class Ends:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.writes = GatheredWrites()
-        self.writes.gathering = True
+        self.writes.company.expected = True
         self.ours: list[End] = []
         self.theirs: list[socket.socket] = []
         self.calls = count_sends(monkeypatch)
@@ -118,11 +119,11 @@ async def test_nobody_waits_while_one_is_alone(ends: Ends) -> None:
         end.transport.write(b"x")
         assert (end.transport.get_write_buffer_size() > 0) is (number < IN_A_ROW)
         assert await received(other, 1) == b"x"
-    assert not ends.writes.gathering
+    assert not ends.writes.company.expected
 
 
 async def test_several_at_the_same_time_begin_to_gather(ends: Ends) -> None:
-    ends.writes.gathering = False
+    ends.writes.company.expected = False
     made = [await ends.make() for _ in range(IN_A_ROW + 1)]
 
     async def all_write(data: bytes) -> None:
@@ -131,7 +132,7 @@ async def test_several_at_the_same_time_begin_to_gather(ends: Ends) -> None:
         for _, other in made:
             assert await received(other, len(data)) == data
 
-    while not ends.writes.gathering:  # a busy machine may need more than a millisecond for all of them
+    while not ends.writes.company.expected:  # a busy machine may need more than a millisecond for all of them
         await all_write(b"x")
     await all_write(b"together")
     assert ends.calls[-1] == IN_A_ROW + 1
