@@ -85,7 +85,7 @@ async def _play_group(
         for d in dialogs
     }
     async with turns:
-        postfix = RealPostfix(listeners, _without(shared, (FOLDER / "base.cf").read_text()) + shared)
+        postfix = RealPostfix(listeners, (FOLDER / "base.cf").read_text() + shared)
         try:
             await asyncio.to_thread(postfix.start)
             some = asyncio.Semaphore(AT_A_TIME)
@@ -96,14 +96,6 @@ async def _play_group(
             return dict(zip((d.name for d in dialogs), played, strict=True))
         finally:
             await asyncio.to_thread(postfix.stop)
-
-
-def _without(shared: str, base: str) -> str:
-    """The lines of `base` that `shared` does not override. Of each overridden one every process would warn, postlogd,
-    too: it waits for itself for ever if there is no room in its socket then.
-    """
-    names = {line.split(" = ")[0] for line in shared.splitlines()}
-    return "".join(line for line in base.splitlines(keepends=True) if line.split(" = ")[0] not in names)
 
 
 async def _play(

@@ -74,6 +74,23 @@ def free_port() -> int:
             return port
 
 
+def each_once(main_cf: str) -> str:
+    """The last entry of each parameter. Of any other every process would warn, postlogd, too: it waits for itself for
+    ever if there is no room in its own socket then.
+    """
+    entries: dict[str, str] = {}
+    name = ""
+    for line in main_cf.splitlines(keepends=True):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line[0].isspace():  # it goes on
+            entries[name] += line
+        else:
+            name = line.partition("=")[0].strip()
+            entries[name] = line
+    return "".join(entries.values())
+
+
 class RealPostfix:
     """`listeners`: name -> its `-o` parameters; `main_cf`: the text for all; `services`: more lines of master.cf.
     `start` before use, `stop` always.
@@ -96,7 +113,7 @@ class RealPostfix:
         owner = pwd.getpwnam("postfix")
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         own = _MAIN_CF.format(folder=self.folder, user="postfix", group="postdrop")
-        (config / "main.cf").write_text(f"{self._main_cf}\n{own}")
+        (config / "main.cf").write_text(each_once(f"{self._main_cf}\n{own}"))
         os.utime(config / "main.cf", (0, 0))  # Postfix reads a fresh one again and again until it is two seconds old
         lines = [SERVICES, self._services]
         for name, overrides in self._listeners.items():
