@@ -29,7 +29,7 @@ UNIT := $(addprefix tests/,bounce cleanup delivery dns ipc maillog master net qm
 
 test: $(VENV)/.test ## everything: style, types, layers, unit tests, dialogues, comparison with Postfix, scenarios
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --loop debug $(UNIT)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --loop debug $(UNIT)
 
 lint: $(VENV)/.test ## style, types and layers only
 	$(BIN)/ruff check gatepost tests bench

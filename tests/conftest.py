@@ -1,6 +1,7 @@
 """For every test: which event loop, how long the property tests search, and what a missing peer means.
 
---loop uvloop (the default): as in service. --loop debug: asyncio's own loop in debug mode, for the unit tests.
+--loop uvloop (the default): as in service. --loop debug: asyncio's own loop in debug mode, for the unit tests;
+those without a loop are left out then.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 import hypothesis
 import pytest
 import uvloop
+from pytest_asyncio import is_async_test
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000)
@@ -38,6 +40,14 @@ def pytest_asyncio_loop_factories(
     if config.getoption("--loop") == "debug":
         return {"debug": debug_loop}
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What has no loop is no other test on another loop."""
+    if config.getoption("--loop") == "debug":
+        others = [item for item in items if not is_async_test(item)]
+        items[:] = [item for item in items if is_async_test(item)]
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
