@@ -1,7 +1,7 @@
 """For every test: which event loop, how long the property tests search, and what a missing peer means.
 
 --loop uvloop (the default): as in service. --loop debug: asyncio's own loop in debug mode, for the unit tests;
-those without a loop are left out then.
+those that are no coroutines are left out then.
 """
 
 import asyncio
@@ -43,11 +43,10 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What has no loop is no other test on another loop."""
+    """What is no coroutine is no other test on another loop."""
     if config.getoption("--loop") == "debug":
-        others = [item for item in items if not is_async_test(item)]
-        items[:] = [item for item in items if is_async_test(item)]
-        config.hook.pytest_deselected(items=others)
+        config.hook.pytest_deselected(items=[item for item in items if not is_async_test(item)])
+        items[:] = filter(is_async_test, items)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

@@ -3,7 +3,9 @@
 import errno
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from gatepost.delivery.mailbox import (
     Identity,
@@ -18,6 +20,7 @@ from gatepost.delivery.mailbox import (
 )
 
 _numbers = itertools.count()
+_T = TypeVar("_T")
 
 
 def deliver_to_maildir(
@@ -60,7 +63,7 @@ def _deliver(path: str, copy: MailCopy, size_limit: int, hostname: str, now: flo
         unique = f"{int(seconds)}.V{found.st_dev:x}I{found.st_ino:x}M{int(fraction * 1e6)}.{hostname}"
         target = f"{path}new/{unique}"
         with failing_as(f"create maildir file {target}"):
-            _link(path, temporary, target)
+            _with_folders(path, lambda: os.link(temporary, target))
             sync_folder(f"{path}new")
     finally:
         try:
@@ -72,20 +75,18 @@ def _deliver(path: str, copy: MailCopy, size_limit: int, hostname: str, now: flo
 def _create(path: str, temporary: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with failing_as(f"create maildir file {temporary}"):
-        try:
-            return os.open(temporary, flags, 0o600)
-        except FileNotFoundError:
-            _make_folders(path)
-            return os.open(temporary, flags, 0o600)
+        return _with_folders(path, lambda: os.open(temporary, flags, 0o600))
 
 
-def _link(path: str, temporary: str, target: str) -> None:
+def _with_folders(path: str, act: Callable[[], _T]) -> _T:
+    """The folders are made when one is found missing: any may, since another delivery is just making them, or was
+    killed at it.
+    """
     try:
-        os.link(temporary, target)
+        return act()
     except FileNotFoundError:
-        # Another delivery has made `tmp` and not yet `new`, or was killed between them.
         _make_folders(path)
-        os.link(temporary, target)
+        return act()
 
 
 def _make_folders(path: str) -> None:
