@@ -20,6 +20,11 @@ RESTART_PAUSE = (0.1, 60.0)
 """Seconds before a crashed worker is started again: at first, and at most; doubled each time, forgotten after STEADY.
 """
 
+SERVED_PAUSE = 1.0
+"""At most, for one that has served as many seconds: it is of use, and what it dies of (a message, a client) may come
+again and again. Postfix throttles only what has served nobody.
+"""
+
 STEADY = 30.0
 """Seconds of service after which a worker's earlier crashes no longer count."""
 
@@ -38,6 +43,16 @@ Entry = Callable[[socket.socket], None]
 """What a worker does: runs in the child with its end of the leash, and returns when it is over."""
 
 
+def restart_pause(before: float, served: float) -> float:
+    """Seconds to wait with a worker that has ended after `served` seconds of service; `before`: what it was last time,
+    0 at first.
+    """
+    first, most = RESTART_PAUSE
+    if served > STEADY or not before:
+        return first
+    return min(before * 2, SERVED_PAUSE if served >= SERVED_PAUSE else most)
+
+
 @dataclass(slots=True)
 class Place:
     """One worker that must exist: `name` for the log (smtpd[0]); `entry` its work; `late` ends after the others;
@@ -54,6 +69,7 @@ class Place:
     pause: float = 0.0
     due: float = 0.0
     serving: bool = False
+    serving_since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -147,7 +163,7 @@ class Supervisor:
     def _hear(self, place: Place) -> None:
         assert place.leash is not None
         place.leash.hear()
-        place.serving = place.leash.ready
+        place.serving, place.serving_since = place.leash.ready, time.monotonic()
         if place.awaited and place.serving:
             self._set_outage("")
         if not self._told and all(p.serving for p in self.places):
@@ -197,7 +213,7 @@ class Supervisor:
 
     def _cannot_start(self, place: Place, error: OSError, now: float) -> None:
         """The host has no process or descriptor to spare now. The others serve on."""
-        place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
+        place.pause = restart_pause(place.pause, 0.0)
         place.due = now + place.pause
         self.warn(f"cannot start {place.name}: {error.strerror}; trying again in {place.pause:.1f} seconds")
         if place.awaited and place.pause >= PATIENCE:
@@ -257,9 +273,7 @@ class Supervisor:
         if self.stopping:
             return
         now = time.monotonic()
-        if now - place.started > STEADY:
-            place.pause = 0.0
-        place.pause = min(RESTART_PAUSE[1], place.pause * 2) if place.pause else RESTART_PAUSE[0]
+        place.pause = restart_pause(place.pause, now - place.serving_since if place.serving else 0.0)
         place.due = now + place.pause
         if status:
             what = (
@@ -268,7 +282,7 @@ class Supervisor:
                 else f"exit status {os.WEXITSTATUS(status)}"
             )
             self.warn(f"process {place.name} pid {pid} {what}")
-            if place.pause >= 1:
+            if place.pause > SERVED_PAUSE:
                 self.warn(f"{place.name}: bad command startup -- throttling")
             # It will not be back in a moment: it could not begin, or has died too often.
             if place.awaited and (place.pause >= PATIENCE or (not served and os.WIFEXITED(status))):

@@ -10,7 +10,7 @@ import pytest
 from gatepost.control.client import ControlClient, QueueManagerDown
 from gatepost.master import supervisor
 from gatepost.master.leash import AWAY, BACK, READY, STOP
-from gatepost.master.supervisor import Place, Supervisor
+from gatepost.master.supervisor import Place, Supervisor, restart_pause
 from tests.scenarios.server import until
 
 
@@ -82,6 +82,43 @@ def test_who_does_not_serve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     world.run()
     assert len(world.warnings) == 1
     assert world.warnings[0].endswith("after the start: two") or world.warnings[0].endswith("after the start: one, two")
+
+
+@pytest.mark.parametrize(
+    ("before", "served", "pause"),
+    [
+        pytest.param(0, 0, 0.1, id="it has died for the first time"),
+        pytest.param(0.1, 0, 0.2, id="it cannot begin"),
+        pytest.param(40, 0.5, 60, id="it dies as soon as it serves"),
+        pytest.param(0.1, 5, 0.2, id="it died of something else, too"),
+        pytest.param(0.8, 5, 1, id="it dies of something that comes each few seconds"),
+        pytest.param(60, 5, 1, id="it could not begin for long, then it could"),
+        pytest.param(60, 31, 0.1, id="it has served for long"),
+    ],
+)
+def test_the_pause_before_a_worker_is_started_again(before: float, served: float, pause: float) -> None:
+    assert restart_pause(before, served) == pause
+
+
+def test_a_worker_that_had_served_is_soon_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SERVED_PAUSE", 1e-9)
+    begun, heard = tmp_path / "begun", tmp_path / "heard"
+
+    def dies_once(leash: socket.socket) -> None:
+        if begun.exists():
+            os.kill(os.getppid(), signal.SIGTERM)
+            serves(leash)
+            return
+        begun.touch()
+        leash.send(READY)
+        until(heard.exists, "master to know that it serves")
+        raise SystemExit("a message of a kind that nobody thought of")
+
+    place = Place("one", dies_once, pause=40.0)
+    world = World(place)
+    world.master.on_serving = heard.touch
+    world.run()
+    assert place.pause == 1e-9
 
 
 class Queue:
