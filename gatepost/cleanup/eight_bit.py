@@ -2,6 +2,7 @@
 
 import re
 
+from gatepost.mail.mime_parts import MimeLimits
 from gatepost.mail.mime_state import MimeState
 
 EIGHT_BIT = re.compile(rb"^content-transfer-encoding[ \t]*:\s*(?:8bit|binary)$", re.I | re.M)
@@ -10,9 +11,9 @@ EIGHT_BIT = re.compile(rb"^content-transfer-encoding[ \t]*:\s*(?:8bit|binary)$",
 class EightBitParts:
     """Takes content in pieces. `found`: a header of it says so, perhaps one of a part or of a message within."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: MimeLimits) -> None:
         self.found = False
-        self._state = MimeState(downgrade=False)
+        self._state = MimeState(downgrade=False, limits=limits)
 
     def feed(self, piece: bytes) -> None:
         if not self.found:

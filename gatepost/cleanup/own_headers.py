@@ -19,6 +19,7 @@ from gatepost.cleanup.received import Dates, received_header
 from gatepost.config.settings import Settings
 from gatepost.mail.address_quoting import quote_822_local
 from gatepost.mail.headers import header_name
+from gatepost.mail.mime_parts import MimeLimits
 from gatepost.maillog import lines
 from gatepost.maillog.sink import ProgramLog
 from gatepost.rewrite.rewrite import Rewriter
@@ -38,6 +39,7 @@ class OwnHeaders:
         self._mail_name = settings.mail_name
         self._detect_8bit = settings.detect_8bit_encoding_header
         self._looks_inside = not settings.disable_mime_input_processing
+        self._mime_limits = MimeLimits(settings.mime_nesting_limit, settings.mime_boundary_length_limit)
         self._add_always = settings.always_add_missing_headers
         self._undisclosed = settings.undisclosed_recipients_header
         self._rewrites_remote = bool(settings.remote_header_rewrite_domain)
@@ -93,7 +95,7 @@ class OwnHeaders:
     def parts(self, transaction: Transaction) -> EightBitParts | None:
         """To be fed with the content; None if the parts decide nothing."""
         wanted = self._detect_8bit and self._looks_inside and transaction.body != "8bitmime"
-        return EightBitParts() if wanted else None
+        return EightBitParts(self._mime_limits) if wanted else None
 
     def log_message_ids(self, headers: HeaderPass, queue_id: str) -> None:
         """The ones that came with the message."""

@@ -17,9 +17,7 @@ PARAMETERS: Mapping[Kind, str] = {
 }
 """Which parameter (behind `smtp` or `lmtp`) is for which kind of text."""
 
-_MIME_HEADERS = frozenset(
-    b"content-description content-disposition content-id content-transfer-encoding content-type mime-version".split()
-)
+_BLANKS = re.compile(r"[ \t]\s*")
 _SHOWN_AS_QUESTION_MARK = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")
 
 
@@ -42,8 +40,6 @@ class ContentChecks:
 
     async def apply(self, kind: Kind, text: bytes, queue_id: str) -> tuple[bytes, ...]:
         """What stands in place of `text`, each without its line end. Raises CheckFailure."""
-        if kind != "body" and header_name(text).lower() in _MIME_HEADERS:
-            kind = "mime_header"
         maps = self._maps.get(kind)
         if maps is None or not text:
             return (text,)
@@ -59,8 +55,8 @@ class ContentChecks:
         return self._act(hit.value, "body" if kind == "body" else "header", text, maps.parameter, queue_id)
 
     def _act(self, value: str, where: str, text: bytes, parameter: str, queue_id: str) -> tuple[bytes, ...]:
-        command, _, rest = value.partition(" ")
-        command, rest = command.upper(), rest.strip()
+        command, *others = _BLANKS.split(value, maxsplit=1)
+        command, rest = command.upper(), others[0] if others else ""  # with the blanks at its end, which $1 may have
         match command:
             case "WARN" | "INFO" | "STRIP":
                 word = "warning" if command == "WARN" else command.lower()

@@ -4,19 +4,21 @@ import re
 from typing import BinaryIO, Protocol
 
 from gatepost.delivery.smtp_checks import ContentChecks
+from gatepost.mail.mime_parts import DEFAULT_LIMITS, MimeLimits
 from gatepost.mail.mime_state import Event, MimeState
 
 PIECE = 65536
 """Octets of a content file in memory at a time."""
 
 _EIGHT_BIT = re.compile(rb"8bit|binary", re.I)
+_MULTIPART = re.compile(rb"multipart", re.I)
 
 
 class ContentReader(Protocol):
     """Content in pieces."""
 
     async def read(self) -> bytes:
-        """The next piece; empty at the end. Raises OSError, CheckFailure."""
+        """The next piece; empty at the end. Raises OSError, CheckFailure, NestingTooDeep."""
         ...
 
 
@@ -34,12 +36,19 @@ class ChangedContent:
     """Content on its way through a MimeState, and through checks if there are any."""
 
     def __init__(
-        self, content: bytes | BinaryIO, queue_id: str, checks: ContentChecks | None, *, downgrade: bool
+        self,
+        content: bytes | BinaryIO,
+        queue_id: str,
+        checks: ContentChecks | None,
+        *,
+        downgrade: bool,
+        limits: MimeLimits = DEFAULT_LIMITS,
     ) -> None:
         self._content = content
         self._queue_id = queue_id
         self._checks = checks
-        self._state = MimeState(downgrade=downgrade, look_inside=checks is not None and checks.mime)
+        look_inside = checks is not None and checks.mime
+        self._state = MimeState(downgrade=downgrade, look_inside=look_inside, limits=limits)
         self._ended = False
 
     async def read(self) -> bytes:
@@ -66,11 +75,17 @@ class ChangedContent:
 
 
 def changed(
-    content: bytes | BinaryIO, queue_id: str, checks: ContentChecks | None, *, downgrade: bool
+    content: bytes | BinaryIO,
+    queue_id: str,
+    checks: ContentChecks | None,
+    *,
+    downgrade: bool,
+    limits: MimeLimits = DEFAULT_LIMITS,
 ) -> bytes | ContentReader:
     """`content` (a file at its beginning) as it is to be sent."""
     if downgrade and isinstance(content, bytes) and _EIGHT_BIT.search(content) is None:
-        downgrade = False
+        # There is nothing to convert; but what is nested too deep is refused none the less.
+        downgrade = len(_MULTIPART.findall(content)) > limits.nesting
     if checks is None and not downgrade:
         return content if isinstance(content, bytes) else FileReader(content)
-    return ChangedContent(content, queue_id, checks, downgrade=downgrade)
+    return ChangedContent(content, queue_id, checks, downgrade=downgrade, limits=limits)

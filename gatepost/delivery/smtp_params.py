@@ -66,6 +66,8 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
     assume_final: bool = False
     disable_mime_output_conversion: bool = False
     disable_mime_input_processing: bool = False
+    mime_nesting_limit: int = 100
+    mime_boundary_length_limit: int = 2048
     skip_quit_response: bool = True
     quote_rfc821_envelope: bool = True
     send_xforward_command: bool = False
@@ -175,7 +177,7 @@ _UNPREFIXED = {name: name for name in (
     "myhostname", "relayhost", "inet_protocols", "ignore_mx_lookup_error", "disable_dns_lookups",
     "delay_logging_resolution_limit", "soft_bounce", "known_tcp_ports", "queue_directory",
     "disable_mime_input_processing", "disable_mime_output_conversion", "best_mx_transport", "ignore_srv_lookup_error",
-    "helpful_warnings",
+    "helpful_warnings", "mime_nesting_limit", "mime_boundary_length_limit",
 )}  # fmt: skip
 _UNPREFIXED |= {
     "srv_services": "use_srv_lookup",

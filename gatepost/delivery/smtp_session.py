@@ -14,6 +14,7 @@ from gatepost.delivery.smtp_delivery import Failure
 from gatepost.delivery.smtp_demand import NOTHING
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
+from gatepost.mail.mime_state import NestingTooDeep
 from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.stepping import Signal
 from gatepost.protocol.smtp_client import NEED_DATA, SmtpClientProtocol
@@ -35,7 +36,7 @@ class SessionLost(Exception):
 
 
 class LocalDataError(Exception):
-    """The content could not be read."""
+    """The content could not be read, or not be converted."""
 
 
 class NoTls(Exception):
@@ -264,7 +265,7 @@ class SmtpSession(asyncio.Protocol):
         while True:
             try:
                 piece = await content.read()
-            except (OSError, CheckFailure) as exc:
+            except (OSError, CheckFailure, NestingTooDeep) as exc:
                 raise LocalDataError(str(exc)) from exc
             if self._gone is not None:
                 raise self._gone

@@ -8,28 +8,43 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from gatepost.mail.headers import header_name, header_value, unfolded
-from gatepost.mail.mime_parts import Multiparts, PartType, without_comments
+from gatepost.mail.mime_parts import DEFAULT_LIMITS, MimeLimits, Multiparts, PartType, without_comments
 
 Kind = Literal["header", "mime_header", "nested_header", "body"]
-"""What a text is: a header of the message itself, of a part in a multipart, of a message within; a line of a body."""
+"""What a text is: a header of the message itself, of a part in a multipart (and a header of MIME's wherever it stands),
+of a message within; a line of a body.
+"""
 
 Event = tuple[Kind, bytes]
 
 _ENCODING_SPECIALS = re.compile(rb"[\s()<>@,;:\\\"/\[\]?=]")
-_EIGHT = frozenset((b"8bit", b"binary"))
+_ENCODINGS = {b"7bit": False, b"8bit": True, b"binary": True, b"base64": False, b"quoted-printable": False}
+"""Is content of this Content-Transfer-Encoding to be converted? One that Postfix does not know changes nothing."""
+_MIME_HEADERS = frozenset(
+    b"content-description content-disposition content-id content-transfer-encoding content-type mime-version".split()
+)
 _DASH = ord("-")
-_LINE, _LINES = 2100, 100
-"""Octets of a line, and lines of a header, that `headers` looks at; a boundary is no longer."""
+_LINES = 100
+"""Lines of a header that `headers` looks at."""
+_BESIDE = 52
+"""Octets of a line that it looks at, beside those of a boundary."""
+
+
+class NestingTooDeep(Exception):
+    """There are more multiparts in one another than may be, in a message that is to be converted."""
+
+    def __str__(self) -> str:
+        return "MIME nesting exceeds safety limit"
 
 
 class MimeState:
     """Feed it content with LF line ends; it tells headers whole (with their line ends inside) and bodies line by line.
 
     `downgrade`: convert what is 8bit or binary to quoted-printable. `look_inside`: tell the headers of parts and of
-    messages within from body lines; always so with `downgrade`.
+    messages within from body lines; always so with `downgrade`, which may raise NestingTooDeep.
     """
 
-    def __init__(self, *, downgrade: bool, look_inside: bool = True) -> None:
+    def __init__(self, *, downgrade: bool, look_inside: bool = True, limits: MimeLimits = DEFAULT_LIMITS) -> None:
         self._downgrade = downgrade
         self._inside = look_inside or downgrade
         self._kind: Kind = "header"
@@ -37,7 +52,8 @@ class MimeState:
         self._type = PartType()
         self._eight = False  # its Content-Transfer-Encoding is 8bit or binary
         self._encode = False
-        self._multiparts = Multiparts()
+        self._multiparts = Multiparts(limits)
+        self._longest = limits.boundary + _BESIDE
         self._rest: list[bytes] = []  # a line that is not over yet
 
     def feed(self, piece: bytes) -> Iterator[Event]:
@@ -78,7 +94,7 @@ class MimeState:
             end = piece.find(b"\n", at)
             line = piece[at : end if end >= 0 else None]
             at = end + 1 or len(piece)
-            line = b"".join((*self._rest, line))[:_LINE]
+            line = b"".join((*self._rest, line))[: self._longest]
             self._rest = [line] if end < 0 else []
             if end >= 0 and (len(self._header) < _LINES or line[:1] not in (b" ", b"\t")):
                 yield from (text for kind, text in self._line(line) if kind != "body")
@@ -98,8 +114,9 @@ class MimeState:
                 yield "body", line
                 self._kind = self._after_headers()
                 return
+            if self._kind == "header":  # parts are left as they are
+                yield "body", b""
             self._kind = "body"
-            yield "body", b""
         yield from self._body_line(line)
 
     def _end_header(self) -> Iterator[Event]:
@@ -107,28 +124,32 @@ class MimeState:
             return
         text = b"\n".join(self._header)
         self._header = []
+        name = header_name(text).lower()
         if self._inside:
-            name = header_name(text).lower()
             if name == b"content-type":
                 self._type = self._multiparts.content_type(unfolded(header_value(text))) or self._type
+                if self._downgrade and self._multiparts.too_deep:
+                    raise NestingTooDeep
             elif name == b"content-transfer-encoding":
                 value = without_comments(unfolded(header_value(text))).strip()
                 token = (_ENCODING_SPECIALS.split(value, maxsplit=1) or [b""])[0].lower()
-                self._eight = token in _EIGHT
+                self._eight = _ENCODINGS.get(token, self._eight)
                 if self._downgrade and self._eight:
                     return
-        yield self._kind, text
+        yield "mime_header" if name in _MIME_HEADERS else self._kind, text
 
     def _converted_encoding(self) -> Iterator[Event]:
-        """What takes the place of the header that said 8bit, behind the others."""
+        """What takes the place of the header that said 8bit, behind the others. It is not told as one of MIME's, which
+        Postfix does not do either.
+        """
         if self._downgrade and self._eight:
-            whole = self._type.type in (b"message", b"multipart")
-            yield self._kind, b"Content-Transfer-Encoding: " + (b"7bit" if whole else b"quoted-printable")
+            encoding = b"quoted-printable" if self._type.takes_encoding else b"7bit"
+            yield self._kind, b"Content-Transfer-Encoding: " + encoding
 
     def _after_headers(self) -> Kind:
         part = self._type
         self._begin_part(PartType())
-        if self._inside and part.nests:
+        if self._inside and part.nests and not (self._encode and part.takes_encoding):
             return "nested_header"
         self._encode = self._encode and part.type != b"multipart"
         return "body"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.compat.outgoing import Case, same
-from tests.compat.outgoing_contents import CHECKED, CHECKS, CONTENTS
+from tests.compat.outgoing import SEVEN, Case, same
+from tests.compat.outgoing_contents import CHECKED, CHECKS
 from tests.compat.real_postfix import need_postfix
 
 THREE = ("one", "two", "three")
@@ -124,9 +124,6 @@ def test_several_servers(main_cf: str) -> None:
     same(SEVERAL, main_cf)
 
 
-SEVEN = {"EHLO": "250-peer.example\r\n250 SIZE"}
-
-
 @pytest.fixture(autouse=True)
 def _postfix() -> None:
     need_postfix()
@@ -134,40 +131,6 @@ def _postfix() -> None:
 
 def test_lmtp_is_as_postfixs() -> None:
     same(LMTP)
-
-
-def test_contents_for_servers_without_8bitmime() -> None:
-    cases = {name: Case(SEVEN, content=content) for name, content in CONTENTS.items()}
-    cases |= {f"{name}-8": Case({}, content=content) for name, content in CONTENTS.items()}
-    cases |= {f"{name}-7": Case(SEVEN, content=content, mail=" BODY=7BIT") for name, content in CONTENTS.items()}
-    same(cases)
-
-
-_PART = "--b\r\nContent-Type: text/plain\r\n{}\r\n\r\nä\r\n--b--\r\n"
-_MULTIPART = "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + _PART
-_MESSAGE = "Subject: x\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n{}\r\n\r\nä\r\n"
-_EIGHT = "Content-Transfer-Encoding: 8bit"
-INSIDE = {
-    "part": _MULTIPART.format(_EIGHT),
-    "message": _MESSAGE.format(_EIGHT),
-    "whole": f"Subject: x\r\n{_EIGHT}\r\n\r\nä\r\n",
-    "folded": "Subject: x\r\nContent-Transfer-Encoding:\r\n 8bit\r\n\r\nä\r\n",
-    "partutf8": _MULTIPART.format("X: ä"),
-    "messageutf8": _MESSAGE.format("X: ä"),
-    "wholeutf8": "Subject: ä\r\n\r\nx\r\n",
-}
-
-
-@pytest.mark.parametrize("disabled", ["no", "yes"])
-def test_headers_of_parts_say_what_a_message_needs(disabled: str) -> None:
-    contents = CONTENTS | {name: text.encode() for name, text in INSIDE.items()}
-    contents |= {f"large-{name}": (text + "filler\r\n" * 20_000).encode() for name, text in INSIDE.items()}
-    behind = "--b\r\n\r\n" + "QUJD" * 19 + "\r\n"
-    contents["behind"] = INSIDE["part"].replace("--b\r\n", behind + "filler\r\n" * 20_000 + "--b\r\n", 1).encode()
-    cases = {name: Case({}, content=content) for name, content in contents.items()}
-    cases |= {f"{name}-7": Case(SEVEN, content=content) for name, content in contents.items()}
-    cases |= {f"{name}-u": Case({}, content=content, mail=" SMTPUTF8") for name, content in contents.items()}
-    same(cases, f"disable_mime_input_processing = {disabled}\n")
 
 
 def test_header_and_body_checks() -> None:

@@ -13,6 +13,8 @@ from gatepost.delivery.smtp_output import ChangedContent, changed
 from gatepost.delivery.smtp_params import SmtpParams
 from gatepost.delivery.smtp_tables import SmtpTables
 from gatepost.dns.fake import FakeResolver
+from gatepost.mail.mime_parts import MimeLimits
+from gatepost.mail.mime_state import NestingTooDeep
 from tests.delivery.requests import request
 from tests.delivery.smtp_peer import PLAIN, peer
 from tests.tables.surroundings import Surroundings
@@ -94,6 +96,15 @@ async def test_a_table_that_cannot_tell() -> None:
 def test_what_needs_no_change_is_sent_as_it_is() -> None:
     assert changed(b"Subject: x\n\nx\n", "Q", None, downgrade=True) == b"Subject: x\n\nx\n"
     assert changed(EIGHT, "Q", None, downgrade=False) is EIGHT
+
+
+async def test_what_is_nested_too_deep_is_refused_even_if_it_needs_no_change() -> None:
+    nested = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"
+    few, many = (changed(nested * depth, "Q", None, downgrade=True, limits=MimeLimits(nesting=3)) for depth in (3, 6))
+    assert few == nested * 3
+    assert isinstance(many, ChangedContent)
+    with pytest.raises(NestingTooDeep):
+        await read(many)
 
 
 @pytest.mark.parametrize("in_file", [False, True])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.mail.mime_state import MimeState, has_header_beyond_ascii, quoted_printable
+from gatepost.mail.mime_parts import MimeLimits
+from gatepost.mail.mime_state import MimeState, NestingTooDeep, has_header_beyond_ascii, quoted_printable
 
 
 def converted(text: str, piece: int = 0, *, downgrade: bool = True) -> str:
@@ -100,6 +101,47 @@ post ä
 --b1--
 epilogue ä
 """
+
+
+def nested(depth: int) -> bytes:
+    return b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (at, at) for at in range(depth))
+
+
+def test_no_more_multiparts_in_one_another_than_may_be() -> None:
+    """As many as Postfix converts: two more than mime_nesting_limit."""
+    limits = MimeLimits(nesting=3)
+    assert list(MimeState(downgrade=True, limits=limits).feed(nested(5)))
+    with pytest.raises(NestingTooDeep, match=r"^MIME nesting exceeds safety limit$"):
+        list(MimeState(downgrade=True, limits=limits).feed(nested(6)))
+    assert list(MimeState(downgrade=False, limits=limits).feed(nested(6)))
+
+
+def test_the_kinds_of_headers() -> None:
+    given = b"""\
+Subject: x
+Content-Type: multipart/mixed; boundary=b
+Content-Transfer-Encoding: 8bit
+
+--b
+Content-Type: message/rfc822
+X: 1
+
+Subject: y
+Content-Transfer-Encoding: 8bit
+
+text
+"""
+    state = MimeState(downgrade=True)
+    told = [(kind, text) for kind, text in [*state.feed(given), *state.end()] if kind != "body"]
+    assert told == [
+        ("header", b"Subject: x"),
+        ("mime_header", b"Content-Type: multipart/mixed; boundary=b"),
+        ("header", b"Content-Transfer-Encoding: 7bit"),  # ours
+        ("mime_header", b"Content-Type: message/rfc822"),
+        ("mime_header", b"X: 1"),
+        ("nested_header", b"Subject: y"),
+        ("nested_header", b"Content-Transfer-Encoding: quoted-printable"),  # ours
+    ]
 
 
 @pytest.mark.parametrize("piece", [0, 1, 7])

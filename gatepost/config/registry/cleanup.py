@@ -61,9 +61,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     text("message_reject_characters", "", since="2.3", owner="cleanup", harmless=("",)),
     text("message_strip_characters", "", since="2.3", owner="cleanup", harmless=("",)),
-    number("mime_boundary_length_limit", "2048", minimum=1, since="2.0", owner="cleanup smtp"),
+    number("mime_boundary_length_limit", "2048", minimum=1, since="2.0", owner="cleanup smtp", honoured=True),
     text("mime_header_checks", "$header_checks", kind="lookup tables", since="2.0", owner="cleanup", harmless=("",)),
-    number("mime_nesting_limit", "100", minimum=1, since="2.0", owner="cleanup smtp"),
+    number("mime_nesting_limit", "100", minimum=1, since="2.0", owner="cleanup smtp", honoured=True),
     text("nested_header_checks", "$header_checks", kind="lookup tables", since="2.0", owner="cleanup", harmless=("",)),
     text("non_empty_end_of_header_action", "fix_quietly", shortest=1, since="3.11", owner="cleanup"),
     text(
