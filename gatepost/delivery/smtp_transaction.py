@@ -64,14 +64,14 @@ class SmtpTransaction:
         smtp_quote_rfc821_envelope. `look_inside`: headers of parts count among those that need SMTPUTF8.
         """
         request = self._delivery.request
-        if 0 < offers.size_limit < request.size:
-            limit = f"size limit {offers.size_limit} of server {self._target.namaddr}"
-            self._fail_message(Failure("5.3.4", f"message size {request.size} exceeds {limit}"))
-            return False
         utf8 = request.smtputf8
         if utf8 and not offers.smtputf8 and self._needs_smtputf8(content, look_inside):
             text = f"SMTPUTF8 is required, but was not offered by host {self._target.namaddr}"
             self._fail_message(Failure("5.6.7", text))
+            return False
+        if 0 < offers.size_limit < request.size:
+            limit = f"size limit {offers.size_limit} of server {self._target.namaddr}"
+            self._fail_message(Failure("5.3.4", f"message size {request.size} exceeds {limit}"))
             return False
         self._dsn_action = "" if offers.dsn else self.without_dsn
         size = request.size if offers.eightbitmime or request.body == "7bit" or not converts else -1

@@ -42,30 +42,31 @@ def parse_capabilities(
     """
     lines = reply.text.split("\n")
     hostname = (lines[0][4:].split(None, 1) or [""])[0]
-    offered: dict[str, str] = {}
+    offered: dict[str, list[str]] = {}  # the arguments; a server may offer a thing twice
     for line in lines[1:]:
         # Some old servers write AUTH=LOGIN.
         keyword, *argument = _SEPARATORS.split(line[4:].strip(" \t="), maxsplit=1)
         keyword = keyword.lower()
         if keyword and keyword not in ignored:
-            offered[keyword] = " ".join(argument).strip()
+            offered.setdefault(keyword, []).extend(argument)
     size_limit = 0
-    size_text = offered.get("size", "")
-    if size_text.isascii() and size_text.isdigit():
-        size_limit = int(size_text[:20])
-    elif size_text and bad_size is not None:
-        bad_size(size_text)
+    for text in offered.get("size", ()):
+        size = text.split(maxsplit=1)[0]
+        if size.isascii() and size.isdigit():
+            size_limit = int(size[:20])
+        elif bad_size is not None:
+            bad_size(size)
     return Capabilities(
         pipelining="pipelining" in offered,
         size="size" in offered,
         size_limit=size_limit,
-        eightbitmime="8bitmime" in offered,
+        eightbitmime="8bitmime" in offered or "smtputf8" in offered,  # which implies it (RFC 6531 3.1)
         dsn="dsn" in offered,
         smtputf8="smtputf8" in offered,
         enhancedstatuscodes="enhancedstatuscodes" in offered,
         chunking="chunking" in offered,
         starttls="starttls" in offered,
         keywords=frozenset(offered),
-        xforward=frozenset(offered["xforward"].upper().split()) if "xforward" in offered else frozenset(),
+        xforward=frozenset(" ".join(offered.get("xforward", ())).upper().split()),
         hostname=hostname,
     )
