@@ -112,10 +112,8 @@ class SmtpDelivery:
         """Put recipients off to the next server if there may be one, else defer or bounce them."""
         self.why = failure
         self._where = (failure, target, uses)
-        if not recipients:
-            return
         if (failure.soft or self._soft_bounce) and not self.final_server:
-            self._log(f"{self.request.queue_id}: {failure.text}")
+            self._log(f"{self.request.queue_id}: {failure.text}")  # even if each recipient has its outcome
             self.left.extend(recipients)
             return
         relay = target.namaddrport if target is not None else "none"
