@@ -73,7 +73,7 @@ def fold_list(name: bytes, listed: bytes) -> bytes:
         if length < _FOLD_AT:
             out.append(b" ")
         else:
-            out.append(b"\n\t")
+            out.append(b"\n" if line[:1] in (b" ", b"\t") else b"\n\t")  # a comment without end goes on as it did
             length = len(line)
         out.append(line)
     out.append(b"\n")

@@ -6,6 +6,8 @@ from gatepost.restrictions.context import Context, Destination
 from gatepost.restrictions.reply import RECIPIENT_ADDRESS, SENDER_ADDRESS, fix_dsn, split_dsn
 from gatepost.restrictions.verdict import DUNNO, Reject, Verdict
 from gatepost.rewrite.address_classes import AddressClass
+from gatepost.tables.address_find import QueryForm
+from gatepost.tables.maps import Maps
 
 _DEFAULT = AddressClass.DEFAULT
 
@@ -33,14 +35,14 @@ async def _check_listed(ctx: Context, address: str, destination: Destination, re
     key = destination.recipient
     # An address that is replaced by another is taken for good: its replacement is not known here.
     if parts.replaces_addresses and (
-        (parts.recipient_canonical_maps and await find_entry(ctx, parts.recipient_canonical_maps, address, key))
+        (parts.recipient_canonical_maps and await _lists(ctx, parts.recipient_canonical_maps, address, key))
         or (
             parts.sender_canonical_maps
             and reply_class == SENDER_ADDRESS
-            and await find_entry(ctx, parts.sender_canonical_maps, address, key)
+            and await _lists(ctx, parts.sender_canonical_maps, address, key)
         )
-        or (parts.canonical_maps and await find_entry(ctx, parts.canonical_maps, address, key))
-        or (parts.virtual_alias_maps and await find_entry(ctx, parts.virtual_alias_maps, address, key))
+        or (parts.canonical_maps and await _lists(ctx, parts.canonical_maps, address, key))
+        or (parts.virtual_alias_maps and await _lists(ctx, parts.virtual_alias_maps, address, key))
     ):
         return DUNNO
     if destination.transport == "error" or destination.transport == "retry":
@@ -48,6 +50,14 @@ async def _check_listed(ctx: Context, address: str, destination: Destination, re
     if destination.address_class is _DEFAULT:
         return DUNNO
     return await _in_class(ctx, address, destination, reply_class)
+
+
+async def _lists(ctx: Context, maps: Maps, address: str, key: str) -> bool:
+    """Has a table an entry? One of an address in quotes may lack them: smtpd(8) finds it, though cleanup(8) will not.
+
+    Raises CannotTell, ServerConfigurationError.
+    """
+    return await find_entry(ctx, maps, address, key, QueryForm.EXTERNAL_FIRST) is not None
 
 
 async def _in_class(ctx: Context, address: str, destination: Destination, reply_class: str) -> Verdict:
@@ -74,7 +84,7 @@ async def _in_class(ctx: Context, address: str, destination: Destination, reply_
             maps = parts.virtual_mailbox_maps
         case _:
             return DUNNO
-    if not maps or await find_entry(ctx, maps, address, key):
+    if not maps or await _lists(ctx, maps, address, key):
         if destination.address_class is AddressClass.RELAY and "relay_domains" in params.unset:
             setting = "using backwards-compatible default setting relay_domains=$mydestination"
             ctx.ports.log.info(f'{setting} to accept mail for address "{address}"')

@@ -42,7 +42,7 @@ class AddressMaps:
             address,
             recipient_delimiter=parts.recipient_delimiter,
             is_local=self._local_domains.is_local_or_origin,
-            query_form=QueryForm.EXTERNAL_FIRST,
+            query_form=QueryForm.EXTERNAL,
             owner_request_special=parts.owner_request_special,
             double_bounce_sender=parts.double_bounce_sender,
         )

@@ -149,7 +149,7 @@ def _normal(words: str, slow: float) -> str:
 
 def _body(message: bytes) -> bytes:
     """Without what differs: the headers that the two add."""
-    dropped = rb"(?m)^(Received|Message-I[dD]|Date|From):.*\r\n([ \t].*\r\n)*"
+    dropped = rb"(?m)^(Received|(Resent-)?Message-I[dD]|(Resent-)?Date|From):.*\r\n([ \t].*\r\n)*"
     head, separator, body = message.partition(b"\r\n\r\n")
     return re.sub(dropped, b"", head + b"\r\n") + separator[:2] + body
 
