@@ -51,7 +51,7 @@ def parse_capabilities(
             offered.setdefault(keyword, []).extend(argument)
     size_limit = 0
     for text in offered.get("size", ()):
-        size = text.split(maxsplit=1)[0]
+        size = text.partition(" ")[0]
         if size.isascii() and size.isdigit():
             size_limit = int(size[:20])
         elif bad_size is not None:

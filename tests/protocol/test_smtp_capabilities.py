@@ -34,6 +34,16 @@ def test_size_without_and_with_bad_argument() -> None:
     assert bad == ["abc"]
 
 
+def test_what_is_offered_twice_or_with_more() -> None:
+    bad: list[str] = []
+    offered = parse_capabilities(
+        reply("x", "SIZE 200 300", "SIZE", "SIZE \x1f", "XFORWARD NAME", "XFORWARD addr"), bad_size=bad.append
+    )
+    assert (offered.size, offered.size_limit, offered.xforward) == (True, 200, {"NAME", "ADDR"})
+    assert bad == ["\x1f"]
+    assert parse_capabilities(reply("x", "SMTPUTF8")).eightbitmime
+
+
 def test_ignored_keywords() -> None:
     assert not parse_capabilities(reply("x", "PIPELINING", "DSN"), frozenset({"pipelining"})).pipelining
 
