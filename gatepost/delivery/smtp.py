@@ -28,7 +28,6 @@ from gatepost.delivery.smtp_transcript import ClientTranscripts, recording
 from gatepost.dns.answers import Resolver
 from gatepost.dns.hosts import HostsFile
 from gatepost.ipc.messages import DeliveryDone, DeliveryRequest
-from gatepost.mail.mime_parts import MimeLimits
 from gatepost.mail.mime_state import NestingTooDeep
 from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.protocol.smtp_client import SmtpClientProtocol
@@ -95,7 +94,6 @@ class SmtpAgent:
         self._quotes = params.quote_rfc821_envelope
         self._converts = not params.disable_mime_output_conversion
         self._inside = not params.disable_mime_input_processing
-        self._mime_limits = MimeLimits(params.mime_nesting_limit, params.mime_boundary_length_limit)
         self._transcripts = transcripts
         speaks = self.protocol if login is None else with_login(self.protocol)
         protocol = speaks if transcripts is None else recording(speaks)
@@ -360,9 +358,12 @@ class SmtpAgent:
         except LocalDataError as error:
             if isinstance(error.__cause__, DamagedContent):
                 delivery.found_damaged()
-            transaction.local_error(error.__cause__)
+            transaction.local_error()
             session.abort()
-            data_error = not isinstance(error.__cause__, NestingTooDeep)
+            data_error = True
+        except NestingTooDeep as refusal:
+            transaction.unconvertible(str(refusal))
+            session.abort()
         except asyncio.CancelledError:
             session.abort()
             raise
@@ -388,7 +389,7 @@ class SmtpAgent:
         downgrade = self._converts and not offered and request.body != "7bit"
         if request.trace or not (downgrade or self._checks):
             return content if isinstance(content, bytes) else FileReader(content)
-        return changed(content, request.queue_id, self._checks, downgrade=downgrade, limits=self._mime_limits)
+        return changed(content, request.queue_id, self._checks, downgrade=downgrade, limits=self._params.mime_limits)
 
     def _lasts(self, session: SmtpSession) -> bool:
         """May this session be kept for a next message?"""

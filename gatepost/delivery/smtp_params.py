@@ -8,6 +8,7 @@ import msgspec
 
 from gatepost.config.errors import ConfigError
 from gatepost.delivery.smtp_destination import KNOWN_PORTS, known_ports
+from gatepost.mail.mime_parts import MimeLimits
 from gatepost.protocol.smtp_client_events import Stage
 
 _SEPARATORS = re.compile(r"[,\s]+")
@@ -127,6 +128,11 @@ class SmtpParams(msgspec.Struct, frozen=True, kw_only=True):
         if level:  # else disable_dns_lookups says it
             values["disable_dns_lookups"] = level == "disabled"
         return cls(**values)
+
+    @property
+    def mime_limits(self) -> MimeLimits:
+        """For the conversion of content."""
+        return MimeLimits(self.mime_nesting_limit, self.mime_boundary_length_limit)
 
 
 def parameter_name(name: str, prefix: str) -> str:

@@ -42,7 +42,7 @@ class DataProbeTransaction(SmtpTransaction):
         for recipient in self._open():
             self._delivery.attempt.status(RecipientStatus(recipient.index, "sent", "2.0.0", relay, text), self._uses)
 
-    def local_error(self, cause: BaseException | None = None) -> None:
+    def local_error(self) -> None:
         """The content was withheld, as intended; all is said already."""
 
 

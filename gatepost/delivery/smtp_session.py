@@ -14,7 +14,6 @@ from gatepost.delivery.smtp_delivery import Failure
 from gatepost.delivery.smtp_demand import NOTHING
 from gatepost.delivery.smtp_output import ContentReader, FileReader
 from gatepost.delivery.smtp_transaction import SmtpTransaction
-from gatepost.mail.mime_state import NestingTooDeep
 from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.stepping import Signal
 from gatepost.protocol.smtp_client import NEED_DATA, SmtpClientProtocol
@@ -36,7 +35,7 @@ class SessionLost(Exception):
 
 
 class LocalDataError(Exception):
-    """The content could not be read, or not be converted."""
+    """The content could not be read."""
 
 
 class NoTls(Exception):
@@ -109,7 +108,7 @@ class SmtpSession(asyncio.Protocol):
         return self._refusal
 
     async def send(self, transaction: SmtpTransaction, content: bytes | ContentReader, *, keep: bool) -> None:
-        """Send one message. Its outcome goes to `transaction`. Raises SessionLost, LocalDataError."""
+        """Send one message. Its outcome goes to `transaction`. Raises SessionLost, LocalDataError, NestingTooDeep."""
         self.uses += 1
         self._woken = False
         self._transaction = transaction
@@ -238,7 +237,7 @@ class SmtpSession(asyncio.Protocol):
                 self._woken = True
 
     async def _stream(self, content: ContentReader) -> None:
-        """Send content in pieces. Raises SessionLost, LocalDataError."""
+        """Send content in pieces. Raises SessionLost, LocalDataError, NestingTooDeep."""
         transport = self._transport
         if transport is None:
             raise self._gone or SessionLost(Stage.CONTENT, timed_out=False)
@@ -265,7 +264,7 @@ class SmtpSession(asyncio.Protocol):
         while True:
             try:
                 piece = await content.read()
-            except (OSError, CheckFailure, NestingTooDeep) as exc:
+            except (OSError, CheckFailure) as exc:
                 raise LocalDataError(str(exc)) from exc
             if self._gone is not None:
                 raise self._gone

@@ -5,7 +5,7 @@ from typing import BinaryIO
 from gatepost.delivery.smtp_addresses import Target
 from gatepost.delivery.smtp_delivery import Failure, SmtpDelivery, refused
 from gatepost.ipc.messages import DeliveryRecipient
-from gatepost.mail.mime_state import NestingTooDeep, has_header_beyond_ascii
+from gatepost.mail.mime_state import has_header_beyond_ascii
 from gatepost.protocol.smtp_capabilities import Capabilities
 from gatepost.protocol.smtp_client_events import Event, Kind, Stage
 from gatepost.protocol.smtp_commands import mail_command, rcpt_command
@@ -142,11 +142,12 @@ class SmtpTransaction:
         )
         self._delivery.fail_site(self._open(), self._target, Failure("4.4.2", text), self._uses)
 
-    def local_error(self, cause: BaseException | None = None) -> None:
-        """The content could not be read, or not be converted, to its end."""
-        if isinstance(cause, NestingTooDeep):
-            self._fail_message(Failure("5.6.0", str(cause)))
-            return
+    def unconvertible(self, why: str) -> None:
+        """The content cannot be made what this server takes."""
+        self._fail_message(Failure("5.6.0", why))
+
+    def local_error(self) -> None:
+        """The content could not be read to its end."""
         text = f"local data error while talking to {self._target.namaddr}"
         self._delivery.fail_site(self._open(), self._target, Failure("4.3.0", text), self._uses)
 

@@ -4,7 +4,9 @@ import re
 from typing import NamedTuple
 
 _COMMENT = re.compile(rb"\([^()]*\)")
-_TOKEN = rb"""([^\s\x00-\x1f\x7f()<>@,;:\\"/\[\]?=]+)"""  # RFC 2045 5.1
+TSPECIALS = rb'()<>@,;:\\"/\[\]?='
+"""What ends a token (RFC 2045 5.1), for a class of characters in a pattern."""
+_TOKEN = rb"([^\s\x00-\x1f\x7f" + TSPECIALS + rb"]+)"
 _TYPE = re.compile(rb"\s*%b(?:\s*/\s*%b)?" % (_TOKEN, _TOKEN))
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.I)
 _ESCAPED = re.compile(rb"\\(.)")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from gatepost.mail.headers import header_name, header_value, unfolded
-from gatepost.mail.mime_parts import DEFAULT_LIMITS, MimeLimits, Multiparts, PartType, without_comments
+from gatepost.mail.mime_parts import DEFAULT_LIMITS, TSPECIALS, MimeLimits, Multiparts, PartType, without_comments
 
 Kind = Literal["header", "mime_header", "nested_header", "body"]
 """What a text is: a header of the message itself, of a part in a multipart (and a header of MIME's wherever it stands),
@@ -17,7 +17,7 @@ of a message within; a line of a body.
 
 Event = tuple[Kind, bytes]
 
-_ENCODING_SPECIALS = re.compile(rb"[\s()<>@,;:\\\"/\[\]?=]")
+_ENCODING_SPECIALS = re.compile(rb"[\s" + TSPECIALS + rb"]")
 _ENCODINGS = {b"7bit": False, b"8bit": True, b"binary": True, b"base64": False, b"quoted-printable": False}
 """Is content of this Content-Transfer-Encoding to be converted? One that Postfix does not know changes nothing."""
 _MIME_HEADERS = frozenset(

@@ -7,7 +7,7 @@ from gatepost.mail.address_tokens import addresses, externalize, parse
 from gatepost.rewrite.address_classes import LocalDomains
 from gatepost.rewrite.rewrite import Rewriter
 from gatepost.rewrite.routing import Delimiters
-from gatepost.tables.address_find import QueryForm, find_address
+from gatepost.tables.address_find import find_address
 from gatepost.tables.maps import Maps
 from gatepost.tables.table import LookupTemporaryFailure
 
@@ -42,7 +42,6 @@ class AddressMaps:
             address,
             recipient_delimiter=parts.recipient_delimiter,
             is_local=self._local_domains.is_local_or_origin,
-            query_form=QueryForm.EXTERNAL,
             owner_request_special=parts.owner_request_special,
             double_bounce_sender=parts.double_bounce_sender,
         )

@@ -1,6 +1,6 @@
 """Address headers put together from anything, for comparison with a real Postfix."""
 
-import random
+from tests.compat.dice import rolls
 
 _NAMES = (
     "From", "To", "Cc", "Reply-To", "Sender", "Resent-From", "Resent-To", "Errors-To", "Return-Receipt-To", "X-Other",
@@ -25,8 +25,7 @@ _BEFORE = (":", ": ", ":  ", ":\n ")
 def headers(seed: int, count: int) -> dict[str, bytes]:
     """So many messages, each by a name that goes into addresses."""
     rolled = {}
-    for number in range(count):
-        dice = random.Random(seed * 100_000 + number)
+    for number, dice in enumerate(rolls(seed, count)):
         lines = ["Subject: x"]
         for _ in range(dice.randint(1, 4)):
             listed = dice.choice(_BETWEEN).join(dice.choices(_ADDRESSES, k=dice.randint(1, 5)))

@@ -1,6 +1,6 @@
 """MIME messages put together from anything, for comparison with a real Postfix."""
 
-import random
+from tests.compat.dice import rolls
 
 _LINES = (
     "--b1", "--b2", "--b1--", "--b2--", "--b3", "--b", "--", "", "", "", "text", "ä text", "=41 = x ", "trail \t",
@@ -25,8 +25,7 @@ _HEADERS = [line for line in _LINES if line[:1] in "CcX" and line]
 def messages(seed: int, count: int) -> dict[str, bytes]:
     """So many, each by a name that goes into addresses."""
     rolled = {}
-    for number in range(count):
-        dice = random.Random(seed * 100_000 + number)
+    for number, dice in enumerate(rolls(seed, count)):
         lines = ["Subject: x", *dice.sample(_HEADERS, dice.randint(1, 3)), *[""] * (dice.random() < 0.8)]
         lines += (dice.choice(_LINES) for _ in range(dice.randint(2, 14)))
         rolled[f"m{number}"] = "".join(f"{line}\n" for line in lines).replace("\n", "\r\n").encode()

@@ -2,6 +2,7 @@
 
 import random
 
+from tests.compat.dice import rolls
 from tests.compat.outgoing import Case
 from tests.compat.outgoing_faults import FAULTS
 
@@ -39,7 +40,7 @@ _RCPT = ("", "", " NOTIFY=NEVER", " NOTIFY=SUCCESS,FAILURE", " NOTIFY=DELAY ORCP
 
 def servers(seed: int, count: int, *, lmtp: bool = False) -> dict[str, Case]:
     """So many, each with mail for it."""
-    return {f"c{number}": _case(random.Random(seed * 100_000 + number), lmtp) for number in range(count)}
+    return {f"c{number}": _case(dice, lmtp) for number, dice in enumerate(rolls(seed, count))}
 
 
 def _case(dice: random.Random, lmtp: bool) -> Case:

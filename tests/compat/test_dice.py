@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.compat.dice import SEED
 from tests.compat.play_dice import KINDS, converse
 from tests.compat.real_postfix import need_postfix
 from tests.dialogs.dialog import FOLDER, normal_log
 from tests.namespaces import played_in_namespaces
 from tests.smtpd.world import World
 
-SEED = int(os.environ.get("GATEPOST_RANDOM_SEED", "1"))
 COUNT = int(os.environ.get("GATEPOST_RANDOM_COUNT", "60"))
 LIMIT = 300
 """Seconds for Postfix's side of one kind."""

@@ -4,13 +4,13 @@ import os
 
 import pytest
 
+from tests.compat.dice import SEED
 from tests.compat.outgoing import Case, same
 from tests.compat.outgoing_faults import TIMEOUTS
 from tests.compat.random_headers import headers
 from tests.compat.random_servers import servers
 from tests.compat.real_postfix import need_postfix
 
-SEED = int(os.environ.get("GATEPOST_RANDOM_SEED", "1"))
 COUNT = int(os.environ.get("GATEPOST_RANDOM_SERVERS", "120"))
 
 SETTINGS = {

@@ -7,12 +7,12 @@ import os
 
 import pytest
 
+from tests.compat.dice import SEED
 from tests.compat.outgoing import SEVEN, Case, same
 from tests.compat.outgoing_contents import CONTENTS
 from tests.compat.random_messages import messages
 from tests.compat.real_postfix import need_postfix
 
-SEED = int(os.environ.get("GATEPOST_RANDOM_SEED", "1"))
 COUNT = int(os.environ.get("GATEPOST_RANDOM_MESSAGES", "100"))
 
 
