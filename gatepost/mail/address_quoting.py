@@ -8,6 +8,8 @@ _NO_ATOM = re.compile(r'[\x00-\x20\x7f()<>@,;:\\"\[\]]')
 _SPECIAL_822 = re.compile(r'["\\\r]')
 _SPECIAL_821 = re.compile(r'["\\\r\n]')
 _ESCAPE = re.compile(r'\\(.)|["\\]', re.S)
+# Nearly every address: atoms with single dots, and one `@`. It needs no quotes in either form.
+_PLAIN = re.compile(r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*@[^@]*")
 
 
 def quote_822_local(address: str) -> str:
@@ -15,6 +17,8 @@ def quote_822_local(address: str) -> str:
 
     A source route (`@a,@b:`) before the local part stays as it is. Source: Postfix quote_822_local(3).
     """
+    if _PLAIN.fullmatch(address):
+        return address
     route, local, at, domain = _parts(address)
     if _is_dot_string(local):
         return address
@@ -23,6 +27,8 @@ def quote_822_local(address: str) -> str:
 
 def quote_821_local(address: str) -> str:
     """External form for SMTP commands (RFC 5321 section 4.1.2): as quote_822_local, but it knows no source routes."""
+    if _PLAIN.fullmatch(address):
+        return address
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = address, ""

@@ -1,6 +1,10 @@
 """Which keys an access table is asked for (access(5), smtpd_check.c: check_namadr_access, check_mail_access).
 
-Each function answers None if the table has nothing, so that a DUNNO in the table can end a search.
+Functions that find answer None if the table has nothing, so that a DUNNO in the table can end a search.
+
+Client, HELO name and sender are the same for all recipients of a transaction. Tables in files and in main.cf that do
+not have them (`absent`, `note_absent`) are not asked again for the next recipient: a transaction sees one state of
+them. Servers may count how often they are asked, and are asked each time.
 """
 
 from gatepost.mail.hostname import valid_hostaddr
@@ -30,14 +34,25 @@ async def check_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, r
 async def check_client(ctx: Context, maps: Maps) -> Verdict:
     """Ask for the client's name and address."""
     client = ctx.client
-    return await check_name_and_address(ctx, maps, client.name, client.namaddr, CLIENT_HOST)
+    if absent(ctx, maps, client.namaddr, CLIENT_HOST):
+        return DUNNO
+    verdict = await find_in_name_and_address(ctx, maps, client.name, client.namaddr, CLIENT_HOST)
+    if verdict is not None:
+        return verdict
+    note_absent(ctx, maps, client.namaddr, CLIENT_HOST)
+    return DUNNO
 
 
 async def check_name_and_address(ctx: Context, maps: Maps, name: str, reply_name: str, reply_class: str) -> Verdict:
-    """Ask for a name of the client and its parents, then for the client's address and its networks.
+    """Ask for a name of the client and its parents, then for the client's address and its networks."""
+    return await find_in_name_and_address(ctx, maps, name, reply_name, reply_class) or DUNNO
 
-    So an entry for a whole domain comes before one for a single address.
-    """
+
+async def find_in_name_and_address(
+    ctx: Context, maps: Maps, name: str, reply_name: str, reply_class: str
+) -> Verdict | None:
+    """What the table says of a name of the client or its parents, or else of its address or its networks; None:
+    nothing. So an entry for a whole domain comes before one for a single address."""
     address = ctx.client.address
     try:
         datum, hit = name, await find_domain(ctx, maps, name)
@@ -45,9 +60,7 @@ async def check_name_and_address(ctx: Context, maps: Maps, name: str, reply_name
             datum, hit = address, await find_network(maps, address)
     except LookupTemporaryFailure:
         return lookup_failed(reply_name, reply_class)
-    if hit is None:
-        return DUNNO
-    return await apply_result(ctx, hit.value, hit.table, datum, reply_name, reply_class)
+    return None if hit is None else await apply_result(ctx, hit.value, hit.table, datum, reply_name, reply_class)
 
 
 async def find_in_domain(ctx: Context, maps: Maps, domain: str, reply_name: str, reply_class: str) -> Verdict | None:
@@ -68,16 +81,38 @@ async def find_in_network(ctx: Context, maps: Maps, address: str, reply_name: st
     return None if hit is None else await apply_result(ctx, hit.value, hit.table, address, reply_name, reply_class)
 
 
+def absent(ctx: Context, maps: Maps, key: str, reply_class: str) -> bool:
+    """Is it known from an earlier recipient of this transaction that the tables have nothing?"""
+    known = ctx.facts.effects.absent
+    return known is not None and (reply_class, maps, key) in known
+
+
+def note_absent(ctx: Context, maps: Maps, key: str, reply_class: str) -> None:
+    """The tables have nothing: an answer to keep, if they are steady."""
+    if maps.steady:
+        effects = ctx.facts.effects
+        if effects.absent is None:
+            effects.absent = set()
+        effects.absent.add((reply_class, maps, key))
+
+
 async def check_address(ctx: Context, maps: Maps, address: str, destination: Destination, reply_class: str) -> Verdict:
     """Ask for a mail address: user+ext@dom, user@dom, dom and its parents, user+ext@, user@."""
+    return await find_in_address(ctx, maps, address, destination, reply_class) or DUNNO
+
+
+async def find_in_address(
+    ctx: Context, maps: Maps, address: str, destination: Destination, reply_class: str
+) -> Verdict | None:
+    """What the table says of a mail address, None: nothing."""
     if "@" not in destination.recipient:
-        return DUNNO
+        return None
     try:
         hit = await find_mail_address(ctx, maps, destination.recipient)
     except LookupTemporaryFailure:
         return lookup_failed(address, reply_class)
     if hit is None:
-        return DUNNO
+        return None
     return await apply_result(ctx, hit.value, hit.table, destination.recipient, address, reply_class)
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from gatepost.mail.reply import Reply
 from gatepost.net.policy_client import Leases
+from gatepost.tables.maps import Maps
 
 # Status of a client's name (smtpd_peer): as in the digits of `client NAME ADDR 2|4|5|6` of smtpd-check.
 NAME_OK = 2
@@ -34,6 +35,7 @@ class Effects(msgspec.Struct):
     """What access(5) results leave with the message of this transaction.
 
     `hangup`: close the connection without any reply. The server starts each transaction with fresh effects.
+    `absent`: (reply class, tables, what was asked for) where steady tables had nothing: not asked for each recipient.
     """
 
     hold: bool = False
@@ -43,6 +45,7 @@ class Effects(msgspec.Struct):
     bcc: list[str] = msgspec.field(default_factory=list)
     prepend: list[str] = msgspec.field(default_factory=list)
     hangup: bool = False
+    absent: set[tuple[str, Maps, str]] | None = None
 
 
 class DnsListing(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from gatepost.mail.hostname import valid_hostaddr, valid_hostname, valid_mailhost_addr, valid_utf8_hostname
 from gatepost.mail.reply import Reply
-from gatepost.restrictions.access_lookup import check_domain
+from gatepost.restrictions.access_lookup import absent, check_domain, find_in_domain, note_absent
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.dns_lookup import FILTERED, Status
 from gatepost.restrictions.registry import restriction
@@ -20,7 +20,13 @@ def without_final_dot(name: str) -> str:
 async def check_helo_access(ctx: Context, maps: Maps) -> Verdict:
     """Ask an access table about the HELO name and its parent domains."""
     name = ctx.helo_name
-    return DUNNO if name is None else await check_domain(ctx, maps, name, name, HELO_COMMAND)
+    if name is None or absent(ctx, maps, name, HELO_COMMAND):
+        return DUNNO
+    verdict = await find_in_domain(ctx, maps, name, name, HELO_COMMAND)
+    if verdict is not None:
+        return verdict
+    note_absent(ctx, maps, name, HELO_COMMAND)
+    return DUNNO
 
 
 @restriction("check_etrn_access", argument="table")

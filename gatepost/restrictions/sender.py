@@ -1,6 +1,6 @@
 """Restrictions that look at the sender. All but check_sender_access leave the null sender alone."""
 
-from gatepost.restrictions.access_lookup import check_address, check_key
+from gatepost.restrictions.access_lookup import absent, check_key, find_in_address, note_absent
 from gatepost.restrictions.address_form import reject_non_fqdn_address
 from gatepost.restrictions.context import Context
 from gatepost.restrictions.dns_checks import reject_unknown_address
@@ -19,7 +19,13 @@ async def check_sender_access(ctx: Context, maps: Maps) -> Verdict:
         return DUNNO
     if not sender:
         return await check_key(ctx, maps, ctx.params.smtpd_null_access_lookup_key, sender, SENDER_ADDRESS)
-    return await check_address(ctx, maps, sender, await ctx.resolve_sender(sender), SENDER_ADDRESS)
+    if absent(ctx, maps, sender, SENDER_ADDRESS):
+        return DUNNO
+    verdict = await find_in_address(ctx, maps, sender, await ctx.resolve_sender(sender), SENDER_ADDRESS)
+    if verdict is not None:
+        return verdict
+    note_absent(ctx, maps, sender, SENDER_ADDRESS)
+    return DUNNO
 
 
 @restriction("reject_non_fqdn_sender")

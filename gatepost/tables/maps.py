@@ -4,8 +4,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gatepost.tables.index_files import IndexTable
+from gatepost.tables.literal import InlineTable
+from gatepost.tables.rule_table import RuleTable
 from gatepost.tables.source import printable
 from gatepost.tables.table import EmptyResult, LookupTemporaryFailure, Table
+from gatepost.tables.text_tables import TextTable
+
+_STEADY = (TextTable, RuleTable, IndexTable, InlineTable)
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -17,14 +23,18 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Maps:
-    """The tables of one parameter. Empty maps are false."""
+    """The tables of one parameter. Empty maps are false.
 
-    __slots__ = ("_fixed", "_warn", "parameter", "tables")
+    `steady`: all of them are files or stand in main.cf, so that an answer is the same until somebody edits it.
+    """
+
+    __slots__ = ("_fixed", "_warn", "parameter", "steady", "tables")
 
     def __init__(self, parameter: str, tables: Sequence[Table], warn: Callable[[str], None]) -> None:
         self.parameter = parameter
         self.tables = tuple(tables)
         self._fixed = tuple(table for table in self.tables if table.fixed)
+        self.steady = all(isinstance(table, _STEADY) for table in self.tables)
         self._warn = warn
 
     def __bool__(self) -> bool:

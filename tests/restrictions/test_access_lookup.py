@@ -2,6 +2,8 @@
 
 import pytest
 
+from gatepost.restrictions.facts import Effects
+from gatepost.tables.maps import Hit, Maps
 from tests.restrictions.world import ALICE, World, answers, session, stranger
 
 
@@ -128,3 +130,76 @@ async def test_a_failing_table(stage: str, name: str, class_: str) -> None:
     assert await world.rcpt(stranger(), ALICE) == f"451 4.3.5 <{name}>: {class_} rejected: Server configuration error"
     world = World(f"smtpd_{stage}_restrictions = warn_if_reject fail:x")
     assert await world.rcpt(stranger(), ALICE) == "OK"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every key that tables of parameters are asked for whole."""
+    keys: list[str] = []
+    find = Maps.find
+
+    async def noted(maps: Maps, key: str, *, full_key: bool = True) -> Hit | None:
+        if full_key:
+            keys.append(key)
+        return await find(maps, key, full_key=full_key)
+
+    monkeypatch.setattr(Maps, "find", noted)
+    return keys
+
+
+EACH = "".join(f"smtpd_{stage}_restrictions = check_{stage}_access {{0}}\n" for stage in ("client", "helo", "sender"))
+
+
+@pytest.mark.parametrize(
+    ("table", "times"),
+    [("inline:{other=x}", 1), ("regexp:{{/other/ x}}", 1), ("environ:x", 2), ("unix:passwd.byname", 2)],
+)
+async def test_files_are_asked_once_for_what_all_recipients_share(asked: list[str], table: str, times: int) -> None:
+    world = World(EACH.format(table))
+    facts = session("80.62.116.127")
+    for recipient in (ALICE, "bob@ours.example"):
+        assert await world.rcpt(facts, recipient) == "OK"
+    assert asked.count(facts.helo_name or "") == times
+    assert asked.count("a@client.example") == times
+    assert asked.count("unknown") == times
+
+
+async def test_each_transaction_asks_anew(asked: list[str]) -> None:
+    world = World(EACH.format("inline:{other=x}"))
+    facts = session("80.62.116.127")
+    for _ in range(3):
+        facts.effects = Effects()
+        await world.rcpt(facts, ALICE)
+    assert asked.count("a@client.example") == 3
+
+
+async def test_another_sender_or_name_is_asked_for() -> None:
+    world = World(EACH.format("inline:{bad@client.example=REJECT, bad.example=REJECT, 80.62.116.128=REJECT}"))
+    facts = session("80.62.116.127")
+    assert await world.rcpt(facts, ALICE) == "OK"
+    facts.sender = "bad@client.example"
+    assert "Sender address rejected" in await world.rcpt(facts, ALICE)
+    facts.sender, facts.helo_name = "a@client.example", "bad.example"
+    assert "Helo command rejected" in await world.rcpt(facts, ALICE)
+    facts.helo_name, facts.client = "client.example", session("80.62.116.128").client
+    assert "Client host rejected" in await world.rcpt(facts, ALICE)
+
+
+async def test_what_is_found_holds_for_each_recipient() -> None:
+    world = World(EACH.format("inline:{{a@client.example=WARN watched}, other=DUNNO}"))
+    facts = session("80.62.116.127")
+    for recipient in (ALICE, "bob@ours.example"):
+        assert await world.rcpt(facts, recipient) == "OK"
+        assert "watched" in "".join(world.take_log())
+
+
+async def test_a_sender_without_a_domain_is_no_helo_name() -> None:
+    # The same text in another place is another question.
+    world = World(
+        "append_at_myorigin = no\nsmtpd_sender_restrictions = check_sender_access inline:{plain=REJECT}\n"
+        "smtpd_helo_restrictions = check_helo_access inline:{plain=REJECT}"
+    )
+    facts = session("80.62.116.127", sender="plain")
+    assert await world.rcpt(facts, ALICE) == "OK"
+    facts.helo_name = "plain"
+    assert "Helo command rejected" in await world.rcpt(facts, ALICE)
