@@ -28,6 +28,7 @@ from gatepost.master.control_door import ControlDoor
 from gatepost.master.decision_log import DecisionLog
 from gatepost.master.delivery_worker import DeliveryWorker
 from gatepost.master.dispatcher import WorkerDispatcher
+from gatepost.master.early_signals import release_signals
 from gatepost.master.foundation import Foundation
 from gatepost.master.leash import LOG
 from gatepost.master.logfile import reopen
@@ -366,6 +367,7 @@ async def _serve(plan: Plan, on_serving: Callable[[], object], failed: list[Exce
         loop.add_signal_handler(number, stop, number)
     loop.add_signal_handler(signal.SIGHUP, single.reload)
     loop.add_signal_handler(signal.SIGUSR1, single.rotate)
+    release_signals()
     await single.serve(on_serving)
     failed.extend(single.failed)
     log.flush()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gatepost.master.early_signals import release_signals
 from gatepost.master.leash import AWAY, BACK, DRAIN, LOG, STOP, MasterEnd, tell_last_words
 from gatepost.master.outage import PATIENCE, turn_away
 
@@ -108,9 +109,10 @@ class Supervisor:
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = (read, write)
         self._slow_at = time.monotonic() + START_WAIT
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)  # first: once it is caught, a signal must be heard
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        release_signals()
         try:
             self._serve(read)
         finally:

@@ -91,9 +91,7 @@ class TlsWorld(World):
         heard = [line for line in heard if not _OF_TABLES.search(line)]
         lines = [line.replace(f":{sink.port}", ":PORT") for line in (*told.lines, *sorted(map(_normal, heard)))]
         seen = [" ".join(map(str, each)) for each in sink.seen]
-        # To a server that expected plaintext a handshake is noise.
-        commands = [command for command in told.commands if command.isprintable()]
-        return told._replace(lines=lines, commands=[*commands, *seen])
+        return told._replace(lines=lines, commands=[*told.commands, *seen])
 
 
 _OF_TABLES = re.compile(r"returns an empty string result|: \S+ lookup error for ")

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import socket
 import ssl
 from pathlib import Path
@@ -58,6 +59,11 @@ class Certificates:
         return context
 
 
+def _no_handshake(line: str) -> bool:
+    """Whether a line is no TLS record of that kind (RFC 8446, section 5.1)."""
+    return not line.startswith("\x16")
+
+
 class TlsSink(ScriptedSink):
     """Offers STARTTLS; after a positive reply to it comes the handshake. EHLO under TLS gets the reply to `TLS EHLO`.
 
@@ -84,6 +90,11 @@ class TlsSink(ScriptedSink):
         hello = {} if wrapper else {"EHLO": STARTTLS_EHLO, "LHLO": STARTTLS_EHLO}
         usual = {"STARTTLS": "220 2.0.0 Ready to start TLS", "TLS EHLO": EHLO, "TLS LHLO": EHLO, **hello}
         super().__init__({**usual, **replies}, lmtp=lmtp, path=path, host=host, port=port, once=once)
+
+    @property
+    def commands(self) -> list[str]:
+        """Of all connections. To a server that expects plaintext a handshake is noise, up to the end."""
+        return [command for session in self.sessions for command in itertools.takewhile(_no_handshake, session)]
 
     def new_session(self, connection: socket.socket) -> Session:
         return _TlsSession(self, connection)

@@ -75,6 +75,26 @@ def test_a_worker_that_cannot_be_forked_now_is_forked_later(part: str, monkeypat
     assert world.warnings == ["cannot start one: Resource temporarily unavailable; trying again in 0.1 seconds"]
 
 
+def test_a_signal_that_comes_as_soon_as_it_is_caught_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = signal.signal
+    sent: list[int] = []
+
+    def caught(number: signal.Signals, handler: object) -> object:
+        before = real(number, handler)  # type: ignore[arg-type]
+        if number == signal.SIGINT and not sent:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+        return before
+
+    world = World(Place("one", never_serves))
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "signal", caught)
+        patched.setattr(supervisor, "START_WAIT", 1.0)
+        world.stop_at_warning = True  # or it would wait for a signal for ever
+        world.run()
+    assert world.warnings == []
+
+
 def test_who_does_not_serve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "START_WAIT", 0.05)
     world = World(Place("one", serves), Place("two", never_serves))
