@@ -25,6 +25,6 @@ def prepare_namespaces() -> None:
         sys.exit("there is a network here: to be run by unshare -n -m")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as conf:
-        conf.write("nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
+        conf.write("nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
     Path(conf.name).chmod(0o644)
     subprocess.run(["mount", "--bind", conf.name, str(Path("/etc/resolv.conf").resolve())], check=True)

@@ -12,7 +12,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.control.acting_as import acting_as
 from gatepost.master.daemon import Daemon
-from gatepost.master.early_signals import end_at_once, hold_signals
+from gatepost.master.early_signals import hold_signals
 from gatepost.master.plan import prepare_queue_directory
 from gatepost.master.privileges import raise_file_limit
 from gatepost.master.prove import prove
@@ -42,7 +42,7 @@ def _parser() -> ManualPage:
 
 
 def main(arguments: list[str], directory: str) -> int:
-    end_at_once()
+    hold_signals()
     try:
         options = _parser().parse_args(arguments)
     except CommandLineError as error:
@@ -122,8 +122,6 @@ def _lives(pid: bytes) -> bool:
 
 
 def write_pid(lock: int) -> None:
-    """Who reads it may send signals."""
-    hold_signals()
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid():>10d}\n".encode(), 0)
 

@@ -10,13 +10,12 @@ import signal
 _LATER = (signal.SIGHUP, signal.SIGUSR1)
 
 
-def end_at_once() -> None:
-    """SIGINT ends this process as SIGTERM does, wherever it is: there is nothing to lose yet."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def hold_signals() -> None:
-    """What asks for a reload or a new log waits until `release_signals`."""
+    """SIGINT ends this process at once, as SIGTERM does: there is nothing to lose yet. What asks for a reload or a new
+    log waits until `release_signals`. To be called before there is a second thread, which would take what this one
+    does not.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _LATER)
 
 

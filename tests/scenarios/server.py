@@ -212,17 +212,16 @@ class Gatepost:
             raise AssertionError(f"{error} on port {self.port}\n{self.output()}") from None
         return self
 
-    def launch(self, *options: str, program: Sequence[str] = GATEPOST) -> "subprocess.Popen[bytes]":
+    def launch(self, *options: str) -> None:
         """Start, and do not wait until it serves."""
         with open(self.folder / "out", "ab") as output:
             self.process = subprocess.Popen(
-                [*self.prefix, *program, "-c", str(self.conf), "start", "--foreground", *options],
+                [*self.prefix, *GATEPOST, "-c", str(self.conf), "start", "--foreground", *options],
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return self.process
 
     def background(self, *options: str) -> "Gatepost":
         """Start as an operator does. Use `command("stop")` to end it."""

@@ -2,9 +2,8 @@
 
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,39 +39,40 @@ sys.exit(run("gatepost", sys.argv[1:]))
 """
 
 
-@pytest.fixture
-def gatepost() -> Iterator[Gatepost]:
+@pytest.fixture(params=["processes", "single"])
+def starting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Gatepost]]:
+    """Starts a mail system that gets the signal of that name as early as that."""
+    options = ["--single-process"] if request.param == "single" else []
     with temporary_folder() as folder:
-        made = Gatepost(folder, "mynetworks = 127.0.0.0/8\n")
-        yield made
-        made.stop(kill=True)
+        gatepost = Gatepost(folder, "mynetworks = 127.0.0.0/8\n")
+
+        def start(name: str) -> Gatepost:
+            monkeypatch.setattr("tests.scenarios.server.GATEPOST", [sys.executable, "-c", EARLY.format(name=name)])
+            gatepost.launch(*options)
+            return gatepost
+
+        yield start
+        gatepost.stop(kill=True)
 
 
-def start(gatepost: Gatepost, name: str, mode: str) -> "subprocess.Popen[bytes]":
-    options = ["--single-process"] if mode == "single" else []
-    return gatepost.launch(*options, program=[sys.executable, "-c", EARLY.format(name=name)])
-
-
-@pytest.mark.parametrize("mode", ["processes", "single"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_end_before_the_beginning(name: str, mode: str, gatepost: Gatepost) -> None:
-    process = start(gatepost, name, mode)
-    assert process.wait(WAIT) in (0, -signal.Signals[name]), gatepost.output()
+def test_the_end_before_the_beginning(name: str, starting: Callable[[str], Gatepost]) -> None:
+    gatepost = starting(name)
+    assert gatepost.process is not None
+    assert gatepost.process.wait(WAIT) in (0, -signal.Signals[name]), gatepost.output()
     assert "Traceback" not in gatepost.output()
 
 
-@pytest.mark.parametrize("mode", ["processes", "single"])
-def test_a_reload_before_it_serves(mode: str, gatepost: Gatepost) -> None:
-    start(gatepost, "SIGHUP", mode)
-    gatepost.wait_log(r"reload -- version")
+def test_a_reload_before_it_serves(starting: Callable[[str], Gatepost]) -> None:
+    gatepost = starting("SIGHUP")
     until(gatepost.greets, "greeting")
+    gatepost.wait_log(r"reload -- version")
     gatepost.stop()
     assert not re.search("Traceback|warning|error", gatepost.output())
 
 
-@pytest.mark.parametrize("mode", ["processes", "single"])
-def test_a_rotated_log_before_it_serves(mode: str, gatepost: Gatepost) -> None:
-    start(gatepost, "SIGUSR1", mode)
+def test_a_rotated_log_before_it_serves(starting: Callable[[str], Gatepost]) -> None:
+    gatepost = starting("SIGUSR1")
     until(gatepost.greets, "greeting")
     gatepost.stop()
     assert not re.search("Traceback|warning|error", gatepost.output())
