@@ -36,6 +36,7 @@ class Daemon:
         output, descriptor = open_log(settings, foreground=self._foreground)
         self._plan = Plan(self._configuration, self._owner, output, descriptor)
         plan = self._plan
+        plan.smtpd_count = plan.smtpd_processes()
         master_cf = f"{self._directory}/master.cf"
         plan.listen(open_listeners(smtpd_services(self._configuration), settings, plan.smtpd_processes(), master_cf))
         if not single_process:

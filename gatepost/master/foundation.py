@@ -25,7 +25,7 @@ from gatepost.dns.resolver import DnsResolver
 from gatepost.dns.servers import FixedServers, ResolvConf, parse_servers
 from gatepost.maillog.sink import MailLog
 from gatepost.master.file_access import FileAccess, access_here
-from gatepost.master.plan import half_the_processors
+from gatepost.master.process_numbers import smtpd_processes
 from gatepost.master.spawn import socket_names
 from gatepost.net.gathered_writes import GatheredWrites
 from gatepost.net.policy_client import PolicyPools
@@ -104,11 +104,10 @@ class Foundation:
     def policy_pools(self) -> PolicyPools:
         """Connections to policy servers. They may have as many in all as Postfix, which has one for each smtpd(8)."""
         settings = self.settings
-        processes = settings.gatepost_smtpd_processes or half_the_processors()
         return PolicyPools(
             directory=settings.queue_directory,
             own_sockets=socket_names(self.configuration),
-            limit=settings.default_process_limit // processes,
+            limit=max(1, settings.default_process_limit // smtpd_processes(self.configuration)),
             clock=time.time,
         )
 

@@ -15,6 +15,7 @@ from gatepost.config.errors import ConfigError
 from gatepost.config.settings import Settings
 from gatepost.control.client import control_path
 from gatepost.maillog.sink import LogOutput, MailLog
+from gatepost.master import process_numbers
 from gatepost.master.command_listeners import CommandListener
 from gatepost.master.file_access import FileAccess, asked_access, needs_root
 from gatepost.master.file_opener import FileOpener
@@ -43,6 +44,7 @@ class Plan:
     ticket_secret: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
     named_files: NamedFiles | None = None
     opener: FileOpener | None = None
+    smtpd_count: int = 0  # as it was at the start; 0: this is the start
 
     @property
     def settings(self) -> Settings:
@@ -106,19 +108,10 @@ class Plan:
                 sock.close()
 
     def smtpd_processes(self) -> int:
-        return self.settings.gatepost_smtpd_processes or half_the_processors()
+        return self.smtpd_count or process_numbers.smtpd_processes(self.configuration)
 
     def delivery_processes(self) -> int:
-        return self.settings.gatepost_delivery_processes or half_the_processors()
-
-
-def half_the_processors() -> int:
-    """Workers of a kind where the configuration names no number.
-
-    Servers, delivery workers and the queue manager share the processors. With one of each kind per processor (two
-    here) a message took a fifth more CPU than with half of that: each process wakes more often, for less work.
-    """
-    return (len(os.sched_getaffinity(0)) + 1) // 2
+        return process_numbers.delivery_processes(self.settings)
 
 
 def prepare_queue_directory(settings: Settings) -> pwd.struct_passwd | None:

@@ -53,6 +53,7 @@ def renewed(old: Plan) -> Plan:
     plan = Plan(configuration, old.owner, old.output, old.log_descriptor)
     plan.queue_socket, plan.control_socket = old.queue_socket, old.control_socket
     plan.opener = old.opener
+    plan.smtpd_count = old.smtpd_count
     plan.commands = commands
     plan.prepare_files()
     plan.listen(listeners)

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.certificates import certificates
 from tests.scenarios.peers import Peer
 from tests.scenarios.server import (
     MASTER_CF,
+    Client,
     Gatepost,
     Sink,
     alive,
@@ -278,3 +280,30 @@ def test_a_single_process_opens_its_log_anew() -> None:
         assert server.log_lines("terminating on signal 15")
     finally:
         world.stop()
+
+
+@pytest.mark.parametrize("first", ["none", "may"])
+def test_tls_by_a_reload_changes_no_number_of_workers(first: str, world: World) -> None:
+    """The sockets that they listen on are those of the start."""
+    server = world.server
+    server.stop()
+    second = "may" if first == "none" else "none"
+    usual = world.main_cf("127.0.0.1").replace("gatepost_smtpd_processes = 2\n", "")
+    offered = f"smtpd_tls_chain_files = {certificates().folder}/rsa.chain\nsmtpd_tls_security_level = "
+    server.write(f"{usual}{offered}{first}\n")
+    server.start()
+    workers = server.workers("smtpd")
+    assert _offers_tls(server) == (first == "may")
+    server.write(f"{usual}{offered}{second}\n")
+    server.command("reload")
+    until(lambda: _offers_tls(server) == (second == "may"), "the new configuration")
+    until(lambda: not set(workers) & set(server.workers("smtpd")), "the end of the old workers")
+    assert len(server.workers("smtpd")) == len(workers)
+    assert {_offers_tls(server) for _ in range(20)} == {second == "may"}
+
+
+def _offers_tls(server: Gatepost) -> bool:
+    client = Client(server.port)
+    offers = "250-STARTTLS" in client.say("EHLO client.example").splitlines()
+    client.close()
+    return offers
