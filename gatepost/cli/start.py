@@ -1,5 +1,6 @@
 """gatepost start: read, check, open, fork, serve."""
 
+import argparse
 import fcntl
 import os
 import pwd
@@ -12,7 +13,7 @@ from gatepost.config.configuration import Configuration
 from gatepost.config.errors import ConfigError
 from gatepost.control.acting_as import acting_as
 from gatepost.master.daemon import Daemon
-from gatepost.master.early_signals import hold_signals
+from gatepost.master.early_signals import signals_held
 from gatepost.master.plan import prepare_queue_directory
 from gatepost.master.privileges import raise_file_limit
 from gatepost.master.prove import prove
@@ -42,12 +43,16 @@ def _parser() -> ManualPage:
 
 
 def main(arguments: list[str], directory: str) -> int:
-    hold_signals()
     try:
         options = _parser().parse_args(arguments)
     except CommandLineError as error:
         print(f"gatepost start: fatal: {error}", file=sys.stderr)
         return 64
+    with signals_held():
+        return _start(options, directory)
+
+
+def _start(options: argparse.Namespace, directory: str) -> int:
     configuration = Configuration.read(directory)
     with told_if_slow(lambda: _say_slow("the configuration is still being proved")):
         proof = prove(configuration)

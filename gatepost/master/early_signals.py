@@ -5,18 +5,26 @@ collected) an exception is lost: somebody pressed Ctrl-C, and the mail system go
 would kill a master whose process ID can be read already, but that does not serve yet.
 """
 
+import contextlib
 import signal
+from collections.abc import Iterator
 
 _LATER = (signal.SIGHUP, signal.SIGUSR1)
 
 
-def hold_signals() -> None:
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
     """SIGINT ends this process at once, as SIGTERM does: there is nothing to lose yet. What asks for a reload or a new
-    log waits until `release_signals`. To be called before there is a second thread, which would take what this one
+    log waits until `release_signals`. To be entered before there is a second thread, which would take what this one
     does not.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _LATER)
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LATER)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
 
 
 def release_signals() -> None:
